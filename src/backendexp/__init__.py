@@ -1,0 +1,3 @@
+"""The same Keras model on different backends: what changes, and what is noise?"""
+
+__version__ = "0.1.0"

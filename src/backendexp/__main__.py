@@ -1,0 +1,8 @@
+"""`python -m backendexp`."""
+
+import sys
+
+from backendexp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

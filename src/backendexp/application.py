@@ -1,0 +1,201 @@
+"""The Hydra application: every job becomes a plan, every plan a tracked run, and the end says it all."""
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backendexp import config, links, parity, preflight, results, session, summary, sweep
+from backendexp.cli import OK, RUN_FAILED, conf_dir
+from backendexp.config import Config
+from backendexp.plan import RunSpec
+from backendexp.record import RunRecord
+from backendexp.session import Destination, Session
+from backendexp.sweep import Sweep
+
+
+def check(arguments: list[str]) -> None:
+    """Raises UserError: before anything is started, see `preflight`."""
+    register_schema()
+    preflight.check(arguments, conf_dir())
+
+
+def register_schema() -> None:
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
+    """Run the command line through Hydra. What it raises is ours to tell, not Hydra's to print."""
+    import hydra
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+
+
+@dataclass
+class Application:
+    """What one process of a Hydra application does. group, where: None until the first job is known."""
+
+    session: Session
+    group: Sweep | None = None
+    where: Destination | None = None
+    parity_plan: parity.ParityPlan | None = None
+    records: list[RunRecord] = field(default_factory=list)
+
+    def run_job(self, tree: Any, hydra: Any) -> float:
+        """Run what a job's configuration plans. Returns the test loss (for sweepers that minimise), NaN
+        when the run failed.
+        """
+        from omegaconf import OmegaConf
+
+        checked = config.parse(tree)
+        spec = preflight.check_job(checked)
+        self.where = session.destination(checked.tracking, Path.cwd())
+        root = Path(hydra.runtime.output_dir)
+        if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
+            self.group = self.group or sweep.sweep_of(hydra.sweep.dir)
+        elif checked.parity.enabled:
+            self.group = sweep.sweep_of(str(root))
+        specs = self._plan(spec, checked)
+        config_yaml = OmegaConf.to_yaml(tree, resolve=True)
+        alone = self.group is None
+        for planned in specs:
+            record = self.session.run(
+                planned,
+                self.where,
+                root,
+                config_yaml,
+                name=checked.tracking.run_name,
+                tags=sweep.tags(self.group) if self.group else {},
+                run_id=self.session.take_joined() if alone else None,
+            )
+            self.records.append(record)
+            if not alone:
+                _say_line(record)
+        result = self.records[-1].result
+        return result.loss if result and result.loss is not None else math.nan
+
+    def _plan(self, spec: RunSpec, checked: Config) -> list[RunSpec]:
+        if not checked.parity.enabled:
+            return [spec]
+        self.parity_plan = parity.plan_parity(spec, checked.parity.probes)
+        return self.parity_plan.specs
+
+    def conclude(self) -> int:
+        """Stop the workers, say what came out and where to look. Returns the exit code."""
+        self.session.close()
+        if self.where is None:
+            return OK
+        if self.group is None:
+            return self._conclude_run()
+        return self._conclude_sweep(self.group, self.where)
+
+    def _conclude_run(self) -> int:
+        if not self.session.records:
+            return OK
+        record = self.session.records[-1]
+        print("\n".join(summary.run_lines(record)))
+        self._say_where([record])
+        return _code([record])
+
+    def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
+        records = done.records()
+        if not records:
+            return OK
+        agree, verdict = True, ""
+        if self.parity_plan is not None and records[0].result is not None:
+            agree, verdict = self._judge(self.parity_plan, records)
+        _print_table(summary.run_table(records))
+        _print_table(summary.median_table(records))
+        for line in summary.caveats(records):
+            print(f"Note: {line}")
+        if verdict:
+            print(verdict)
+        kind = "parity" if self.parity_plan else "sweep"
+        sweep.track_summary(self.session, where, done, records, kind, verdict=verdict)
+        self._say_where(records)
+        return _code(records) if agree else RUN_FAILED
+
+    def _judge(self, plan: parity.ParityPlan, records: list[RunRecord]) -> tuple[bool, str]:
+        finished = records[0].result is not None and records[0].result.status == results.FINISHED
+        differences = parity.judge(records) if finished else []
+        return parity.verdict(differences, records, plan.missing)
+
+    def _say_where(self, records: list[RunRecord]) -> None:
+        """The store and the links; or, for what the store did not take, how it gets there."""
+        assert self.where is not None
+        tracker = None if self.session.untracked else self.session.tracker(self.where)
+        runs = [run for record in records if (run := record.tracked_run_id)]
+        if tracker is not None and runs:
+            uri, experiment = tracker.uri, tracker.experiment_id
+            print(f"  store  {uri}")
+            if command := links.server_command(uri):
+                print(f"  UI  {command}")
+            if len(records) == 1:
+                print(f"  run  {links.run_link(uri, experiment, runs[0])}")
+            print(f"  experiment  {links.experiment_link(uri, experiment)}")
+            if len(runs) > 1:
+                print(f"  compare  {links.compare_link(uri, experiment, runs)}")
+        lost = [record for record in records if not record.tracked_run_id]
+        if lost:
+            for why in self.session.untracked:
+                print(f"backendexp: {why}", file=sys.stderr)
+            place = self.group.directory if self.group else lost[0].directory
+            print(f"  results  {place}")
+            print(f"  upload them with  backendexp sync {place}")
+
+
+_current: Application | None = None
+
+
+def start(joined: str | None) -> Application:
+    """The application of this process. joined: the run that `mlflow run` has made for it."""
+    global _current
+    _current = Application(Session(joined=joined))
+    return _current
+
+
+def current() -> Application:
+    """The application of this process; a launcher's own process makes its own, and ends it at exit."""
+    global _current
+    if _current is None:
+        import atexit
+
+        register_schema()
+        # The parent of the launcher has it, and joins it with its summary.
+        os.environ.pop("MLFLOW_RUN_ID", None)
+        _current = Application(Session())
+        atexit.register(_current.session.close)
+    return _current
+
+
+def _code(records: list[RunRecord]) -> int:
+    return RUN_FAILED if session.failures(records) else OK
+
+
+def _say_line(record: RunRecord) -> None:
+    """One line a run of a sweep, as it ends."""
+    result = record.result
+    assert result is not None
+    numbers = "  ".join(f"{c.title} {c.show(c.value(result))}" for c in summary.COLUMNS)
+    why = f" ({result.reason})" if result.reason else ""
+    print(f"{record.spec.title}: {result.status}{why}  {numbers}", file=sys.stderr, flush=True)
+
+
+def _print_table(table: summary.Table) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    drawn = Table(*table.titles, box=SIMPLE)
+    for row in table.rows:
+        drawn.add_row(*map(escape, row))
+    # Piped into a file, a table is as wide as it needs to be.
+    console = Console() if sys.stdout.isatty() else Console(width=240)
+    console.print(drawn)

@@ -1,0 +1,70 @@
+"""`backendexp`: configuration → plan → run → record → summary.
+
+    backendexp [-m] [KEY=VALUE ...]   a Hydra application: one run, or with -m a sweep
+    backendexp doctor|sync|ui         see `backendexp doctor --help` and so on
+"""
+
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from backendexp.errors import UserError
+
+# Each is a module with `main(arguments) -> exit code`, imported only when it is asked for.
+COMMANDS = ("doctor", "sync", "ui")
+OK, RUN_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+def main() -> int:
+    """The exit code: 0 all went well, 1 a run failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
+    arguments = sys.argv[1:]
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            command = import_module(f"backendexp.{arguments[0]}")
+            return int(command.main(arguments[1:]))
+        return experiment(arguments)
+    except UserError as error:
+        print(f"backendexp: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt as interrupt:
+        return TERMINATED if str(interrupt) == "SIGTERM" else INTERRUPTED
+
+
+def experiment(arguments: list[str]) -> int:
+    """Check everything that the command line asks for, then let Hydra run it, then say what came out."""
+    from backendexp import application
+
+    application.check(arguments)
+    app = application.start(joined=os.environ.pop("MLFLOW_RUN_ID", None))
+    try:
+        application.run_hydra(conf_dir(), _job)
+    finally:
+        code = app.conclude()
+    return code
+
+
+def _job(tree: Any) -> float:
+    """One Hydra job, in this process or, with another launcher, in one of its own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from backendexp import application
+
+    return application.current().run_job(tree, HydraConfig.get())
+
+
+def conf_dir() -> Path:
+    """conf/ lies inside an installed package, and at the top of a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,352 @@
+"""The typed configuration: Hydra composes it, `parse` checks it, the rest of the code trusts it.
+
+The classes are the schema that Hydra's tree is checked against (misspelt keys and wrong types fail
+there); the values live in `conf/`. They are mutable because OmegaConf refuses frozen ones.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backendexp import catalog
+from backendexp.errors import ConfigError
+
+
+@dataclass
+class BackendConfig:
+    """name: the value of KERAS_BACKEND."""
+
+    name: str = "tensorflow"
+
+
+@dataclass
+class RuntimeConfig:
+    """
+    name: keras3, keras2, or auto: the first of them that offers the backend.
+    python: an interpreter to use instead of the runtime's own.
+    start: how a run gets its process: fork, spawn, or auto (fork where the system has it).
+    """
+
+    name: str = "auto"
+    python: str | None = None
+    start: str = "auto"
+
+
+@dataclass
+class DataConfig:
+    """
+    kind: random (labels are coin flips), signal (labels follow from x) or npz (the user's file).
+    samples, test_samples, features: sizes of what is drawn; an npz file brings its own.
+    noise: share of the labels of `signal` that is flipped, in [0, 0.5).
+    path: the npz file with x_train, y_train, x_test, y_test.
+    """
+
+    kind: str = "random"
+    samples: int | None = None
+    features: int | None = None
+    test_samples: int | None = None
+    noise: float = 0.0
+    path: str | None = None
+
+
+@dataclass
+class ModelConfig:
+    """hidden_units: width of each hidden layer. dropout: share of units dropped after each."""
+
+    hidden_units: list[int] = field(default_factory=lambda: [64, 64])
+    activation: str = "relu"
+    dropout: float = 0.5
+    output_activation: str = "sigmoid"
+
+
+@dataclass
+class TrainingConfig:
+    """dtype: float32, float64, or another dtype policy of Keras 3. learning_rate: explicit, because
+    the optimizers' own defaults differ between Keras 2 and 3.
+    """
+
+    optimizer: str = "rmsprop"
+    learning_rate: float = 0.001
+    loss: str = "binary_crossentropy"
+    epochs: int = 20
+    batch_size: int = 128
+    dtype: str = "float32"
+
+
+@dataclass
+class TrackingConfig:
+    """
+    kind: mlflow, or none: the results stay in the run's directory.
+    uri: the store; null means MLFLOW_TRACKING_URI, or sqlite:///mlflow.db in this directory.
+    experiment: name of the MLflow experiment; null means MLFLOW_EXPERIMENT_NAME or "backendexp".
+    run_name: name of the run in the UI; null names it after backend, runtime and seed.
+    log_model: log the trained model, in the format of the runtime's Keras.
+    """
+
+    kind: str = "mlflow"
+    uri: str | None = None
+    experiment: str | None = None
+    run_name: str | None = None
+    log_model: bool = False
+
+
+@dataclass
+class ControlsConfig:
+    """
+    initial_weights: numpy draws them from the seed and every backend is given the same.
+    batch_order: numpy draws the order of the samples from the seed, every epoch anew.
+    """
+
+    initial_weights: bool = True
+    batch_order: bool = True
+
+
+@dataclass
+class ParityConfig:
+    """
+    enabled: train on every available backend and runtime, and compare the loss trajectories.
+    probes: runs of the reference with starting weights moved by one float32 rounding; they measure
+        how far rounding alone carries.
+    """
+
+    enabled: bool = False
+    probes: int = 2
+
+
+@dataclass
+class Config:
+    """The whole configuration. threads: of the engine, null for every core that the process may use.
+    timeout_s: deadline of a run from its start, null for none.
+    """
+
+    backend: BackendConfig = field(default_factory=BackendConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    controls: ControlsConfig = field(default_factory=ControlsConfig)
+    parity: ParityConfig = field(default_factory=ParityConfig)
+    threads: int | None = None
+    seed: int = 0
+    timeout_s: float | None = None
+
+
+def parse(tree: Any) -> Config:
+    """The checked configuration of Hydra's composed tree.
+
+    Raises ConfigError: naming the key, its value, what was expected and an example.
+    """
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_object(tree)
+    assert isinstance(config, Config)
+    check(config)
+    return config
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for the first value that cannot be used."""
+    _one_of("backend.name", config.backend.name, catalog.BACKENDS, example="backend=theano")
+    _one_of("runtime.name", config.runtime.name, ["auto", *catalog.RUNTIMES], example="runtime=keras3")
+    _one_of("runtime.start", config.runtime.start, ["auto", "fork", "spawn"], "runtime.start=spawn")
+    if config.runtime.start == "fork" and not hasattr(os, "fork"):
+        raise ConfigError("runtime.start is fork, which this system does not have. Use runtime.start=spawn")
+    _check_data(config.data)
+    _check_model(config.model)
+    _check_training(config.training)
+    _one_of("tracking.kind", config.tracking.kind, ["mlflow", "none"], "tracking=mlflow")
+    _number("parity.probes", config.parity.probes, 1, 20, "parity.probes=2")
+    _number("seed", config.seed, 0, 2**32 - 1, "seed=7")
+    if config.threads is not None:
+        _number("threads", config.threads, 1, 4096, "threads=1")
+    if config.timeout_s is not None:
+        _number("timeout_s", config.timeout_s, 0, 1e9, "timeout_s=600", above=True)
+    if config.data.kind != "npz":
+        _check_memory(config)
+
+
+def _check_data(data: DataConfig) -> None:
+    _one_of("data.kind", data.kind, ["random", "signal", "npz"], "data=signal")
+    sizes = ("samples", "test_samples", "features")
+    if data.kind == "npz":
+        if not data.path:
+            raise ConfigError("data.path is not set. data=npz wants a file, e.g. data.path=my-data.npz")
+        for name in sizes:
+            if getattr(data, name) is not None:
+                raise ConfigError(
+                    f"data.{name} is set, but data=npz takes its sizes from the file. Leave it out"
+                )
+    else:
+        if data.path:
+            raise ConfigError(f"data.path is set, but data={data.kind} reads no file. Use data=npz")
+        for name in sizes:
+            _number(f"data.{name}", getattr(data, name), 1, 10**9, f"data.{name}=100")
+    _number("data.noise", data.noise, 0, 0.5, "data.noise=0.1", below=True)
+
+
+def _check_model(model: ModelConfig) -> None:
+    if not model.hidden_units:
+        raise ConfigError(
+            "model.hidden_units is empty: expected the width of at least one layer, "
+            "e.g. model.hidden_units=[64,64]"
+        )
+    if len(model.hidden_units) > 1000:
+        raise ConfigError(f"model.hidden_units has {len(model.hidden_units)} layers: expected at most 1000")
+    for units in model.hidden_units:
+        _number("model.hidden_units", units, 1, 10**6, "model.hidden_units=[64,64]")
+    _number("model.dropout", model.dropout, 0, 1, "model.dropout=0.5", below=True)
+    known = catalog.KERAS3.activations
+    _one_of("model.activation", model.activation, known, "model.activation=relu")
+    _one_of("model.output_activation", model.output_activation, known, "model.output_activation=sigmoid")
+
+
+def _check_training(training: TrainingConfig) -> None:
+    known = catalog.KERAS3
+    _one_of("training.optimizer", training.optimizer, known.optimizers, "training.optimizer=rmsprop")
+    _one_of("training.loss", training.loss, known.losses, "training.loss=binary_crossentropy")
+    _one_of("training.dtype", training.dtype, known.dtypes, "training.dtype=float32")
+    _number(
+        "training.learning_rate", training.learning_rate, 0, 1e6, "training.learning_rate=0.001", above=True
+    )
+    _number("training.epochs", training.epochs, 1, 10**6, "training.epochs=20")
+    _number("training.batch_size", training.batch_size, 1, 10**9, "training.batch_size=128")
+
+
+def check_against_runtime(config: Config, runtime: catalog.RuntimeFacts) -> None:
+    """Raises ConfigError: a name that Keras 3 knows and this runtime's Keras does not."""
+    for key, value, known in (
+        ("training.optimizer", config.training.optimizer, runtime.optimizers),
+        ("training.loss", config.training.loss, runtime.losses),
+        ("training.dtype", config.training.dtype, runtime.dtypes),
+        ("model.activation", config.model.activation, runtime.activations),
+        ("model.output_activation", config.model.output_activation, runtime.activations),
+    ):
+        if value not in known:
+            raise ConfigError(
+                f"{key} is {value!r}, which runtime {runtime.name!r} (Keras {runtime.generation}) "
+                f"does not have. Expected one of: {', '.join(sorted(known))}"
+            )
+
+
+def _check_memory(config: Config) -> None:
+    """Sizes that no memory can hold fail here, in a sentence, and not after minutes in the kernel."""
+    data, model = config.data, config.model
+    assert data.samples and data.test_samples and data.features
+    arrays = 4 * (data.samples + data.test_samples) * (data.features + 1)
+    widths = [data.features, *model.hidden_units, 1]
+    weights = 4 * sum((inner + 1) * outer for inner, outer in zip(widths, widths[1:], strict=False))
+    memory = physical_memory_bytes()
+    for bytes_, what, keys in (
+        (arrays, "the data", "data.samples, data.test_samples or data.features"),
+        (weights, "the weights", "model.hidden_units"),
+    ):
+        if memory and bytes_ > memory:
+            raise ConfigError(
+                f"{what} would take {bytes_ / 2**30:,.0f} GiB, and this machine has "
+                f"{memory / 2**30:,.0f} GiB of memory. Lower {keys}"
+            )
+
+
+def physical_memory_bytes() -> int | None:
+    """None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def read_npz_sizes(path: str) -> tuple[int, int, int]:
+    """(samples, features, test_samples) of the user's file, once it has been checked.
+
+    The file holds x_train and x_test, shape (samples, features), and y_train and y_test, shape
+    (samples,) or (samples, 1); numbers, all finite.
+    Raises ConfigError: naming the array and what is wrong with it.
+    """
+    import zipfile
+
+    import numpy as np
+
+    if not Path(path).is_file():
+        raise ConfigError(f"data.path is {path!r}: no such file. Expected an .npz file made by numpy.savez")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+        raise ConfigError(
+            f"data.path is {path!r}, which cannot be read as .npz: {error}. "
+            "Expected a file made by numpy.savez, of numbers only"
+        ) from error
+    names = ("x_train", "y_train", "x_test", "y_test")
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ConfigError(
+            f"{path} lacks {', '.join(missing)}: expected the arrays {', '.join(names)}, "
+            f"found {', '.join(sorted(arrays)) or 'none'}"
+        )
+    for name in names:
+        _check_array(path, name, arrays[name])
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if len(x) != len(y):
+            raise ConfigError(f"{path}: x_{part} has {len(x)} rows, and y_{part} has {len(y)}")
+    features, test_features = arrays["x_train"].shape[1], arrays["x_test"].shape[1]
+    if features != test_features:
+        raise ConfigError(f"{path}: x_train has {features} features, and x_test has {test_features}")
+    return len(arrays["x_train"]), features, len(arrays["x_test"])
+
+
+def _check_array(path: str, name: str, array: Any) -> None:
+    import numpy as np
+
+    if array.dtype.kind not in "fiub":
+        raise ConfigError(f"{path}: {name} has dtype {array.dtype}: expected numbers, e.g. float32")
+    wanted = "(samples, features)" if name.startswith("x") else "(samples,) or (samples, 1)"
+    right = (
+        array.ndim == 2
+        if name.startswith("x")
+        else array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    )
+    if not right:
+        raise ConfigError(f"{path}: {name} has shape {array.shape}: expected {wanted}")
+    if array.size == 0:
+        raise ConfigError(f"{path}: {name} has shape {array.shape}: expected at least one number")
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            bad = np.count_nonzero(~np.isfinite(array.astype(np.float32)))
+        if bad:
+            raise ConfigError(
+                f"{path}: {name} holds {bad} values that are NaN, infinite or too large for float32: "
+                "expected finite numbers"
+            )
+
+
+def _one_of(key: str, value: str, choices: Any, example: str) -> None:
+    if value not in choices:
+        raise ConfigError(
+            f"{key} is {value!r}, which is not known. {catalog.nearest(value, choices)}"
+            f"Expected one of: {', '.join(sorted(choices))}, e.g. {example}"
+        )
+
+
+def _number(
+    key: str,
+    value: float | None,
+    low: float,
+    high: float,
+    example: str,
+    above: bool = False,
+    below: bool = False,
+) -> None:
+    """`above` and `below` leave the lower and the upper end out of the range."""
+    too_low: Callable[[float], bool] = (lambda v: v <= low) if above else (lambda v: v < low)
+    too_high: Callable[[float], bool] = (lambda v: v >= high) if below else (lambda v: v > high)
+    if value is None or not math.isfinite(value) or too_low(value) or too_high(value):
+        raise ConfigError(
+            f"{key} is {'not set' if value is None else value}: expected a number "
+            f"{'above' if above else 'from'} {low:,} {'to below' if below else 'to'} {high:,}, "
+            f"e.g. {example}"
+        )

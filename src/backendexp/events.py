@@ -1,0 +1,61 @@
+"""The events of a run, as they arrive from the worker and as they lie in the run's events.jsonl.
+
+`worker/contract.py` names them. The parent adds one of its own, `ended`, when it was not the worker that
+ended the run: so the file alone tells how the run went.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from backendexp.errors import WorkerError
+
+Event = dict[str, Any]
+
+VERSION = 1
+
+# Why the parent ended a run, or found it ended.
+DEADLINE = "deadline"
+INTERRUPTED = "interrupted"
+PARENT_LOST = "parent_lost"
+WORKER_LOST = "worker_lost"
+
+
+def ended(reason: str, message: str) -> Event:
+    return {"event": "ended", "time": time.time(), "reason": reason, "message": message}
+
+
+def parse(line: bytes) -> Event:
+    """Raises WorkerError: the line is not an event of this version of the contract."""
+    try:
+        event = json.loads(line)
+        name = event["event"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise WorkerError(f"a worker sent {line[:200]!r}, which is not an event") from error
+    if name == "ready" and event["version"] != VERSION:
+        raise WorkerError(
+            f"a worker speaks version {event['version']} of the contract, and this is version {VERSION}"
+        )
+    return dict(event)
+
+
+class EventFile:
+    """Appends events to a file, each at once, so that a killed parent leaves what it had heard."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, event: Event) -> None:
+        self._file.write((json.dumps(event) + "\n").encode())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> list[Event]:
+    """The events of a file. A last line that was cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    return [parse(line) for line in lines[:-1] if line.strip()]

@@ -1,0 +1,32 @@
+"""Where to look: addresses in the MLflow UI, and the line that starts it."""
+
+import json
+import shlex
+from urllib.parse import quote
+
+LOCAL_SERVER = "http://127.0.0.1:5000"
+
+
+def _base(uri: str) -> str:
+    return uri.rstrip("/") if uri.startswith("http") else LOCAL_SERVER
+
+
+def run_link(uri: str, experiment_id: str, run_id: str) -> str:
+    return f"{_base(uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def experiment_link(uri: str, experiment_id: str) -> str:
+    # Without the parameter the UI may open the page of another kind of work.
+    return f"{_base(uri)}/#/experiments/{experiment_id}?workflowType=machine_learning"
+
+
+def compare_link(uri: str, experiment_id: str, run_ids: list[str]) -> str:
+    runs, experiments = quote(json.dumps(run_ids)), quote(json.dumps([experiment_id]))
+    return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def server_command(uri: str) -> str | None:
+    """The line that serves a local store, or None: the store is a server already."""
+    if uri.startswith("http"):
+        return None
+    return f"backendexp ui {shlex.quote('tracking.uri=' + uri)}"

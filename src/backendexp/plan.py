@@ -1,0 +1,200 @@
+"""The plan: what will be run, frozen, as JSON, with an identity that depends on nothing else."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from backendexp import catalog
+from backendexp import config as configuration
+from backendexp.config import Config
+from backendexp.errors import BackendUnavailable
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    kind: str
+    samples: int
+    features: int
+    test_samples: int
+    noise: float
+    path: str | None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    hidden_units: tuple[int, ...]
+    activation: str
+    dropout: float
+    output_activation: str
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    optimizer: str
+    learning_rate: float
+    loss: str
+    epochs: int
+    batch_size: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class ControlsSpec:
+    """weight_ulps, probe: only the rounding probes of the parity check use them, see
+    `backendexp.parity`.
+    """
+
+    initial_weights: bool
+    batch_order: bool
+    weight_ulps: int = 0
+    probe: int = 0
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, with nothing left to decide.
+
+    backend: the value of KERAS_BACKEND. runtime: keras3 or keras2, never auto.
+    python: an interpreter named by the user, or None for the runtime's own.
+    start: fork or spawn. threads: of the engine. timeout_s: deadline, or None.
+    """
+
+    backend: str
+    runtime: str
+    python: str | None
+    start: str
+    data: DataSpec
+    model: ModelSpec
+    training: TrainingSpec
+    controls: ControlsSpec
+    threads: int
+    seed: int
+    timeout_s: float | None
+    save_model: bool
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits: equal for equal plans, on any machine and at any time."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def title(self) -> str:
+        """What a person calls the run."""
+        return f"{self.backend} on {self.runtime}, seed {self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of the configuration, which is also what the worker reads."""
+        fields = asdict(self)
+        fields["backend"] = {"name": fields.pop("backend")}
+        fields["runtime"] = {
+            "name": fields.pop("runtime"),
+            "python": fields.pop("python"),
+            "start": fields.pop("start"),
+        }
+        fields["model"]["hidden_units"] = list(self.model.hidden_units)
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "RunSpec":
+        fields = dict(fields)
+        runtime = fields.pop("runtime")
+        model = dict(fields.pop("model"))
+        model["hidden_units"] = tuple(model["hidden_units"])
+        return cls(
+            backend=fields.pop("backend")["name"],
+            runtime=runtime["name"],
+            python=runtime["python"],
+            start=runtime["start"],
+            data=DataSpec(**fields.pop("data")),
+            model=ModelSpec(**model),
+            training=TrainingSpec(**fields.pop("training")),
+            controls=ControlsSpec(**fields.pop("controls")),
+            **fields,
+        )
+
+    def params(self) -> dict[str, str]:
+        """The plan under the dotted names of the configuration, as MLflow wants it: flat, in text."""
+        return dict(sorted(_flatten(self.to_json())))
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Any:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def plan_run(config: Config) -> RunSpec:
+    """The one run that a checked configuration describes.
+
+    Raises ConfigError, BackendUnavailable: the runtime does not have what the configuration names.
+    """
+    runtime = choose_runtime(config.backend.name, config.runtime.name, config.runtime.python)
+    configuration.check_against_runtime(config, runtime)
+    data = config.data
+    if data.kind == "npz":
+        assert data.path is not None
+        path: str | None = os.path.abspath(data.path)
+        samples, features, test_samples = configuration.read_npz_sizes(data.path)
+    else:
+        assert data.samples and data.features and data.test_samples
+        path, samples, features, test_samples = None, data.samples, data.features, data.test_samples
+    start = config.runtime.start
+    if start == "auto":
+        start = "fork" if hasattr(os, "fork") else "spawn"
+    model, training = config.model, config.training
+    return RunSpec(
+        backend=config.backend.name,
+        runtime=runtime.name,
+        python=os.path.abspath(config.runtime.python) if config.runtime.python else None,
+        start=start,
+        data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
+        model=ModelSpec(
+            tuple(model.hidden_units), model.activation, model.dropout, model.output_activation
+        ),
+        training=TrainingSpec(**vars(training)),
+        controls=ControlsSpec(**vars(config.controls)),
+        threads=config.threads or usable_cores(),
+        seed=config.seed,
+        timeout_s=config.timeout_s,
+        save_model=config.tracking.log_model,
+    )
+
+
+def choose_runtime(backend: str, name: str, python: str | None) -> catalog.RuntimeFacts:
+    """The runtime for `backend`: the named one, or the first that offers it.
+
+    python: an interpreter that decides the runtime by the Keras that it has, when `name` is auto.
+    Raises BackendUnavailable: the runtime does not offer the backend.
+    """
+    if name == "auto":
+        if python is None:
+            return catalog.offering(backend)[0]
+        from backendexp.runtime.probe import keras_generation_of
+
+        generation = keras_generation_of(python)
+        name = next(n for n, facts in catalog.RUNTIMES.items() if facts.generation == generation)
+    runtime = catalog.RUNTIMES[name]
+    if backend not in runtime.engines:
+        instead = ", ".join(f"runtime={facts.name}" for facts in catalog.offering(backend))
+        raise BackendUnavailable(
+            f"backend {backend!r} is not offered by runtime {name!r}, which has "
+            f"{', '.join(runtime.engines)}. Use {instead}, or runtime=auto"
+        )
+    return runtime
+
+
+def with_probe(spec: RunSpec, probe: int) -> RunSpec:
+    """The same run from starting weights that are one rounding away."""
+    return replace(spec, controls=replace(spec.controls, weight_ulps=1, probe=probe))
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,126 @@
+"""Everything the command line asks for is checked before anything starts: a mistake in the last job of a
+sweep is told within a second, not after the others have run.
+"""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from backendexp import catalog, config
+from backendexp.config import Config
+from backendexp.errors import ConfigError
+from backendexp.plan import RunSpec, plan_run
+from backendexp.runtime.prepare import check_available
+
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+def check(arguments: list[str], conf: Path) -> None:
+    """Raises UserError: for the first thing that cannot be run. Runs nothing, makes nothing."""
+    # The parser that hydra.main itself uses.
+    from hydra._internal.utils import get_args_parser
+
+    asked, unknown = get_args_parser().parse_known_args(arguments)
+    options = [word for word in unknown if word.startswith("--")]
+    if options:
+        raise ConfigError(
+            f"{options[0]} is not an option. Settings are written KEY=VALUE, e.g. backend=theano; "
+            "for all of them: backendexp --help"
+        )
+    if asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion:
+        return
+    with _compact_errors():
+        overrides = _parse(asked.overrides)
+        if not asked.config_dir and not asked.config_path:
+            for override in overrides:
+                _check_name(override, conf)
+        for tree in _jobs(overrides, asked, conf):
+            check_job(config.parse(tree))
+
+
+def check_job(checked: Config) -> RunSpec:
+    """The plan of a checked configuration, once it is known that this machine can run it."""
+    spec = plan_run(checked)
+    if not checked.parity.enabled:
+        check_available(spec)
+    return spec
+
+
+def _parse(words: list[str]) -> list[Any]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_overrides(words)
+
+
+def _jobs(overrides: list[Any], asked: Any, conf: Path) -> list[Any]:
+    """The composed configuration of every job that these overrides make."""
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    name = asked.config_name or "config"
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        single = [o.input_line for o in overrides if not o.is_sweep_override()]
+        if not asked.multirun:
+            return [compose(name, [o.input_line for o in overrides])]
+        sweeper = compose(name, single, return_hydra_config=True).hydra.sweeper
+        if sweeper._target_ != _BASIC_SWEEPER:
+            return []  # such a sweeper makes up its jobs as it goes; each is checked when it starts
+        in_config = _parse([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
+        (jobs,) = BasicSweeper.split_arguments([*in_config, *overrides], None)
+        return [compose(name, job) for job in jobs]
+
+
+def _check_name(override: Any, conf: Path) -> None:
+    """A key or a choice that is not there, with the nearest one that is."""
+    key = override.key_or_group
+    if key.startswith("hydra") or override.is_delete() or override.is_add() or override.is_force_add():
+        return
+    groups = sorted(path.name for path in conf.iterdir() if path.is_dir())
+    if key in groups:
+        options = sorted(path.stem for path in (conf / key).glob("*.yaml"))
+        chosen = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+        for choice in chosen:
+            if isinstance(choice, str) and choice not in options:
+                raise ConfigError(
+                    f"{key}={choice} is not known. {catalog.nearest(choice, options)}"
+                    f"Expected one of: {', '.join(options)}"
+                )
+        return
+    keys = [*_leaves(Config()), *groups]
+    if key not in keys and not any(known.startswith(key + ".") for known in keys):
+        raise ConfigError(
+            f"{key} is not a key of the configuration. {catalog.nearest(key, keys)}"
+            "For all of them: backendexp --help"
+        )
+
+
+def _leaves(node: Any, prefix: str = "") -> list[str]:
+    found = []
+    for field in fields(node):
+        value = getattr(node, field.name)
+        name = prefix + field.name
+        found += _leaves(value, name + ".") if is_dataclass(value) else [name]
+    return found
+
+
+class _compact_errors:
+    """What Hydra and OmegaConf raise for a bad configuration comes out as ConfigError."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        if isinstance(error, (HydraException, OmegaConfBaseException)):
+            raise ConfigError(_sentence(error)) from error
+
+
+def _sentence(error: BaseException) -> str:
+    """The first words of an error and of its cause, without the lines that speak of Hydra's insides."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    key = getattr(cause, "full_key", None)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))]
+    return f"{key}: {' '.join(kept)}" if key and key not in kept[0] else " ".join(kept)

@@ -1,0 +1,146 @@
+"""What a person sees while something is under way: a live line on a terminal, plain lines elsewhere.
+
+Everything goes to stderr; stdout is for results.
+"""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from backendexp.events import Event
+from backendexp.plan import RunSpec
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+_WAITS = {
+    "data": "making the data",
+    "build": "building the model",
+    "fit": "compiling, first epoch",
+    "evaluate": "evaluating",
+    "save": "saving the model",
+}
+# Without a terminal, a line for every so many seconds of training, and for a wait that lasts as long.
+_LINE_EVERY_S = 5.0
+
+
+class Progress(Protocol):
+    """Told of a run's events and of waits. A context manager around one run."""
+
+    def __enter__(self) -> "Progress": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def say(self, text: str) -> None:
+        """What happens next, or what is being waited for."""
+
+    def hear(self, event: Event) -> None: ...
+
+
+def progress_for(spec: RunSpec) -> Progress:
+    """A live line when stderr is a terminal, plain lines when it is not."""
+    return LiveProgress(spec) if sys.stderr.isatty() else PlainProgress(spec)
+
+
+def describe(event: Event, spec: RunSpec) -> str | None:
+    """What an event means for whoever waits, or None when it changes nothing."""
+    name = event["event"]
+    if name == "ready":
+        return f"Keras {event['keras']} on {event['engine']} {event['engine_version']} is ready"
+    if name == "phase":
+        return _WAITS.get(event["name"])
+    if name == "epoch":
+        return (
+            f"epoch {event['epoch']}/{spec.training.epochs}  loss {event['loss']:.4f}  "
+            f"accuracy {event['accuracy']:.4f}"
+        )
+    return None
+
+
+class PlainProgress:
+    """Lines for logs and pipes: each wait once, and now and then the epoch."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        self._began = time.monotonic()
+        self._last_epoch = time.monotonic()
+
+    def __enter__(self) -> "PlainProgress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        print(f"[{self._spec.title}] {text}", file=sys.stderr, flush=True)
+
+    def hear(self, event: Event) -> None:
+        text = describe(event, self._spec)
+        if text is None or (event["event"] == "phase" and event["name"] != "fit"):
+            return
+        if event["event"] == "epoch":
+            last = event["epoch"] == self._spec.training.epochs
+            if not last and time.monotonic() - self._last_epoch < _LINE_EVERY_S:
+                return
+            self._last_epoch = time.monotonic()
+            text += f"  {time.monotonic() - self._began:.1f} s"
+        self.say(text)
+
+
+class LiveProgress:
+    """One line that shows the phase, then a bar of the epochs with loss and time. It leaves nothing."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "LiveProgress":
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[title]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            # The screen is drawn this seldom, so that drawing does not compete with the training.
+            refresh_per_second=4,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("starting", title=self._spec.title, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._bar is not None
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        self._show(description=text)
+
+    def hear(self, event: Event) -> None:
+        text = describe(event, self._spec)
+        if text is None:
+            return
+        if event["event"] == "epoch":
+            self._show(description=text, total=self._spec.training.epochs, completed=event["epoch"])
+        else:
+            self._show(description=text)
+
+    def _show(self, description: str, total: float | None = None, completed: float | None = None) -> None:
+        assert self._bar is not None
+        assert self._task is not None
+        from rich.markup import escape
+
+        self._bar.update(self._task, description=escape(description), total=total, completed=completed)

@@ -1,0 +1,207 @@
+"""A run's directory: everything about the run is on disk here before the tracking store is asked.
+
+    spec.json         the plan
+    context.json      what is known before the run: names, tags, where it is to be tracked
+    config.yaml       Hydra's resolved configuration
+    events.jsonl      what the worker said, as it said it
+    worker.log        what the engine printed
+    environment.json  the worker's package versions
+    result.json       status, metrics and facts, for whoever reads the directory without MLflow
+    model.keras, .h5  the trained model, when asked for
+    tracked.json      written last: the tracking store has taken it all
+"""
+
+import json
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from backendexp import events, results
+from backendexp.events import Event, EventFile
+from backendexp.plan import RunSpec
+from backendexp.results import RunResult
+from backendexp.tracking.base import Dataset, Metric, Report
+
+_MLFLOW_NOTE = "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Context:
+    """
+    id: of this run, for ever; the store knows the run by it.
+    name: in the UI. kind: mlflow or none.
+    uri, experiment, experiment_id: where it is to be tracked; the id goes before the name.
+    run_id: the MLflow run that it continues (`mlflow run` makes one), or None.
+    tags: of the machine, the process, the sweep. began: seconds since 1970.
+    """
+
+    id: str
+    name: str
+    kind: str
+    uri: str
+    experiment: str
+    experiment_id: str | None
+    run_id: str | None
+    tags: dict[str, str]
+    began: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's directory and what has been written to it. `result` is None while the run is under way."""
+
+    directory: Path
+    spec: RunSpec
+    context: Context
+    result: RunResult | None = None
+
+    @property
+    def tracked_run_id(self) -> str | None:
+        """The run of the store that holds all of this, or None: it is not tracked, or only in part."""
+        path = self.directory / "tracked.json"
+        return json.loads(path.read_text())["run_id"] if path.exists() else None
+
+    def mark_tracked(self, run_id: str) -> None:
+        _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
+
+
+def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> RunRecord:
+    """A new run's directory below `root`. `context`: the fields of Context but id and began."""
+    identity = uuid.uuid4().hex
+    directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
+    directory.mkdir(parents=True)
+    known = Context(id=identity, began=time.time(), **context)
+    _write(directory / "spec.json", spec.to_json())
+    _write(directory / "context.json", asdict(known))
+    (directory / "config.yaml").write_text(config_yaml)
+    return RunRecord(directory, spec, known)
+
+
+def load(directory: Path) -> RunRecord:
+    """The record of a directory, with its result if the run has one."""
+    spec = RunSpec.from_json(json.loads((directory / "spec.json").read_text()))
+    context = Context(**json.loads((directory / "context.json").read_text()))
+    result = results.fold(events.read(directory / "events.jsonl")) if _is_over(directory) else None
+    return RunRecord(directory, spec, context, result)
+
+
+def find(roots: list[Path]) -> list[Path]:
+    """The directories of runs below `roots`, oldest first."""
+    found = {path.parent for root in roots for path in root.rglob("context.json")}
+    return sorted(found, key=lambda d: (d / "context.json").stat().st_mtime_ns)
+
+
+def finish(record: RunRecord) -> RunRecord:
+    """Fold the events into the result and write it."""
+    result = results.fold(events.read(record.directory / "events.jsonl"))
+    if result.facts:
+        _write(record.directory / "environment.json", result.facts)
+    summary = {"status": result.status, "reason": result.reason, "message": result.message}
+    _write(record.directory / "result.json", {**summary, "metrics": result.metrics()})
+    return RunRecord(record.directory, record.spec, record.context, result)
+
+
+def close_lost(record: RunRecord) -> RunRecord:
+    """The result of a run whose parent died: it was killed, and keeps what it had."""
+    file = open_events(record)
+    file.append(
+        events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way")
+    )
+    file.close()
+    return finish(record)
+
+
+def open_events(record: RunRecord) -> EventFile:
+    return EventFile(record.directory / "events.jsonl")
+
+
+def _is_over(directory: Path) -> bool:
+    return (directory / "result.json").exists()
+
+
+def report(record: RunRecord) -> Report:
+    """What the tracking store is told of a run that is over."""
+    result, context = record.result, record.context
+    assert result is not None
+    history = [
+        Metric(f"train/{name}", getattr(epoch, attribute), _ms(epoch.ended), epoch.number)
+        for epoch in result.epochs
+        for name, attribute in (("loss", "loss"), ("accuracy", "accuracy"), ("epoch_s", "seconds"))
+    ]
+    ended = _last_time(record)
+    return Report(
+        record_id=context.id,
+        name=context.name,
+        status=result.status,
+        start_ms=_ms(context.began),
+        end_ms=_ms(ended),
+        params=record.spec.params(),
+        tags={**context.tags, **plan_tags(record.spec), **_result_tags(result)},
+        metrics=[
+            *(Metric(name, value, _ms(ended), 0) for name, value in result.metrics().items()),
+            *history,
+        ],
+        dataset=_dataset(record.spec, result),
+        artifacts=[path for path in sorted(record.directory.iterdir()) if _is_artifact(path)],
+    )
+
+
+def plan_tags(spec: RunSpec) -> dict[str, str]:
+    """Tags that are known before the run."""
+    return {"backend": spec.backend, "runtime": spec.runtime, "plan": spec.id}
+
+
+def _result_tags(result: RunResult) -> dict[str, str]:
+    facts = result.facts
+    tags = {
+        "keras_version": facts.get("keras"),
+        "engine": facts.get("engine"),
+        "engine_version": facts.get("engine_version"),
+        "python_version": facts.get("python"),
+        "compile_cache": facts.get("compile_cache"),
+        "start": result.start,
+        "failure": result.reason,
+        "weights_digest": result.weights_digest,
+        _MLFLOW_NOTE: _note(result),
+    }
+    return {key: value for key, value in tags.items() if value is not None}
+
+
+def _note(result: RunResult) -> str | None:
+    """Why the run did not finish, in the Markdown that the UI shows as its description."""
+    if result.status == results.FINISHED:
+        return None
+    parts = [f"**{result.status}** ({result.reason}): {result.message}"]
+    if result.traceback:
+        parts.append(f"```\n{result.traceback.strip()}\n```")
+    return "\n\n".join(parts)
+
+
+def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
+    if result.data is None:
+        return None
+    name = Path(spec.data.path).name if spec.data.path else f"{spec.data.kind}-seed{spec.seed}"
+    shapes = {key: tuple(shape) for key, shape in result.data["shapes"].items()}
+    return Dataset(name, result.data["digest"], spec.data.path, shapes, result.data["bytes"])
+
+
+def _is_artifact(path: Path) -> bool:
+    return path.is_file() and path.name not in ("tracked.json", "context.json") and path.suffix != ".lock"
+
+
+def _last_time(record: RunRecord) -> float:
+    heard: list[Event] = events.read(record.directory / "events.jsonl")
+    return heard[-1]["time"] if heard else record.context.began
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _write(path: Path, content: Any) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(json.dumps(content, indent=1))
+    part.replace(path)

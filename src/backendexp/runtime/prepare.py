@@ -1,0 +1,82 @@
+"""From a plan to an interpreter that can serve it."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backendexp import catalog
+from backendexp.errors import BackendUnavailable, RuntimeUnavailable
+from backendexp.plan import RunSpec
+from backendexp.runtime import build, probe
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """python: path. own: it is the interpreter that backendexp itself runs in."""
+
+    python: str
+    own: bool
+
+
+def check_available(spec: RunSpec) -> None:
+    """Within milliseconds, and without importing an engine: can this runtime serve the backend?
+
+    A built runtime is known to have its engines; one that is not built yet is only checked for an
+    interpreter to build it with.
+    Raises BackendUnavailable: the engine is missing, with the line that installs it.
+    Raises RuntimeUnavailable: there is no interpreter for the runtime, or the named one is no good.
+    """
+    engine = catalog.RUNTIMES[spec.runtime].engines[spec.backend]
+    if spec.python is not None:
+        inventory = probe.take_inventory(spec.python)
+        _check_generation(spec, inventory)
+        missing = next((m for m in ("keras", engine.module) if not inventory.has(m)), None)
+        if missing:
+            raise _engine_missing(spec, missing, spec.python, engine)
+    elif spec.runtime == "keras3":
+        missing = next((m for m in ("keras", engine.module) if not _importable(m)), None)
+        if missing:
+            raise _engine_missing(spec, missing, sys.executable, engine)
+    elif not build.is_built(spec.runtime):
+        build.find_base_interpreter(spec.runtime)
+
+
+def prepare(spec: RunSpec, say: Callable[[str], None]) -> Interpreter:
+    """The interpreter for a plan, built first when it has to be.
+
+    say: is told what is being waited for.
+    Raises RuntimeUnavailable: the runtime cannot be built.
+    """
+    if spec.python is not None:
+        return Interpreter(spec.python, own=False)
+    if spec.runtime == "keras3":
+        return Interpreter(sys.executable, own=True)
+    return Interpreter(build.ensure_built(spec.runtime, say), own=False)
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_generation(spec: RunSpec, inventory: probe.Inventory) -> None:
+    wanted = catalog.RUNTIMES[spec.runtime].generation
+    if inventory.keras is not None and inventory.keras_generation != wanted:
+        raise RuntimeUnavailable(
+            f"runtime.python is {spec.python}, which has Keras {inventory.keras}: runtime "
+            f"{spec.runtime!r} expects Keras {wanted}. Use runtime=auto, which takes the generation "
+            "from the interpreter"
+        )
+
+
+def _engine_missing(
+    spec: RunSpec, module: str, python: str, engine: catalog.Engine
+) -> BackendUnavailable:
+    install = engine.install if spec.python is None else f"{python} -m pip install {module}"
+    return BackendUnavailable(
+        f"backend {spec.backend!r} is not available in runtime {spec.runtime!r}: no module named "
+        f"{module!r}.\nExpected it in {python}. Install it with: {install}"
+    )

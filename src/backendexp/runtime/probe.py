@@ -1,0 +1,73 @@
+"""What an interpreter has installed, without importing any of it."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from backendexp.errors import RuntimeUnavailable
+
+_SCRIPT = Path(__file__).parent.parent / "worker" / "environment.py"
+# Distributions that bring a module under another name.
+_DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")}
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """python: version. packages: distribution name, lower case with dashes, to version."""
+
+    python: str
+    packages: dict[str, str]
+
+    @property
+    def keras(self) -> str | None:
+        return self.version("keras")
+
+    @property
+    def keras_generation(self) -> int | None:
+        return int(self.keras.split(".")[0]) if self.keras else None
+
+    def version(self, module: str) -> str | None:
+        """The version of the distribution that brings `module`, or None."""
+        names = _DISTRIBUTIONS.get(module, (module,))
+        return next((self.packages[name] for name in names if name in self.packages), None)
+
+    def has(self, module: str) -> bool:
+        return self.version(module) is not None
+
+
+@cache
+def take_inventory(python: str) -> Inventory:
+    """Raises RuntimeUnavailable: `python` is not an interpreter that runs."""
+    try:
+        answer = subprocess.run(
+            [python, "-E", "-s", str(_SCRIPT)], capture_output=True, text=True, timeout=30
+        )
+        if answer.returncode:
+            raise ValueError(answer.stderr.strip().splitlines()[-1:])
+        fields = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise RuntimeUnavailable(
+            f"runtime.python is {python!r}, which does not run as a Python interpreter: {error}. "
+            "Expected the path of a Python 3.7, or 3.11 and newer, that has keras installed"
+        ) from error
+    packages = {
+        name.lower().replace("_", "-"): version for name, version in fields["packages"].items()
+    }
+    return Inventory(fields["python"], packages)
+
+
+def keras_generation_of(python: str) -> int:
+    """2 or 3. Raises RuntimeUnavailable: the interpreter has no Keras, or one of another time."""
+    inventory = take_inventory(python)
+    if inventory.keras_generation not in (2, 3):
+        raise RuntimeUnavailable(
+            f"runtime.python is {python!r}, which has {_describe(inventory)}: expected Keras 2 or 3. "
+            f"Install it with: {python} -m pip install keras"
+        )
+    return inventory.keras_generation
+
+
+def _describe(inventory: Inventory) -> str:
+    return f"Keras {inventory.keras}" if inventory.keras else "no Keras"

@@ -1,0 +1,206 @@
+"""One process's work: its workers, its tracking store, and the runs it has made."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backendexp import events, machine, record, results
+from backendexp.config import TrackingConfig
+from backendexp.errors import TrackingError
+from backendexp.events import Event
+from backendexp.plan import RunSpec
+from backendexp.progress import Progress, progress_for
+from backendexp.record import RunRecord
+from backendexp.runtime import prepare
+from backendexp.tracking.base import Tracker
+from backendexp.tracking.mlflow_tracker import MlflowTracker, absolute_uri, default_uri
+from backendexp.workers import WorkerPool
+
+DEFAULT_EXPERIMENT = "backendexp"
+# A store that could not be reached is asked again by the first run that begins this much later.
+_ASK_AGAIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where runs are tracked. kind: mlflow, or none: they stay in their directories."""
+
+    kind: str
+    uri: str
+    experiment: str
+    experiment_id: str | None
+
+
+def destination(tracking: TrackingConfig, folder: Path) -> Destination:
+    """As MLflow decides it: what is named here goes before the environment, and that before defaults."""
+    uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(folder)
+    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID") if tracking.experiment is None else None
+    name = tracking.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+    return Destination(tracking.kind, absolute_uri(uri, folder), name, by_id)
+
+
+@dataclass
+class Session:
+    """
+    joined: the MLflow run that `mlflow run` made for us; the first run, or the summary, continues it.
+    records: the runs that this process has made, in order.
+    """
+
+    joined: str | None = None
+    records: list[RunRecord] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
+    _pool: WorkerPool = field(default_factory=WorkerPool)
+    _trackers: dict[Destination, Tracker] = field(default_factory=dict)
+    _refused: dict[Destination, tuple[float, str]] = field(default_factory=dict)
+
+    def take_joined(self) -> str | None:
+        joined, self.joined = self.joined, None
+        return joined
+
+    def run(
+        self,
+        spec: RunSpec,
+        where: Destination,
+        root: Path,
+        config_yaml: str,
+        name: str | None = None,
+        tags: dict[str, str] | None = None,
+        run_id: str | None = None,
+    ) -> RunRecord:
+        """Train `spec` in a worker and track it. The record is on disk whatever becomes of the store.
+
+        root: the run's directory is made below it. tags: besides the plan's and the machine's.
+        Raises KeyboardInterrupt, once the run is recorded as KILLED; RuntimeUnavailable, before there
+        is a run.
+        """
+        with progress_for(spec) as progress:
+            interpreter = prepare.prepare(spec, progress.say)
+            draft = record.begin(
+                root,
+                spec,
+                config_yaml,
+                name=name or f"{spec.backend}-{spec.runtime}-seed{spec.seed}",
+                kind=where.kind,
+                uri=where.uri,
+                experiment=where.experiment,
+                experiment_id=where.experiment_id,
+                run_id=run_id,
+                tags={**machine.tags(), **_source_tags(), **(tags or {})},
+            )
+            file = record.open_events(draft)
+            tracked_as: str | None = None
+            asked = False
+
+            def hear(event: Event) -> None:
+                file.append(event)
+                progress.hear(event)
+
+            try:
+                # The worker imports keras while this process imports mlflow. It trains only when both
+                # are done, so that nothing else runs while a clock does.
+                worker = self._pool.start(spec, interpreter)
+                progress.say(f"importing Keras on {spec.backend}")
+                tracked_as = self._begin_tracking(draft, where)
+                asked = True
+                worker.run(spec, draft.directory, hear)
+            except KeyboardInterrupt:
+                if not asked:  # else the worker's end has been told
+                    file.append(events.ended(events.INTERRUPTED, "interrupted before it began"))
+                raise
+            finally:
+                file.close()
+                done = record.finish(draft)
+                self.records.append(done)
+                self._end_tracking(done, where, tracked_as, progress)
+        return done
+
+    def tracker(self, where: Destination) -> Tracker | None:
+        """The store, connected at first use. None: there is none, or it cannot be reached now."""
+        if where.kind == "none":
+            return None
+        if where not in self._trackers:
+            refused_at, why = self._refused.get(where, (0.0, ""))
+            if refused_at and time.monotonic() - refused_at < _ASK_AGAIN_S:
+                self._note(why)
+                return None
+            try:
+                tracker = MlflowTracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
+                close_runs_of_dead_processes(tracker)
+            except TrackingError as error:
+                self._refused[where] = (time.monotonic(), str(error))
+                self._note(str(error))
+                return None
+            self._trackers[where] = tracker
+        return self._trackers[where]
+
+    def _begin_tracking(self, draft: RunRecord, where: Destination) -> str | None:
+        tracker = self.tracker(where)
+        if tracker is None:
+            return None
+        tags = {
+            **draft.context.tags,
+            **record.plan_tags(draft.spec),
+            "backendexp.directory": str(draft.directory.absolute()),
+        }
+        start_ms = round(draft.context.began * 1000)
+        try:
+            return tracker.begin(
+                draft.context.id, draft.context.name, start_ms, tags, draft.context.run_id
+            )
+        except TrackingError as error:
+            self._note(str(error))
+            return None
+
+    def _end_tracking(
+        self, done: RunRecord, where: Destination, run_id: str | None, progress: Progress
+    ) -> None:
+        if run_id is None:
+            return
+        progress.say("recording")
+        try:
+            self._trackers[where].end(run_id, record.report(done))
+        except TrackingError as error:
+            self._note(str(error))
+            return
+        done.mark_tracked(run_id)
+
+    def _note(self, why: str) -> None:
+        if why not in self.untracked:
+            self.untracked.append(why)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def close_runs_of_dead_processes(tracker: Tracker) -> None:
+    """Runs of this host that are RUNNING although their process is dead: they were killed, with all of
+    their process. Those whose directory is still here keep what they had.
+    """
+    for run in tracker.open_runs(machine.host()):
+        pid = run.tags.get("backendexp.pid", "")
+        alive = pid.isdigit() and machine.process_token(int(pid)) == run.tags.get("backendexp.process")
+        if alive:
+            continue
+        directory = Path(run.tags.get("backendexp.directory", ""))
+        if not (directory / "context.json").exists():
+            tracker.kill(run.run_id)
+            continue
+        lost = record.load(directory)
+        lost = lost if lost.result is not None else record.close_lost(lost)
+        tracker.end(run.run_id, record.report(lost))
+        lost.mark_tracked(run.run_id)
+
+
+def _source_tags() -> dict[str, str]:
+    """Who ran what, in MLflow's own tags (https://mlflow.org/docs/latest/tracking/#system-tags)."""
+    tags = {"mlflow.user": machine.user(), "mlflow.source.name": "backendexp"}
+    tags["mlflow.source.type"] = "LOCAL"
+    commit = machine.git_commit(str(Path.cwd()))
+    if commit is not None:
+        tags.update({"git_commit": commit, "mlflow.source.git.commit": commit})
+    return tags
+
+
+def failures(records: list[RunRecord]) -> int:
+    return sum(r.result is None or r.result.status != results.FINISHED for r in records)

@@ -1,0 +1,92 @@
+"""`backendexp sync`: upload the runs that the tracking store did not take when they ended."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from backendexp import record
+from backendexp.errors import TrackingError, UserError
+from backendexp.record import RunRecord
+from backendexp.session import Destination
+from backendexp.tracking.base import Tracker
+from backendexp.tracking.mlflow_tracker import MlflowTracker, absolute_uri
+
+
+def main(arguments: list[str]) -> int:
+    """0: nothing is left to upload. 1: the store did not take some of it."""
+    parser = argparse.ArgumentParser("backendexp sync", description=__doc__)
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        default=[Path("outputs"), Path("multirun")],
+        help="where to look for runs (default: outputs and multirun)",
+    )
+    parser.add_argument("--uri", help="upload to this store, not to the one that the run was meant for")
+    asked = parser.parse_args(arguments)
+    missing = [f for f in asked.folders if not f.exists()]
+    if missing and arguments and asked.folders != parser.get_default("folders"):
+        raise UserError(f"{missing[0]} is not there. Expected a folder that holds runs")
+    uri = absolute_uri(asked.uri, Path.cwd()) if asked.uri else None
+    return upload(record.find(asked.folders), uri)
+
+
+def upload(directories: list[Path], uri: str | None) -> int:
+    """Upload every run of `directories` that is over and not in its store, each once."""
+    trackers: dict[Destination, Tracker] = {}
+    uploaded, refused = 0, 0
+    for directory in directories:
+        try:
+            uploaded += _upload_one(directory, uri, trackers)
+        except TrackingError as error:
+            refused += 1
+            print(f"{directory}: {error}", file=sys.stderr)
+    print(f"{uploaded} uploaded, {refused} refused, {len(directories) - uploaded - refused} were there already")
+    return 1 if refused else 0
+
+
+def _upload_one(directory: Path, uri: str | None, trackers: dict[Destination, Tracker]) -> int:
+    """1 if the run was uploaded, 0 if there was nothing to do."""
+    from filelock import FileLock
+
+    with FileLock(directory / "sync.lock"):
+        run = record.load(directory)
+        if run.tracked_run_id is not None:
+            return 0
+        if run.result is None:
+            run = _close_if_dead(run)
+        if run.result is None:
+            return 0  # it is still training
+        tracker = _tracker_for(run, uri, trackers)
+        context = run.context
+        # A run that the store had begun to take is continued, so that it is there once.
+        run_id = tracker.find(context.id) or tracker.begin(
+            context.id,
+            context.name,
+            round(context.began * 1000),
+            {**context.tags, **record.plan_tags(run.spec)},
+            context.run_id if uri is None else None,
+        )
+        tracker.end(run_id, record.report(run))
+        run.mark_tracked(run_id)
+        print(f"{directory}: uploaded as run {run_id}")
+    return 1
+
+
+def _close_if_dead(run: RunRecord) -> RunRecord:
+    from backendexp import machine
+
+    tags = run.context.tags
+    here = tags.get("backendexp.host") == machine.host()
+    if here and machine.process_token(int(tags["backendexp.pid"])) != tags["backendexp.process"]:
+        return record.close_lost(run)
+    return run
+
+
+def _tracker_for(run: RunRecord, uri: str | None, trackers: dict[Destination, Tracker]) -> Tracker:
+    context = run.context
+    by_id = context.experiment_id if uri is None else None
+    where = Destination("mlflow", uri or context.uri, context.experiment, by_id)
+    if where not in trackers:
+        trackers[where] = MlflowTracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
+    return trackers[where]

@@ -1,0 +1,82 @@
+"""What a tracking store promises, and what it is told.
+
+`begin` makes a run that others can see as RUNNING. `end` tells all of the run in as few requests as it can
+and gives it its final status. `end` may be called again with the same report after it failed half-way: what
+arrived the first time is not there twice. Whatever goes wrong in the store is raised as TrackingError.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Metric:
+    """timestamp_ms: milliseconds since 1970."""
+
+    key: str
+    value: float
+    timestamp_ms: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """digest: SHA-256 in hexadecimal. path: of the user's file, None for data drawn from the seed.
+    shapes: array name to shape.
+    """
+
+    name: str
+    digest: str
+    path: str | None
+    shapes: dict[str, tuple[int, ...]]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about a run that is over. status: FINISHED, FAILED or KILLED."""
+
+    record_id: str
+    name: str
+    status: str
+    start_ms: int
+    end_ms: int
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: list[Metric]
+    dataset: Dataset | None
+    artifacts: list[Path]
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that the store holds for RUNNING."""
+
+    run_id: str
+    tags: dict[str, str]
+
+
+class Tracker(Protocol):
+    @property
+    def uri(self) -> str:
+        """The store's address, absolute."""
+
+    @property
+    def experiment_id(self) -> str: ...
+
+    def begin(
+        self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
+    ) -> str:
+        """Make a run, or join the run `run_id`. Returns the run's id."""
+
+    def end(self, run_id: str, report: Report) -> None: ...
+
+    def find(self, record_id: str) -> str | None:
+        """The run that `begin` made for this record, or None."""
+
+    def open_runs(self, host: str) -> list[OpenRun]:
+        """The runs that are RUNNING and were begun on `host`."""
+
+    def kill(self, run_id: str) -> None:
+        """Give a run whose process is dead its status, KILLED."""

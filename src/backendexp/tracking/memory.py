@@ -1,0 +1,42 @@
+"""A tracker that keeps everything in this process: for tests, and for looking without a store."""
+
+from backendexp.tracking.base import OpenRun, Report
+
+RECORD_TAG = "backendexp.record"
+
+
+class MemoryTracker:
+    """runs: run id to its status, tags, params, metrics."""
+
+    uri = "memory:"
+    experiment_id = "0"
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.reports: dict[str, Report] = {}
+
+    def begin(
+        self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
+    ) -> str:
+        run_id = run_id or f"run-{len(self.statuses)}"
+        self.statuses[run_id] = "RUNNING"
+        self.tags[run_id] = {**tags, RECORD_TAG: record_id}
+        return run_id
+
+    def end(self, run_id: str, report: Report) -> None:
+        self.reports[run_id] = report
+        self.statuses[run_id] = report.status
+
+    def find(self, record_id: str) -> str | None:
+        return next((run for run, tags in self.tags.items() if tags[RECORD_TAG] == record_id), None)
+
+    def open_runs(self, host: str) -> list[OpenRun]:
+        return [
+            OpenRun(run, self.tags[run])
+            for run, status in self.statuses.items()
+            if status == "RUNNING" and self.tags[run].get("backendexp.host") == host
+        ]
+
+    def kill(self, run_id: str) -> None:
+        self.statuses[run_id] = "KILLED"

@@ -1,0 +1,205 @@
+"""MLflow as the tracking store, through its client: no global state, one batch a run."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from backendexp import cache
+from backendexp.errors import TrackingError
+from backendexp.tracking.base import Dataset, OpenRun, Report
+
+RECORD_TAG = "backendexp.record"
+# https://mlflow.org/docs/latest/rest-api.html#log-batch
+_MOST_METRICS, _MOST_PARAMS = 1000, 100
+_LONGEST_DIGEST = 36
+# mlflow imports pandas and others where they are installed, and does without them where they are not (it
+# is how mlflow-skinny works). Nothing here needs them, and they are a third of its import.
+_OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
+# A store that is not there should be said within seconds, not after mlflow's minutes of retries.
+_IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+def default_uri(folder: Path) -> str:
+    """mlflow's own default, made absolute."""
+    return f"sqlite:///{folder.absolute()}/mlflow.db"
+
+
+def absolute_uri(uri: str, folder: Path) -> str:
+    """The same store, whatever the working directory. Only relative sqlite paths change."""
+    prefix = "sqlite:///"
+    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
+        return f"{prefix}{(folder / uri.removeprefix(prefix)).absolute()}"
+    return uri
+
+
+class MlflowTracker:
+    """
+    uri: a tracking URI of MLflow, absolute. experiment: name, made when it is not there.
+    experiment_id: of an experiment that is there; it goes before the name.
+    folder: where the artifacts of an experiment in a local database go.
+    Making one imports mlflow, connects, and brings the store's tables up: it takes seconds.
+    Raises TrackingError: the store cannot be reached.
+    """
+
+    def __init__(self, uri: str, experiment: str, experiment_id: str | None, folder: Path) -> None:
+        self.uri = uri
+        with _translated(uri), _patient_database(uri):
+            self._client = _connect(uri)
+            self.experiment_id = experiment_id or self._ensure_experiment(experiment, folder)
+
+    def _ensure_experiment(self, name: str, folder: Path) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            local = _is_database(self.uri)
+            location = f"{(folder / 'mlruns').absolute().as_uri()}/{name}" if local else None
+            return str(self._client.create_experiment(name, artifact_location=location))
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"experiment {name!r} of {self.uri} is deleted. Restore it with: mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}   or choose another: tracking.experiment=NAME"
+            )
+        return str(found.experiment_id)
+
+    def begin(
+        self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
+    ) -> str:
+        tags = {**tags, RECORD_TAG: record_id}
+        with _translated(self.uri):
+            if run_id is not None:
+                self._log(run_id, tags=tags)
+                return run_id
+            run = self._client.create_run(self.experiment_id, start_ms, tags, name)
+            return str(run.info.run_id)
+
+    def end(self, run_id: str, report: Report) -> None:
+        from mlflow.entities import Metric, Param
+
+        with _translated(self.uri):
+            metrics = [Metric(m.key, m.value, m.timestamp_ms, m.step) for m in report.metrics]
+            params = [Param(key, value) for key, value in report.params.items()]
+            first_metrics, first_params = metrics[:_MOST_METRICS], params[:_MOST_PARAMS]
+            self._log(run_id, first_metrics, first_params, report.tags)
+            for start in range(_MOST_METRICS, len(metrics), _MOST_METRICS):
+                self._log(run_id, metrics[start : start + _MOST_METRICS])
+            if report.dataset is not None:
+                self._client.log_inputs(run_id, datasets=[_dataset_input(report.dataset)])
+            for path in report.artifacts:
+                self._client.log_artifact(run_id, str(path), _folder_of(path))
+            self._client.set_terminated(run_id, report.status, report.end_ms)
+
+    def _log(
+        self,
+        run_id: str,
+        metrics: list[Any] | None = None,
+        params: list[Any] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import RunTag
+
+        entities = [RunTag(key, value[:8000]) for key, value in (tags or {}).items()]
+        self._client.log_batch(run_id, metrics or [], params or [], entities, synchronous=True)
+
+    def find(self, record_id: str) -> str | None:
+        with _translated(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment_id], f"tags.`{RECORD_TAG}` = '{record_id}'", max_results=1
+            )
+            return runs[0].info.run_id if runs else None
+
+    def open_runs(self, host: str) -> list[OpenRun]:
+        with _translated(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment_id],
+                f"attributes.status = 'RUNNING' and tags.`backendexp.host` = '{host}'",
+            )
+            return [OpenRun(run.info.run_id, dict(run.data.tags)) for run in runs]
+
+    def kill(self, run_id: str) -> None:
+        with _translated(self.uri):
+            self._client.set_terminated(run_id, "KILLED")
+
+
+def _is_database(uri: str) -> bool:
+    return uri.split(":")[0].split("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    """Whatever mlflow, its HTTP client or its database raise comes out as TrackingError."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrackingError(f"the tracking store {uri} did not take it: {reason}") from error
+
+
+def _connect(uri: str) -> Any:
+    for name, value in _IMPATIENCE.items():
+        os.environ.setdefault(name, value)
+    blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
+    for name in blocked:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        from mlflow import MlflowClient
+    finally:
+        for name in blocked:
+            if name in sys.modules and sys.modules[name] is None:
+                del sys.modules[name]
+    import logging
+
+    # alembic tells of every step of a new database's schema.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    return MlflowClient(uri)
+
+
+@contextmanager
+def _patient_database(uri: str) -> Iterator[None]:
+    """One process at a time opens an sqlite store: several that make its tables at once break it."""
+    if not uri.startswith("sqlite:"):
+        yield
+        return
+    import hashlib
+
+    from filelock import FileLock
+
+    locks = cache.folder("locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"):
+        yield
+
+
+def _folder_of(path: Path) -> str | None:
+    return "model" if path.stem == "model" else None
+
+
+def _dataset_input(dataset: Dataset) -> Any:
+    """The dataset in MLflow's own entities, as its NumpyDataset writes them."""
+    from mlflow.entities import Dataset as DatasetEntity
+    from mlflow.entities import DatasetInput, InputTag
+
+    def tensor(shape: tuple[int, ...]) -> str:
+        spec = {"dtype": "float32", "shape": [-1, *shape[1:]]}
+        return json.dumps([{"type": "tensor", "tensor-spec": spec}])
+
+    source = {"path": dataset.path} if dataset.path else {"generated_by": "backendexp"}
+    shapes = dataset.shapes
+    schema = {"features": tensor(shapes["x_train"]), "targets": tensor(shapes["y_train"])}
+    profile = {**{f"{name}_shape": shape for name, shape in shapes.items()}, "bytes": dataset.bytes}
+    return DatasetInput(
+        dataset=DatasetEntity(
+            name=dataset.name,
+            digest=dataset.digest[:_LONGEST_DIGEST],
+            source_type="local" if dataset.path else "code",
+            source=json.dumps(source),
+            schema=json.dumps({"mlflow_tensorspec": schema}),
+            profile=json.dumps(profile),
+        ),
+        tags=[InputTag("mlflow.data.context", "training")],
+    )

@@ -1,0 +1,39 @@
+"""Batches in an order that numpy decides, so that every backend sees the same ones."""
+
+import numpy
+
+
+def ordered_batches(x, y, batch_size, seed):
+    """A Keras Sequence over (x, y), and the callback that gives it a new order every epoch.
+
+    Epoch e uses the permutation drawn from (seed, e). The last batch of an epoch is smaller when
+    batch_size does not divide the samples, as in `Model.fit`. Measured on TensorFlow and JAX, it
+    trains as fast as the arrays themselves.
+    """
+    import keras
+
+    base = getattr(keras.utils, "PyDataset", None) or keras.utils.Sequence
+
+    class OrderedBatches(base):
+        order = None
+
+        def __len__(self):
+            return -(-len(x) // batch_size)
+
+        def __getitem__(self, index):
+            chosen = self.order[index * batch_size : (index + 1) * batch_size]
+            return x[chosen], y[chosen]
+
+    class NewOrder(keras.callbacks.Callback):
+        # Not OrderedBatches.on_epoch_end: Keras 2.3 does not call it when it feeds from the main
+        # thread.
+        def on_epoch_begin(self, epoch, logs=None):
+            source.order = _permutation(len(x), seed, epoch)
+
+    source = OrderedBatches()
+    source.order = _permutation(len(x), seed, 0)  # Keras 3 looks at a batch before the first epoch
+    return source, NewOrder()
+
+
+def _permutation(samples, seed, epoch):
+    return numpy.random.RandomState([seed, epoch]).permutation(samples)

@@ -1,0 +1,63 @@
+"""What parent and worker say to each other: JSON objects, one a line, over private pipes.
+
+Commands (parent to worker)
+    run     spec: the plan of the run, see `backendexp.plan.RunSpec`
+            directory: where the run writes worker.log and, when asked, the model
+
+Events (worker to parent); every one has `event` and `time` (seconds since the epoch)
+    ready      version, pid, backend, keras, engine, engine_version, python, import_s, packages,
+               compile_cache ("empty", "filled" or null: the engine keeps none)
+    refused    kind, message: the backend cannot be served; the worker ends
+    started    pid, start ("fork" or "spawn")
+    phase      name: data, build, fit, evaluate or save begins
+    data       digest, shapes, bytes, seconds
+    built      seconds, weights (count), weights_digest
+    epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss, accuracy
+    trained    seconds: the wall time of the whole fit
+    evaluated  seconds, loss, accuracy
+    saved      path, format
+    finished
+    failed     kind (exception, non_finite_loss, out_of_memory), message, traceback, epoch
+    exited     pid, returncode, signal, peak_bytes: how the run's process ended
+
+A reader ignores keys that it does not know; `version` changes when a known key changes its meaning.
+"""
+
+import json
+import os
+import time
+
+VERSION = 1
+
+
+class EventPipe(object):
+    """Writes events to a file descriptor, unbuffered, so that a process which is killed has said what
+    it knew. Only epochs that follow each other within `patience` seconds share a write: waking the
+    parent thousands of times a second would disturb what is being measured.
+    """
+
+    def __init__(self, descriptor, patience=0.1):
+        self._descriptor = descriptor
+        self._patience = patience
+        self._waiting = b""
+        self._wrote = 0.0
+
+    def send(self, event, **fields):
+        self._waiting += _line(event, fields)
+        self._write()
+
+    def send_soon(self, event, **fields):
+        self._waiting += _line(event, fields)
+        if time.time() - self._wrote >= self._patience:
+            self._write()
+
+    def _write(self):
+        while self._waiting:
+            self._waiting = self._waiting[os.write(self._descriptor, self._waiting) :]
+        self._wrote = time.time()
+
+
+def _line(event, fields):
+    record = {"event": event, "time": time.time()}
+    record.update(fields)
+    return (json.dumps(record) + "\n").encode("utf-8")

@@ -1,0 +1,43 @@
+"""What the worker's interpreter has installed, read from folder names alone: it costs milliseconds,
+where asking the packaging libraries costs a tenth of a second and does not exist on Python 3.7.
+"""
+
+import os
+import re
+import sys
+
+_METADATA = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|egg)-info$")
+
+
+def installed_packages():
+    """Name to version of every distribution on sys.path, in the spelling of its folder."""
+    packages = {}
+    for folder in sys.path:
+        if not os.path.isdir(folder):
+            continue
+        for entry in os.listdir(folder):
+            match = _METADATA.match(entry)
+            if match:
+                packages.setdefault(match.group("name"), match.group("version"))
+    return packages
+
+
+def compile_cache_state(backend):
+    """ "empty" or "filled": the engine keeps compiled code on disk, and this is what it starts
+    with. None: the engine keeps none.
+    """
+    if backend != "theano":
+        return None
+    folder = os.environ.get("BACKENDEXP_COMPILE_CACHE", "")
+    for _, _, files in os.walk(folder):
+        if any(name.endswith((".so", ".pyd", ".nbi")) for name in files):
+            return "filled"
+    return "empty"
+
+
+if __name__ == "__main__":
+    import json
+
+    json.dump(
+        {"python": "%d.%d.%d" % sys.version_info[:3], "packages": installed_packages()}, sys.stdout
+    )

@@ -1,0 +1,59 @@
+"""The network: a multilayer perceptron with one output, in names that both Keras generations have."""
+
+import numpy
+
+# What the two generations call the same loss.
+_KERAS2_LOSS_NAMES = {"log_cosh": "logcosh"}
+
+
+def build_mlp(features, hidden_units, activation, dropout, output_activation):
+    """Dense and Dropout for every entry of `hidden_units`, then Dense(1).
+
+    Input: shape (batch, features). Output: shape (batch, 1).
+    """
+    from keras.layers import Dense, Dropout, Input
+    from keras.models import Sequential
+
+    model = Sequential()
+    if hasattr(model, "jit_compile"):
+        model.add(Input((features,)))
+        shape = {}
+    else:  # Keras 2.3 takes the input's shape with the first layer
+        shape = {"input_shape": (features,)}
+    for units in hidden_units:
+        model.add(Dense(units, activation=activation, **shape))
+        model.add(Dropout(dropout))
+        shape = {}
+    model.add(Dense(1, activation=output_activation))
+    return model
+
+
+def compile_model(model, optimizer, learning_rate, loss, generation):
+    from keras import optimizers
+
+    # Both generations deserialise by class name; "learning_rate" is the argument of both.
+    chosen = optimizers.get(optimizer).__class__(learning_rate=learning_rate)
+    if generation == 2:
+        loss = _KERAS2_LOSS_NAMES.get(loss, loss)
+    model.compile(loss=loss, optimizer=chosen, metrics=["accuracy"])
+
+
+def draw_weights(features, hidden_units, seed, ulps=0, probe=0):
+    """Glorot-uniform kernels (Glorot and Bengio 2010, equation 16) and zero biases, from the seed.
+
+    ulps: moves every kernel entry by that many float32 roundings, up or down at random. `probe`
+        seeds the directions. The parity check uses it to learn how far rounding alone carries.
+    Returns float32 arrays in the order of `model.get_weights()`: kernel (in, out), bias (out,), ...
+    """
+    draw = numpy.random.RandomState(seed)
+    direction = numpy.random.RandomState(probe)
+    weights = []
+    widths = [features] + list(hidden_units) + [1]
+    for fan_in, fan_out in zip(widths, widths[1:]):
+        limit = (6.0 / (fan_in + fan_out)) ** 0.5
+        kernel = draw.uniform(-limit, limit, size=(fan_in, fan_out)).astype(numpy.float32)
+        if ulps:
+            signs = direction.randint(2, size=kernel.shape) * 2 - 1
+            kernel = (kernel + ulps * signs * numpy.spacing(kernel)).astype(numpy.float32)
+        weights += [kernel, numpy.zeros(fan_out, numpy.float32)]
+    return weights

@@ -1,0 +1,175 @@
+"""One training run: data, build, fit, evaluate, each on its own clock (`time.perf_counter`)."""
+
+import math
+import os
+import time
+import traceback
+
+from . import batches, data, engine, model
+
+
+class NonFiniteLoss(Exception):
+    def __init__(self, epoch, loss):
+        super(NonFiniteLoss, self).__init__(
+            "the loss is %r after epoch %d: training diverged. Lower training.learning_rate, or "
+            "check the data for extreme values" % (loss, epoch)
+        )
+        self.epoch = epoch
+
+
+def execute(spec, directory, events):
+    """Train as `spec` says and send an event for every step. Returns the process's exit code."""
+    try:
+        _train(spec, directory, events)
+    except NonFiniteLoss as error:
+        events.send("failed", kind="non_finite_loss", message=str(error), epoch=error.epoch)
+        return 1
+    except Exception as error:
+        events.send(
+            "failed",
+            kind="out_of_memory" if _is_out_of_memory(error) else "exception",
+            message="%s: %s" % (type(error).__name__, error),
+            traceback=traceback.format_exc(),
+        )
+        return 1
+    events.send("finished")
+    return 0
+
+
+def _is_out_of_memory(error):
+    # Each engine has its own class for it; none of them can be named without importing the engine.
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+        or "RESOURCE_EXHAUSTED" in str(error)
+        or "can't allocate memory" in str(error)
+    )
+
+
+def _train(spec, directory, events):
+    backend, seed = spec["backend"]["name"], spec["seed"]
+    training, controls = spec["training"], spec["controls"]
+    engine.limit_threads(backend, spec["threads"])
+    engine.set_dtype(training["dtype"])
+
+    events.send("phase", name="data")
+    with _Stopwatch() as clock:
+        dataset = data.make_data(spec["data"], seed)
+    events.send(
+        "data",
+        seconds=clock.seconds,
+        digest=data.digest(dataset),
+        shapes={name: list(array.shape) for name, array in dataset._asdict().items()},
+        bytes=sum(array.nbytes for array in dataset),
+    )
+
+    engine.seed_everything(backend, seed)
+    events.send("phase", name="build")
+    with _Stopwatch() as clock:
+        mlp = _build(spec, dataset.x_train.shape[1])
+    weights = mlp.get_weights()
+    events.send(
+        "built",
+        seconds=clock.seconds,
+        weights=int(sum(array.size for array in weights)),
+        weights_digest=data.digest(weights),
+    )
+
+    events.send("phase", name="fit")
+    source, callbacks = _batch_source(
+        dataset, training["batch_size"], seed, controls["batch_order"]
+    )
+    with _Stopwatch() as clock:
+        callbacks.append(_epoch_clock(events, clock.began))
+        mlp.fit(epochs=training["epochs"], verbose=0, callbacks=callbacks, **source)
+        engine.synchronise(mlp)
+    events.send("trained", seconds=clock.seconds)
+
+    events.send("phase", name="evaluate")
+    with _Stopwatch() as clock:
+        loss, accuracy = mlp.evaluate(
+            dataset.x_test, dataset.y_test, batch_size=training["batch_size"], verbose=0
+        )
+    loss, accuracy = float(loss), float(accuracy)
+    if not math.isfinite(loss):
+        raise NonFiniteLoss(training["epochs"], loss)
+    events.send("evaluated", seconds=clock.seconds, loss=loss, accuracy=accuracy)
+
+    if spec["save_model"]:
+        events.send("phase", name="save")
+        # Keras 3 writes .keras archives, Keras 2 HDF5.
+        name = "model.h5" if engine.keras_generation() == 2 else "model.keras"
+        mlp.save(os.path.join(directory, name))
+        events.send("saved", path=name, format=name.split(".")[1])
+
+
+def _build(spec, features):
+    network, training, controls = spec["model"], spec["training"], spec["controls"]
+    mlp = model.build_mlp(
+        features,
+        network["hidden_units"],
+        network["activation"],
+        network["dropout"],
+        network["output_activation"],
+    )
+    model.compile_model(
+        mlp,
+        training["optimizer"],
+        training["learning_rate"],
+        training["loss"],
+        engine.keras_generation(),
+    )
+    if controls["initial_weights"]:
+        mlp.set_weights(
+            model.draw_weights(
+                features,
+                network["hidden_units"],
+                spec["seed"],
+                ulps=controls["weight_ulps"],
+                probe=controls["probe"],
+            )
+        )
+    return mlp
+
+
+def _batch_source(dataset, batch_size, seed, ordered):
+    """The arguments of `fit` that say where batches come from, and the callbacks they need."""
+    if not ordered:
+        return {"x": dataset.x_train, "y": dataset.y_train, "batch_size": batch_size}, []
+    source, new_order = batches.ordered_batches(dataset.x_train, dataset.y_train, batch_size, seed)
+    # Both generations would shuffle the order of the batches once more.
+    arguments = {"x": source, "shuffle": False}
+    if engine.keras_generation() == 2:
+        arguments["workers"] = 0  # else Keras 2 feeds from a thread of its own
+    return arguments, [new_order]
+
+
+def _epoch_clock(events, fit_began):
+    from keras.callbacks import Callback
+
+    class EpochClock(Callback):
+        """Sends each epoch's loss and its seconds, counted from the end of the epoch before it."""
+
+        def __init__(self):
+            super(EpochClock, self).__init__()
+            self._last = fit_began
+
+        def on_epoch_end(self, epoch, logs=None):
+            loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
+            now = time.perf_counter()
+            if not math.isfinite(loss):
+                raise NonFiniteLoss(epoch + 1, loss)
+            events.send_soon(
+                "epoch", epoch=epoch + 1, seconds=now - self._last, loss=loss, accuracy=accuracy
+            )
+            self._last = now
+
+    return EpochClock()
+
+
+class _Stopwatch(object):
+    def __enter__(self):
+        self.began = time.perf_counter()
+        return self
+
+    def __exit__(self, *exception):
+        self.seconds = time.perf_counter() - self.began

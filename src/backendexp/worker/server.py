@@ -1,0 +1,165 @@
+"""The worker's main loop: import Keras once, then serve runs.
+
+With `fork`, every run is a child forked after the import, so that it has fresh state, its own peak
+memory and its own death, and pays no import. Where there is no fork, the process serves one run.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+
+from . import contract
+
+
+def main():
+    commands = os.dup(0)
+    events = contract.EventPipe(os.dup(1))
+    _claim_standard_streams(os.environ["BACKENDEXP_WORKER_LOG"])
+
+    from . import engine
+
+    try:
+        ready = engine.load()
+    except engine.Refused as refusal:
+        events.send("refused", kind=refusal.kind, message=str(refusal))
+        return 3
+    events.send("ready", version=contract.VERSION, pid=os.getpid(), **ready)
+
+    if os.environ["BACKENDEXP_WORKER_START"] == "fork":
+        return _serve_by_forking(commands, events)
+    return _serve_once(commands, events)
+
+
+def _claim_standard_streams(log_path):
+    """Point stdin at nothing, stdout and stderr at the log: the pipes belong to the contract."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    _redirect_output(log_path)
+
+
+def _redirect_output(log_path):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _serve_by_forking(commands, events):
+    """One forked child a run; ends at the end of `commands`, and takes a running child along."""
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+
+    lines = _Lines(commands)
+    child = None
+    while True:
+        readable, _, _ = select.select([commands, wake_read], [], [])
+        if wake_read in readable:
+            os.read(wake_read, 512)
+        if child is not None:
+            pid, status, usage = os.wait4(child, os.WNOHANG)
+            if pid:
+                child = None
+                events.send("exited", pid=pid, **_how_it_ended(status, usage))
+        if commands in readable:
+            orders = lines.read()
+            if orders is None:
+                if child is not None:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                return 0
+            for order in orders:
+                child = _fork(order, events, (commands, wake_read, wake_write))
+
+
+def _fork(order, events, parents_descriptors):
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in parents_descriptors:
+            os.close(descriptor)
+        code = _run(order, events, "fork")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # Not sys.exit: the exit handlers of the imported engine belong to the server.
+        os._exit(code)
+
+
+def _how_it_ended(status, usage):
+    killed = os.WIFSIGNALED(status)
+    return {
+        "returncode": None if killed else os.WEXITSTATUS(status),
+        "signal": os.WTERMSIG(status) if killed else None,
+        "peak_bytes": usage.ru_maxrss * _maxrss_unit(),
+    }
+
+
+def _maxrss_unit():
+    # getrusage(2): kilobytes on Linux, bytes on macOS.
+    return 1 if sys.platform == "darwin" else 1024
+
+
+def _serve_once(commands, events):
+    lines = _Lines(commands)
+    orders = []
+    while not orders:
+        orders = lines.read()
+        if orders is None:
+            return 0
+    threading.Thread(target=_die_with_the_parent, args=(commands,), daemon=True).start()
+    code = _run(orders[0], events, "spawn")
+    events.send(
+        "exited", pid=os.getpid(), returncode=code, signal=None, peak_bytes=_own_peak_bytes()
+    )
+    return code
+
+
+def _die_with_the_parent(commands):
+    while os.read(commands, 4096):
+        pass
+    os._exit(1)
+
+
+def _own_peak_bytes():
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _maxrss_unit()
+
+
+def _run(order, events, start):
+    from . import run
+
+    directory = order["directory"]
+    events.send("started", pid=os.getpid(), start=start)
+    _redirect_output(os.path.join(directory, "worker.log"))
+    return run.execute(order["spec"], directory, events)
+
+
+class _Lines(object):
+    """Splits what arrives on a descriptor into JSON lines; `read` returns None at its end."""
+
+    def __init__(self, descriptor):
+        self._descriptor = descriptor
+        self._rest = b""
+
+    def read(self):
+        chunk = os.read(self._descriptor, 1 << 16)
+        if not chunk:
+            return None
+        self._rest += chunk
+        *lines, self._rest = self._rest.split(b"\n")
+        return [json.loads(line.decode("utf-8")) for line in lines if line.strip()]
