@@ -100,6 +100,8 @@ class Application:
             return OK
         record = self.session.records[-1]
         print("\n".join(summary.run_lines(record)))
+        for line in summary.caveats([record]):
+            print(f"  note  {line}")
         self._say_where([record])
         return _code([record])
 

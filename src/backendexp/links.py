@@ -21,8 +21,12 @@ def experiment_link(uri: str, experiment_id: str) -> str:
 
 
 def compare_link(uri: str, experiment_id: str, run_ids: list[str]) -> str:
-    runs, experiments = quote(json.dumps(run_ids)), quote(json.dumps([experiment_id]))
+    runs, experiments = _encode(run_ids), _encode([experiment_id])
     return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def _encode(names: list[str]) -> str:
+    return quote(json.dumps(names, separators=(",", ":")))
 
 
 def server_command(uri: str) -> str | None:

@@ -72,14 +72,14 @@ def judge(records: list[RunRecord]) -> list[Difference]:
     """The differences of all finished runs from the first, which must have finished too."""
     reference = records[0]
     assert reference.result is not None
-    probes = [r.result for r in records if r.spec.controls.weight_ulps and _finished(r)]
+    probes = [r.result for r in records if r.spec.probe and _finished(r)]
     bounds = rounding_bounds(
         reference.result, [p for p in probes if p is not None], _steps_per_epoch(reference.spec)
     )
     return [
         _difference(reference, other, bounds)
         for other in records[1:]
-        if _finished(other) and not other.spec.controls.weight_ulps
+        if _finished(other) and not other.spec.probe
     ]
 
 

@@ -42,14 +42,8 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class ControlsSpec:
-    """weight_ulps, probe: only the rounding probes of the parity check use them, see
-    `backendexp.parity`.
-    """
-
     initial_weights: bool
     batch_order: bool
-    weight_ulps: int = 0
-    probe: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +53,7 @@ class RunSpec:
     backend: the value of KERAS_BACKEND. runtime: keras3 or keras2, never auto.
     python: an interpreter named by the user, or None for the runtime's own.
     start: fork or spawn. threads: of the engine. timeout_s: deadline, or None.
+    probe: 0, or the number of a rounding probe of the parity check, see `backendexp.parity`.
     """
 
     backend: str
@@ -72,7 +67,8 @@ class RunSpec:
     threads: int
     seed: int
     timeout_s: float | None
-    save_model: bool
+    log_model: bool
+    probe: int = 0
 
     @property
     def id(self) -> str:
@@ -83,7 +79,8 @@ class RunSpec:
     @property
     def title(self) -> str:
         """What a person calls the run."""
-        return f"{self.backend} on {self.runtime}, seed {self.seed}"
+        probe = f", rounding probe {self.probe}" if self.probe else ""
+        return f"{self.backend} on {self.runtime}, seed {self.seed}{probe}"
 
     def to_json(self) -> dict[str, Any]:
         """The shape of the configuration, which is also what the worker reads."""
@@ -95,6 +92,8 @@ class RunSpec:
             "start": fields.pop("start"),
         }
         fields["model"]["hidden_units"] = list(self.model.hidden_units)
+        fields["tracking"] = {"log_model": fields.pop("log_model")}
+        fields["parity"] = {"probe": fields.pop("probe")}
         return fields
 
     @classmethod
@@ -112,6 +111,8 @@ class RunSpec:
             model=ModelSpec(**model),
             training=TrainingSpec(**fields.pop("training")),
             controls=ControlsSpec(**fields.pop("controls")),
+            log_model=fields.pop("tracking")["log_model"],
+            probe=fields.pop("parity")["probe"],
             **fields,
         )
 
@@ -161,7 +162,7 @@ def plan_run(config: Config) -> RunSpec:
         threads=config.threads or usable_cores(),
         seed=config.seed,
         timeout_s=config.timeout_s,
-        save_model=config.tracking.log_model,
+        log_model=config.tracking.log_model,
     )
 
 
@@ -190,7 +191,7 @@ def choose_runtime(backend: str, name: str, python: str | None) -> catalog.Runti
 
 def with_probe(spec: RunSpec, probe: int) -> RunSpec:
     """The same run from starting weights that are one rounding away."""
-    return replace(spec, controls=replace(spec.controls, weight_ulps=1, probe=probe))
+    return replace(spec, probe=probe)
 
 
 def usable_cores() -> int:

@@ -4,6 +4,7 @@ Everything goes to stderr; stdout is for results.
 """
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +23,8 @@ _WAITS = {
     "evaluate": "evaluating",
     "save": "saving the model",
 }
-# Without a terminal, a line for every so many seconds of training, and for a wait that lasts as long.
+# Without a terminal: what has been waited for this long gets a line, and so does training now and then.
+_WAIT_WORTH_A_LINE_S = 1.0
 _LINE_EVERY_S = 5.0
 
 
@@ -62,12 +64,13 @@ def describe(event: Event, spec: RunSpec) -> str | None:
 
 
 class PlainProgress:
-    """Lines for logs and pipes: each wait once, and now and then the epoch."""
+    """Lines for logs and pipes: a wait once it has lasted a second, and now and then the epoch."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
         self._began = time.monotonic()
         self._last_epoch = time.monotonic()
+        self._pending: threading.Timer | None = None
 
     def __enter__(self) -> "PlainProgress":
         return self
@@ -75,22 +78,32 @@ class PlainProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass
+        self._forget()
 
     def say(self, text: str) -> None:
-        print(f"[{self._spec.title}] {text}", file=sys.stderr, flush=True)
+        self._forget()
+        self._pending = threading.Timer(_WAIT_WORTH_A_LINE_S, self._print, [text])
+        self._pending.daemon = True
+        self._pending.start()
 
     def hear(self, event: Event) -> None:
         text = describe(event, self._spec)
-        if text is None or (event["event"] == "phase" and event["name"] != "fit"):
+        if text is None:
             return
-        if event["event"] == "epoch":
-            last = event["epoch"] == self._spec.training.epochs
-            if not last and time.monotonic() - self._last_epoch < _LINE_EVERY_S:
-                return
+        if event["event"] != "epoch":
+            self.say(text)
+            return
+        self._forget()
+        if time.monotonic() - self._last_epoch >= _LINE_EVERY_S:
             self._last_epoch = time.monotonic()
-            text += f"  {time.monotonic() - self._began:.1f} s"
-        self.say(text)
+            self._print(f"{text}  {time.monotonic() - self._began:.1f} s")
+
+    def _forget(self) -> None:
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def _print(self, text: str) -> None:
+        print(f"[{self._spec.title}] {text}", file=sys.stderr, flush=True)
 
 
 class LiveProgress:

@@ -38,11 +38,11 @@ def compile_model(model, optimizer, learning_rate, loss, generation):
     model.compile(loss=loss, optimizer=chosen, metrics=["accuracy"])
 
 
-def draw_weights(features, hidden_units, seed, ulps=0, probe=0):
+def draw_weights(features, hidden_units, seed, probe=0):
     """Glorot-uniform kernels (Glorot and Bengio 2010, equation 16) and zero biases, from the seed.
 
-    ulps: moves every kernel entry by that many float32 roundings, up or down at random. `probe`
-        seeds the directions. The parity check uses it to learn how far rounding alone carries.
+    probe: other than 0, it seeds directions, and every kernel entry is moved by one float32 rounding
+        up or down. The parity check uses it to learn how far rounding alone carries.
     Returns float32 arrays in the order of `model.get_weights()`: kernel (in, out), bias (out,), ...
     """
     draw = numpy.random.RandomState(seed)
@@ -52,8 +52,8 @@ def draw_weights(features, hidden_units, seed, ulps=0, probe=0):
     for fan_in, fan_out in zip(widths, widths[1:]):
         limit = (6.0 / (fan_in + fan_out)) ** 0.5
         kernel = draw.uniform(-limit, limit, size=(fan_in, fan_out)).astype(numpy.float32)
-        if ulps:
+        if probe:
             signs = direction.randint(2, size=kernel.shape) * 2 - 1
-            kernel = (kernel + ulps * signs * numpy.spacing(kernel)).astype(numpy.float32)
+            kernel = (kernel + signs * numpy.spacing(kernel)).astype(numpy.float32)
         weights += [kernel, numpy.zeros(fan_out, numpy.float32)]
     return weights

@@ -94,7 +94,7 @@ def _train(spec, directory, events):
         raise NonFiniteLoss(training["epochs"], loss)
     events.send("evaluated", seconds=clock.seconds, loss=loss, accuracy=accuracy)
 
-    if spec["save_model"]:
+    if spec["tracking"]["log_model"]:
         events.send("phase", name="save")
         # Keras 3 writes .keras archives, Keras 2 HDF5.
         name = "model.h5" if engine.keras_generation() == 2 else "model.keras"
@@ -124,8 +124,7 @@ def _build(spec, features):
                 features,
                 network["hidden_units"],
                 spec["seed"],
-                ulps=controls["weight_ulps"],
-                probe=controls["probe"],
+                probe=spec["parity"]["probe"],
             )
         )
     return mlp
