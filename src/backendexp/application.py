@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backendexp import config, links, parity, preflight, results, session, summary, sweep
+from backendexp import config, links, parity, preflight, session, summary, sweep
 from backendexp.cli import OK, RUN_FAILED, conf_dir
 from backendexp.config import Config
 from backendexp.plan import RunSpec
@@ -110,8 +110,9 @@ class Application:
         if not records:
             return OK
         agree, verdict = True, ""
-        if self.parity_plan is not None and records[0].result is not None:
-            agree, verdict = self._judge(self.parity_plan, records)
+        metrics: dict[str, float] = {}
+        if self.parity_plan is not None:
+            agree, verdict, metrics = self._judge(self.parity_plan, records)
         _print_table(summary.run_table(records))
         _print_table(summary.median_table(records))
         for line in summary.caveats(records):
@@ -119,14 +120,16 @@ class Application:
         if verdict:
             print(verdict)
         kind = "parity" if self.parity_plan else "sweep"
-        sweep.track_summary(self.session, where, done, records, kind, verdict=verdict)
+        sweep.track_summary(self.session, where, done, records, kind, metrics, verdict)
         self._say_where(records)
         return _code(records) if agree else RUN_FAILED
 
-    def _judge(self, plan: parity.ParityPlan, records: list[RunRecord]) -> tuple[bool, str]:
-        finished = records[0].result is not None and records[0].result.status == results.FINISHED
-        differences = parity.judge(records) if finished else []
-        return parity.verdict(differences, records, plan.missing)
+    def _judge(self, plan: parity.ParityPlan, records: list[RunRecord]) -> tuple[bool, str, dict[str, float]]:
+        """(the backends agree, the verdict, the metrics of the summary run)."""
+        differences = parity.judge(records)
+        greatest = [d.distance for d in differences if d.agrees is not None]
+        extra = {"parity/greatest_difference": max(greatest)} if greatest else {}
+        return *parity.verdict(differences, records, plan.missing), extra
 
     def _say_where(self, records: list[RunRecord]) -> None:
         """The store and the links; or, for what the store did not take, how it gets there."""

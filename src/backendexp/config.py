@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -235,10 +236,12 @@ def check_against_runtime(config: Config, runtime: catalog.RuntimeFacts) -> None
 def _check_memory(config: Config) -> None:
     """Sizes that no memory can hold fail here, in a sentence, and not after minutes in the kernel."""
     data, model = config.data, config.model
-    assert data.samples and data.test_samples and data.features
+    assert data.samples is not None
+    assert data.test_samples is not None
+    assert data.features is not None
     arrays = 4 * (data.samples + data.test_samples) * (data.features + 1)
     widths = [data.features, *model.hidden_units, 1]
-    weights = 4 * sum((inner + 1) * outer for inner, outer in zip(widths, widths[1:], strict=False))
+    weights = 4 * sum((inner + 1) * outer for inner, outer in pairwise(widths))
     memory = physical_memory_bytes()
     for bytes_, what, keys in (
         (arrays, "the data", "data.samples, data.test_samples or data.features"),

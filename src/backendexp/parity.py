@@ -1,20 +1,22 @@
 """Do the backends compute the same thing? Loss trajectories from one start, without dropout.
 
 Two engines that are both right still differ by float32 rounding, and training carries the difference on.
-How far is measured, not guessed: `probes` runs of the reference start from weights that are one rounding
+How far is measured, not guessed: `probes` runs of each reference start from weights that are one rounding
 (one unit in the last place) away. A run makes such an error anew at every step, so after s steps rounding
 explains at most s times what one error at the start has grown to. Beyond that the backends compute
 something else. Higham, Accuracy and Stability of Numerical Algorithms (2002), section 1.18, on such
 experiments with perturbed inputs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from backendexp import catalog
 from backendexp.errors import UserError
-from backendexp.plan import RunSpec, choose_runtime, with_probe
+from backendexp.plan import RunSpec, with_probe
 from backendexp.record import RunRecord
-from backendexp.results import FINISHED, RunResult
+from backendexp.results import FINISHED
 from backendexp.runtime.prepare import check_available
 
 _FLOAT32_ROUNDING = 2.0**-24
@@ -22,9 +24,7 @@ _FLOAT32_ROUNDING = 2.0**-24
 
 @dataclass(frozen=True)
 class ParityPlan:
-    """missing: what cannot run here, with the reason. The first of `specs` is the reference; its probes
-    are the last.
-    """
+    """missing: what cannot run here, with the reason."""
 
     specs: list[RunSpec]
     missing: list[str]
@@ -32,31 +32,32 @@ class ParityPlan:
 
 @dataclass(frozen=True)
 class Difference:
-    """The greatest distance of a run's losses from the reference's, and what rounding explains there.
+    """The distance of a run's losses from the reference's, and what rounding explains, after `epoch`.
 
-    epoch: where distance and bound are nearest to each other. comparable: None, or why rounding is not
-    expected to explain the difference.
+    It is the epoch of the greatest distance; of a run that disagrees, the one where it is furthest beyond
+    the bound. unlike: None, or why the two do not compute the same formula; then there is no bound.
     """
 
     title: str
+    reference: str
     distance: float
-    bound: float
+    bound: float | None
     epoch: int
-    comparable: str | None
+    unlike: str | None
 
     @property
-    def agrees(self) -> bool:
-        return self.comparable is not None or self.distance <= self.bound
+    def agrees(self) -> bool | None:
+        """None: they are not compared."""
+        return None if self.bound is None else self.distance <= self.bound
 
 
 def plan_parity(spec: RunSpec, probes: int) -> ParityPlan:
-    """Every backend of every runtime that can run here, and the probes of the first of them."""
+    """Every backend of every runtime that can run here, and probes of each reference."""
     specs, missing = [], []
     for runtime in catalog.RUNTIMES.values():
         for backend in runtime.engines:
             candidate = replace(spec, backend=backend, runtime=runtime.name, python=None)
             try:
-                choose_runtime(backend, runtime.name, None)
                 check_available(candidate)
             except UserError as error:
                 missing.append(f"{backend} on {runtime.name}: {str(error).splitlines()[0]}")
@@ -64,106 +65,133 @@ def plan_parity(spec: RunSpec, probes: int) -> ParityPlan:
             specs.append(candidate)
     if len(specs) < 2:
         raise UserError("parity needs two backends, and here there is not a second:\n" + "\n".join(missing))
-    specs += [with_probe(specs[0], probe) for probe in range(1, probes + 1)]
+    references = [alike[0] for alike in _by_formula(specs, lambda spec: spec) if len(alike) > 1]
+    specs += [with_probe(reference, n) for reference in references for n in range(1, probes + 1)]
     return ParityPlan(specs, missing)
 
 
 def judge(records: list[RunRecord]) -> list[Difference]:
-    """The differences of all finished runs from the first, which must have finished too."""
-    reference = records[0]
-    assert reference.result is not None
-    probes = [r.result for r in records if r.spec.probe and _finished(r)]
-    bounds = rounding_bounds(
-        reference.result, [p for p in probes if p is not None], _steps_per_epoch(reference.spec)
-    )
-    return [
-        _difference(reference, other, bounds)
-        for other in records[1:]
-        if _finished(other) and not other.spec.probe
-    ]
+    """The differences of the finished runs, each from the first run that computes the same formula.
+
+    Raises UserError: runs that ought to be alike had other data or other initial weights.
+    """
+    finished = [r for r in records if r.result is not None and r.result.status == FINISHED]
+    trained = [r for r in finished if not r.spec.probe]
+    differences = []
+    for alike in _by_formula(trained, lambda record: record.spec):
+        reference = alike[0]
+        probes = [r for r in finished if r.spec.probe and _same_place(r, reference)]
+        for other in alike[1:]:
+            _check_alike(reference, other)
+            differences.append(_compare(reference, other, _rounding_bounds_of(reference, probes)))
+        if len(alike) == 1 and reference is not trained[0]:
+            unlike = _unlike(reference.spec, trained[0].spec)
+            differences.append(_compare(trained[0], reference, None, unlike))
+    return differences
 
 
-def rounding_bounds(reference: RunResult, probes: list[RunResult], steps_per_epoch: int) -> list[float]:
-    """What rounding explains, after each epoch.
-
-    The probes' distance so far, but at least one rounding of the loss, times the steps so far.
+def rounding_bounds(losses: list[float], probed: list[list[float]], steps_per_epoch: int) -> list[float]:
+    """What rounding explains, after each epoch: the probes' distance so far, but at least one rounding of
+    the loss, times the steps so far.
     """
     bounds, grown = [], 0.0
-    for number, epoch in enumerate(reference.epochs):
-        grown = max([grown, *(abs(p.epochs[number].loss - epoch.loss) for p in probes)])
-        one_error = max(grown, _FLOAT32_ROUNDING * abs(epoch.loss))
+    for number, loss in enumerate(losses):
+        grown = max([grown, *(abs(probe[number] - loss) for probe in probed)])
+        one_error = max(grown, _FLOAT32_ROUNDING * abs(loss))
         bounds.append(one_error * steps_per_epoch * (number + 1))
     return bounds
 
 
 def verdict(differences: list[Difference], records: list[RunRecord], missing: list[str]) -> tuple[bool, str]:
     """(they agree, the sentences that say so)."""
-    lines = []
-    for d in differences:
-        if d.comparable:
-            lines.append(f"- {d.title}: {d.distance:.2e}, not compared: {d.comparable}")
-        else:
-            word = "agrees" if d.agrees else "DIFFERS"
-            lines.append(
-                f"- {d.title}: {word}, greatest difference of the loss {d.distance:.2e} "
-                f"(rounding explains {d.bound:.2e} at epoch {d.epoch})"
-            )
-    failed = [r for r in records if not _finished(r)]
-    lines += [f"- {r.spec.title}: did not finish" for r in failed]
-    lines += [f"- not here: {line}" for line in missing]
-    compared = [d for d in differences if d.comparable is None]
-    agree = all(d.agrees for d in differences) and not failed and bool(compared)
+    compared = [d for d in differences if d.agrees is not None]
+    failed = [r for r in records if r.result is None or r.result.status != FINISHED]
+    agree = bool(compared) and all(d.agrees for d in compared) and not failed
     if compared:
-        worst = max(d.distance for d in compared)
-        head = f"{'Agreement' if agree else 'NO agreement'}: greatest difference {worst:.2e}"
+        greatest = max(d.distance for d in compared)
+        head = f"{'Agreement' if agree else 'NO agreement'}: greatest difference of the loss {greatest:.2e}"
     else:
         head = "NO agreement: nothing could be compared"
-    reference = records[0].spec.title
-    return agree, "\n".join([f"{head}, against {reference}", *lines])
+    return agree, "\n".join(
+        [
+            head,
+            *(f"- {_sentence(d)}" for d in differences),
+            *(f"- {r.spec.title}: did not finish" for r in failed),
+            *(f"- not here: {line}" for line in missing),
+        ]
+    )
 
 
-def _difference(reference: RunRecord, other: RunRecord, bounds: list[float]) -> Difference:
-    assert reference.result is not None
-    assert other.result is not None
-    distances = [
-        abs(a.loss - b.loss)
-        for a, b in zip(reference.result.epochs, other.result.epochs, strict=True)
-    ]
-    tightest = max(range(len(distances)), key=lambda e: distances[e] / bounds[e])
-    greatest = max(distances)
-    # Within the bound everywhere: report the greatest. Beyond it somewhere: report where.
-    beyond = distances[tightest] > bounds[tightest]
-    at = tightest if beyond else distances.index(greatest)
-    return Difference(other.spec.title, distances[at], bounds[at], at + 1, _unlike(reference, other))
+def _sentence(d: Difference) -> str:
+    if d.agrees is None:
+        return f"{d.title}: not compared with {d.reference}: {d.unlike} (difference {d.distance:.2e})"
+    return (
+        f"{d.title} {'agrees with' if d.agrees else 'DIFFERS from'} {d.reference}: {d.distance:.2e} "
+        f"after epoch {d.epoch}, where rounding explains {d.bound:.2e}"
+    )
 
 
-def _unlike(reference: RunRecord, other: RunRecord) -> str | None:
-    """Why two runs are not expected to agree to rounding, or None."""
-    optimizer = reference.spec.training.optimizer
-    if other.spec.runtime != reference.spec.runtime and optimizer in catalog.UNLIKE_OPTIMIZERS:
-        return f"{optimizer} is another formula there ({catalog.UNLIKE_OPTIMIZERS[optimizer]})"
-    if reference.spec.model.dropout:
-        return "dropout draws from each engine's own random stream; set model.dropout=0"
-    if not (reference.spec.controls.initial_weights and reference.spec.controls.batch_order):
-        return "the controls are off, so the starts and the batches differ"
-    assert reference.result is not None
-    assert other.result is not None
-    for what, of in (("data", _data_digest), ("initial weights", lambda r: r.weights_digest)):
-        if of(reference.result) != of(other.result):
+def _compare(
+    reference: RunRecord, other: RunRecord, bounds: list[float] | None, unlike: str | None = None
+) -> Difference:
+    distances = [abs(a - b) for a, b in zip(_losses(reference), _losses(other), strict=True)]
+    epochs = range(len(distances))
+    at = max(epochs, key=lambda e: distances[e])
+    if bounds is not None:
+        beyond = [e for e in epochs if distances[e] > bounds[e]]
+        at = max(beyond, key=lambda e: distances[e] / bounds[e], default=at)
+    bound = None if bounds is None else bounds[at]
+    return Difference(other.spec.title, reference.spec.title, distances[at], bound, at + 1, unlike)
+
+
+def _rounding_bounds_of(reference: RunRecord, probes: list[RunRecord]) -> list[float]:
+    data, training = reference.spec.data, reference.spec.training
+    steps_per_epoch = -(-data.samples // training.batch_size)
+    return rounding_bounds(_losses(reference), [_losses(p) for p in probes], steps_per_epoch)
+
+
+def _losses(record: RunRecord) -> list[float]:
+    assert record.result is not None
+    return [epoch.loss for epoch in record.result.epochs]
+
+
+_T = TypeVar("_T")
+
+
+def _by_formula(items: list[_T], spec_of: Callable[[_T], RunSpec]) -> list[list[_T]]:
+    """Those that compute the same formula, together, in their order."""
+    found: dict[str | None, list[_T]] = {}
+    for item in items:
+        found.setdefault(_peculiarity(spec_of(item)), []).append(item)
+    return list(found.values())
+
+
+def _peculiarity(spec: RunSpec) -> str | None:
+    """What sets the run's arithmetic apart from Keras 3's on purpose, or None."""
+    if spec.model.dropout:
+        return f"dropout draws from the random stream of {spec.backend} on {spec.runtime}"
+    if not spec.controls.initial_weights or not spec.controls.batch_order:
+        return f"{spec.backend} on {spec.runtime} draws its own weights or batches"
+    return catalog.UNLIKE_FORMULAS.get((spec.training.optimizer, spec.runtime, spec.backend))
+
+
+def _unlike(a: RunSpec, b: RunSpec) -> str:
+    return "; ".join(p for p in dict.fromkeys([_peculiarity(a), _peculiarity(b)]) if p)
+
+
+def _same_place(a: RunRecord, b: RunRecord) -> bool:
+    return (a.spec.backend, a.spec.runtime) == (b.spec.backend, b.spec.runtime)
+
+
+def _check_alike(a: RunRecord, b: RunRecord) -> None:
+    assert a.result is not None
+    assert b.result is not None
+    for what, first, second in (
+        ("data", (a.result.data or {}).get("digest"), (b.result.data or {}).get("digest")),
+        ("initial weights", a.result.weights_digest, b.result.weights_digest),
+    ):
+        if first != second:
             raise UserError(
-                f"{other.spec.title} had other {what} than {reference.spec.title}: their digests differ, "
-                "so a comparison would mean nothing"
+                f"{b.spec.title} had other {what} than {a.spec.title}: their digests differ, so a "
+                "comparison would mean nothing"
             )
-    return None
-
-
-def _data_digest(result: RunResult) -> str | None:
-    return result.data["digest"] if result.data else None
-
-
-def _steps_per_epoch(spec: RunSpec) -> int:
-    return -(-spec.data.samples // spec.training.batch_size)
-
-
-def _finished(record: RunRecord) -> bool:
-    return record.result is not None and record.result.status == FINISHED

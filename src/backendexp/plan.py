@@ -142,7 +142,9 @@ def plan_run(config: Config) -> RunSpec:
         path: str | None = os.path.abspath(data.path)
         samples, features, test_samples = configuration.read_npz_sizes(data.path)
     else:
-        assert data.samples and data.features and data.test_samples
+        assert data.samples is not None
+        assert data.features is not None
+        assert data.test_samples is not None
         path, samples, features, test_samples = None, data.samples, data.features, data.test_samples
     start = config.runtime.start
     if start == "auto":
@@ -154,9 +156,7 @@ def plan_run(config: Config) -> RunSpec:
         python=os.path.abspath(config.runtime.python) if config.runtime.python else None,
         start=start,
         data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
-        model=ModelSpec(
-            tuple(model.hidden_units), model.activation, model.dropout, model.output_activation
-        ),
+        model=ModelSpec(tuple(model.hidden_units), model.activation, model.dropout, model.output_activation),
         training=TrainingSpec(**vars(training)),
         controls=ControlsSpec(**vars(config.controls)),
         threads=config.threads or usable_cores(),

@@ -1,14 +1,14 @@
 """A run's directory: everything about the run is on disk here before the tracking store is asked.
 
-    spec.json         the plan
-    context.json      what is known before the run: names, tags, where it is to be tracked
-    config.yaml       Hydra's resolved configuration
-    events.jsonl      what the worker said, as it said it
-    worker.log        what the engine printed
-    environment.json  the worker's package versions
-    result.json       status, metrics and facts, for whoever reads the directory without MLflow
-    model.keras, .h5  the trained model, when asked for
-    tracked.json      written last: the tracking store has taken it all
+spec.json         the plan
+context.json      what is known before the run: names, tags, where it is to be tracked
+config.yaml       Hydra's resolved configuration
+events.jsonl      what the worker said, as it said it
+worker.log        what the engine printed
+environment.json  the worker's package versions
+result.json       status, metrics and facts, for whoever reads the directory without MLflow
+model.keras, .h5  the trained model, when asked for
+tracked.json      written last: the tracking store has taken it all
 """
 
 import json
@@ -106,9 +106,7 @@ def finish(record: RunRecord) -> RunRecord:
 def close_lost(record: RunRecord) -> RunRecord:
     """The result of a run whose parent died: it was killed, and keeps what it had."""
     file = open_events(record)
-    file.append(
-        events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way")
-    )
+    file.append(events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way"))
     file.close()
     return finish(record)
 

@@ -145,9 +145,7 @@ class Session:
         }
         start_ms = round(draft.context.began * 1000)
         try:
-            return tracker.begin(
-                draft.context.id, draft.context.name, start_ms, tags, draft.context.run_id
-            )
+            return tracker.begin(draft.context.id, draft.context.name, start_ms, tags, draft.context.run_id)
         except TrackingError as error:
             self._note(str(error))
             return None

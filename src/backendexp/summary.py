@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from backendexp import results
 from backendexp.record import RunRecord
@@ -45,7 +46,8 @@ class Table:
 
     def markdown(self) -> str:
         lines = [self.titles, ["---"] * len(self.titles), *self.rows]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def run_table(records: list[RunRecord]) -> Table:
@@ -112,9 +114,7 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "These runs are of different runtimes, so of different Keras versions. They stand side by side; "
             "they do not compare backends."
         )
-    if any(
-        r.result is not None and r.result.facts.get("compile_cache") == "empty" for r in records
-    ):
+    if any(r.result is not None and r.result.facts.get("compile_cache") == "empty" for r in records):
         said.append(
             "A run started with an empty compile cache: its first epoch holds compilation that later runs "
             "do not repeat."
@@ -129,7 +129,7 @@ def caveats(records: list[RunRecord]) -> list[str]:
 
 
 def _wholly_one_after_another(order: list[str]) -> bool:
-    blocks = sum(1 for a, b in zip(order, order[1:], strict=False) if a != b) + 1
+    blocks = sum(1 for a, b in pairwise(order) if a != b) + 1
     kinds = set(order)
     return len(kinds) > 1 and blocks == len(kinds) and any(order.count(kind) > 1 for kind in kinds)
 

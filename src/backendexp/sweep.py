@@ -45,11 +45,12 @@ def track_summary(
     sweep: Sweep,
     records: list[RunRecord],
     kind: str,
-    extra: dict[str, float] | None = None,
-    verdict: str = "",
+    extra: dict[str, float],
+    verdict: str,
 ) -> str | None:
     """A run of its own that sums the others up: medians as metrics, the table as its description.
 
+    extra: metrics besides. verdict: stands above the table.
     Returns its run id, or None when there is no store to take it.
     """
     tracker = session.tracker(where)
@@ -62,7 +63,7 @@ def track_summary(
         for name in ("training_time_s", "loss", "accuracy", "time/steady_epoch_s")
         if (values := [m[name] for r in group.finished if name in (m := r.metrics())])
     }
-    metrics.update(extra or {})
+    metrics.update(extra)
     text = _markdown(records, verdict)
     page = sweep.directory / f"{kind}.md"
     page.write_text(text)
@@ -82,9 +83,7 @@ def track_summary(
         artifacts=[page],
     )
     try:
-        run_id = tracker.begin(
-            identity, report.name, report.start_ms, run_tags, session.take_joined()
-        )
+        run_id = tracker.begin(identity, report.name, report.start_ms, run_tags, session.take_joined())
         tracker.end(run_id, report)
     except TrackingError as error:
         session.untracked.append(str(error))

@@ -41,7 +41,8 @@ def upload(directories: list[Path], uri: str | None) -> int:
         except TrackingError as error:
             refused += 1
             print(f"{directory}: {error}", file=sys.stderr)
-    print(f"{uploaded} uploaded, {refused} refused, {len(directories) - uploaded - refused} were there already")
+    there = len(directories) - uploaded - refused
+    print(f"{uploaded} uploaded, {refused} refused, {there} with nothing to upload")
     return 1 if refused else 0
 
 

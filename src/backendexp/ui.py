@@ -1,6 +1,7 @@
 """`backendexp ui`: the MLflow UI on the store that runs are tracked in."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this directory."""
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes `mlflow server`. Raises UserError: an argument is not known, or there is no store yet."""
+    """Runs `mlflow server`. Raises UserError: an argument is not known, or there is no store yet."""
     if {"-h", "--help"} & set(arguments):
         print(_USAGE)
         return 0
@@ -35,4 +36,4 @@ def main(arguments: list[str]) -> int:
     # One worker and no job queue: the UI of one person starts in seconds, not in half a minute.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", port])
+    return subprocess.call([*command, "--host", "127.0.0.1", "--port", port])

@@ -82,15 +82,15 @@ class Worker:
     """
 
     def __init__(self, python: str, environment: dict[str, str], script: Path = _WORKER) -> None:
-        log = tempfile.NamedTemporaryFile(prefix="backendexp-worker-", suffix=".log", delete=False)
-        log.close()
-        self._log = Path(log.name)
+        descriptor, log = tempfile.mkstemp(prefix="backendexp-worker-", suffix=".log")
+        os.close(descriptor)
+        self._log = Path(log)
         self._process = subprocess.Popen(
             [python, "-u", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**environment, "BACKENDEXP_WORKER_LOG": log.name},
+            env={**environment, "BACKENDEXP_WORKER_LOG": log},
             # Ctrl-C is for the parent: it decides how the run ends.
             start_new_session=sys.platform != "win32",
         )

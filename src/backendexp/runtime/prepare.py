@@ -72,9 +72,7 @@ def _check_generation(spec: RunSpec, inventory: probe.Inventory) -> None:
         )
 
 
-def _engine_missing(
-    spec: RunSpec, module: str, python: str, engine: catalog.Engine
-) -> BackendUnavailable:
+def _engine_missing(spec: RunSpec, module: str, python: str, engine: catalog.Engine) -> BackendUnavailable:
     install = engine.install if spec.python is None else f"{python} -m pip install {module}"
     return BackendUnavailable(
         f"backend {spec.backend!r} is not available in runtime {spec.runtime!r}: no module named "

@@ -52,9 +52,7 @@ def take_inventory(python: str) -> Inventory:
             f"runtime.python is {python!r}, which does not run as a Python interpreter: {error}. "
             "Expected the path of a Python 3.7, or 3.11 and newer, that has keras installed"
         ) from error
-    packages = {
-        name.lower().replace("_", "-"): version for name, version in fields["packages"].items()
-    }
+    packages = {name.lower().replace("_", "-"): version for name, version in fields["packages"].items()}
     return Inventory(fields["python"], packages)
 
 

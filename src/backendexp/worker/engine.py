@@ -68,10 +68,8 @@ def _import_keras(backend):
     except ImportError as error:
         missing = error.name or str(error)
         kind = "keras_missing" if missing.split(".")[0] == "keras" else "engine_missing"
-        raise Refused(
-            kind,
-            "backend %r cannot be imported by %s: %s" % (backend, sys.executable, error),
-        )
+        message = "backend %r cannot be imported by %s: %s" % (backend, sys.executable, error)
+        raise Refused(kind, message) from error
     finally:
         for name in blocked:
             if sys.modules.get(name, False) is None:

@@ -38,6 +38,4 @@ def compile_cache_state(backend):
 if __name__ == "__main__":
     import json
 
-    json.dump(
-        {"python": "%d.%d.%d" % sys.version_info[:3], "packages": installed_packages()}, sys.stdout
-    )
+    json.dump({"python": "%d.%d.%d" % sys.version_info[:3], "packages": installed_packages()}, sys.stdout)

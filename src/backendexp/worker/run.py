@@ -75,9 +75,7 @@ def _train(spec, directory, events):
     )
 
     events.send("phase", name="fit")
-    source, callbacks = _batch_source(
-        dataset, training["batch_size"], seed, controls["batch_order"]
-    )
+    source, callbacks = _batch_source(dataset, training["batch_size"], seed, controls["batch_order"])
     with _Stopwatch() as clock:
         callbacks.append(_epoch_clock(events, clock.began))
         mlp.fit(epochs=training["epochs"], verbose=0, callbacks=callbacks, **source)
@@ -157,9 +155,7 @@ def _epoch_clock(events, fit_began):
             now = time.perf_counter()
             if not math.isfinite(loss):
                 raise NonFiniteLoss(epoch + 1, loss)
-            events.send_soon(
-                "epoch", epoch=epoch + 1, seconds=now - self._last, loss=loss, accuracy=accuracy
-            )
+            events.send_soon("epoch", epoch=epoch + 1, seconds=now - self._last, loss=loss, accuracy=accuracy)
             self._last = now
 
     return EpochClock()

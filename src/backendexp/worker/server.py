@@ -120,9 +120,7 @@ def _serve_once(commands, events):
             return 0
     threading.Thread(target=_die_with_the_parent, args=(commands,), daemon=True).start()
     code = _run(orders[0], events, "spawn")
-    events.send(
-        "exited", pid=os.getpid(), returncode=code, signal=None, peak_bytes=_own_peak_bytes()
-    )
+    events.send("exited", pid=os.getpid(), returncode=code, signal=None, peak_bytes=_own_peak_bytes())
     return code
 
 
