@@ -142,6 +142,7 @@ def report(record: RunRecord) -> Report:
             *history,
         ],
         dataset=_dataset(record.spec, result),
+        joined=context.run_id is not None,
         artifacts=[path for path in sorted(record.directory.iterdir()) if _is_artifact(path)],
     )
 

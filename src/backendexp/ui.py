@@ -1,9 +1,9 @@
 """`backendexp ui`: the MLflow UI on the store that runs are tracked in."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from backendexp.config import TrackingConfig
 from backendexp.errors import UserError
@@ -16,7 +16,7 @@ MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this directory."""
 
 
 def main(arguments: list[str]) -> int:
-    """Runs `mlflow server`. Raises UserError: an argument is not known, or there is no store yet."""
+    """Becomes `mlflow server`. Raises UserError: an argument is not known, or there is no store yet."""
     if {"-h", "--help"} & set(arguments):
         print(_USAGE)
         return 0
@@ -33,7 +33,11 @@ def main(arguments: list[str]) -> int:
     database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     if database is not None and not database.exists():
         raise UserError(f"{database} is not there yet: run an experiment first, e.g. backendexp backend=jax")
+    _serve(uri, port)
+
+
+def _serve(uri: str, port: str) -> NoReturn:
     # One worker and no job queue: the UI of one person starts in seconds, not in half a minute.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    return subprocess.call([*command, "--host", "127.0.0.1", "--port", port])
+    os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", port])

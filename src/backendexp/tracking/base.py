@@ -35,7 +35,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about a run that is over. status: FINISHED, FAILED or KILLED."""
+    """Everything about a run that is over. status: FINISHED, FAILED or KILLED. joined: the run was not made
+    by `begin`, so it may hold params already, which nobody can change.
+    """
 
     record_id: str
     name: str
@@ -47,6 +49,7 @@ class Report:
     metrics: list[Metric]
     dataset: Dataset | None
     artifacts: list[Path]
+    joined: bool = False
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ class MlflowTracker:
 
         with _translated(self.uri):
             metrics = [Metric(m.key, m.value, m.timestamp_ms, m.step) for m in report.metrics]
-            params = [Param(key, value) for key, value in report.params.items()]
+            held = self._client.get_run(run_id).data.params if report.joined else {}
+            params = [Param(key, value) for key, value in report.params.items() if key not in held]
             first_metrics, first_params = metrics[:_MOST_METRICS], params[:_MOST_PARAMS]
             self._log(run_id, first_metrics, first_params, report.tags)
             for start in range(_MOST_METRICS, len(metrics), _MOST_METRICS):

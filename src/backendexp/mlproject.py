@@ -1,0 +1,72 @@
+"""The entry points of MLproject: from MLflow's parameters to the command line of `backendexp`.
+
+MLflow calls `python -m backendexp.mlproject ENTRY --name value ...`, declared parameters first. Every
+parameter that MLproject does not declare arrives as `--key value` too, and is taken for an override.
+"""
+
+import shlex
+import sys
+
+from backendexp import cli
+from backendexp.errors import ConfigError
+
+# MLproject's names, where they are not the configuration's.
+_KEYS = {
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "hidden_units": "model.hidden_units",
+    "dropout": "model.dropout",
+    "optimizer": "training.optimizer",
+    "learning_rate": "training.learning_rate",
+}
+_UNSET = "none"
+_PREFIXES = {"main": [], "sweep": ["--multirun"], "parity": ["experiment=parity"]}
+
+
+def command_line(entry: str, arguments: list[str]) -> list[str]:
+    """The arguments of `backendexp` for MLflow's.
+
+    Raises ConfigError: an option has no value, or a key is given twice.
+    """
+    given: dict[str, str] = {}
+    more: list[str] = []
+    names, values = arguments[0::2], arguments[1::2]
+    if len(names) != len(values) or not all(name.startswith("--") for name in names):
+        raise ConfigError(f"expected pairs of --name value, got: {shlex.join(arguments)}")
+    for name, value in zip(names, values, strict=True):
+        key = name.removeprefix("--")
+        if key == "overrides":
+            more += _split(value)
+        elif value != _UNSET or key != "experiment":
+            given[_KEYS.get(key, key)] = value
+    if "model.hidden_units" in given:
+        given["model.hidden_units"] = f"[{given['model.hidden_units'].strip('[]')}]"
+    for word in more:
+        key = word.split("=")[0].lstrip("+~")
+        if key in given:
+            name = next((short for short, long in _KEYS.items() if long == key), key)
+            raise ConfigError(f"{key} is given twice: use -P {name}=..., and leave it out of overrides")
+    return [*_PREFIXES[entry], *(f"{key}={value}" for key, value in given.items()), *more]
+
+
+def _split(text: str) -> list[str]:
+    if text == _UNSET:
+        return []
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"overrides is {text!r}, which is not a command line: {error}") from error
+
+
+def main() -> int:
+    try:
+        arguments = command_line(sys.argv[1], sys.argv[2:])
+    except ConfigError as error:
+        print(f"backendexp: {error}", file=sys.stderr)
+        return cli.BAD_INPUT
+    sys.argv = ["backendexp", *arguments]
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
