@@ -1,0 +1,82 @@
+"""What the tests share: a project directory of their own, and the command line as a user types it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backendexp import cache, plan
+from backendexp.config import Config
+from backendexp.plan import RunSpec
+
+REPOSITORY = Path(__file__).parents[1]
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def shared_cache() -> Path:
+    """The cache of all tests: it holds the keras2 runtime and compiled code, which take minutes to make."""
+    return cache.folder()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory; nothing of the user's MLflow settings reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def backendexp(project: Path) -> Command:
+    """Run `python -m backendexp ARGUMENTS` in the project directory, and return how it ended."""
+
+    def run(
+        *arguments: str, env: dict[str, str] | None = None, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "backendexp", *arguments],
+            cwd=project,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture
+def make_spec() -> Callable[..., RunSpec]:
+    """A small plan: make_spec(backend="jax", training__epochs=2) sets fields of the configuration."""
+
+    def make(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
+        config = small_config()
+        config.backend.name, config.runtime.name = backend, runtime
+        for path, value in fields.items():
+            *parents, last = path.split("__")
+            node: object = config
+            for parent in parents:
+                node = getattr(node, parent)
+            setattr(node, last, value)
+        return plan.plan_run(config)
+
+    return make
+
+
+def small_config() -> Config:
+    """A configuration that trains in milliseconds once the engine is there."""
+    config = Config()
+    config.data.samples, config.data.test_samples, config.data.features = 256, 64, 8
+    config.model.hidden_units = [16, 8]
+    config.training.epochs = 3
+    config.threads = 1
+    return config
