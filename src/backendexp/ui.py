@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     if database is not None and not database.exists():
         raise UserError(f"{database} is not there yet: run an experiment first, e.g. backendexp backend=jax")
-    _serve(uri, port)
+    return _serve(uri, port)
 
 
 def _serve(uri: str, port: str) -> NoReturn:

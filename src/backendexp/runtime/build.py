@@ -59,9 +59,13 @@ def ensure_built(name: str, say: Callable[[str], None]) -> str:
     return python_of(name)
 
 
-def find_base_interpreter(name: str) -> str:
-    """Raises RuntimeUnavailable: there is none."""
-    return interpreters.find_python(RECIPES[name].python, needed_by=name)
+def check_buildable(name: str) -> None:
+    """Raises RuntimeUnavailable: uv, which builds runtimes and brings their interpreter, is not here."""
+    if interpreters.find_uv() is None:
+        raise RuntimeUnavailable(
+            f"runtime {name!r} has to be built, and uv, which builds it, was not found. "
+            "Install it with: pip install uv"
+        )
 
 
 def python_of(name: str) -> str:
@@ -85,12 +89,9 @@ def _python_of(home: Path) -> str:
 
 def _build(name: str, home: Path, say: Callable[[str], None]) -> None:
     uv = interpreters.find_uv()
-    if uv is None:
-        raise RuntimeUnavailable(
-            f"runtime {name!r} has to be built, and uv, which builds it, was not found. "
-            "Install it with: pip install uv"
-        )
-    base = find_base_interpreter(name)
+    check_buildable(name)
+    assert uv is not None
+    base = interpreters.get_python(RECIPES[name].python, name, say)
     packages = lock_path(name).read_text().count("==")
     say(f"building runtime {name} (once): Python {RECIPES[name].python}, {packages} packages")
     began = time.perf_counter()

@@ -4,23 +4,37 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from backendexp.errors import RuntimeUnavailable
 
 
-def find_python(version: str, needed_by: str) -> str:
-    """Path of an interpreter of `version` ("3.7").
+def find_python(version: str) -> str | None:
+    """Path of an interpreter of `version` ("3.7") that is on this machine, or None."""
+    return next((python for python in _candidates(version) if _runs_as(python, version)), None)
 
-    Raises RuntimeUnavailable: none is here; the message names every place that was looked at.
+
+def get_python(version: str, needed_by: str, say: Callable[[str], None]) -> str:
+    """Path of an interpreter of `version`, downloaded by uv when the machine has none.
+
+    Raises RuntimeUnavailable: none is here and none can be had; the message names every place.
     """
-    for candidate in _candidates(version):
-        if _runs_as(candidate, version):
-            return candidate
+    found = find_python(version)
+    if found:
+        return found
+    uv = find_uv()
+    why = "uv is not installed"
+    if uv:
+        say(f"downloading Python {version} with uv: it is not on PATH and not in pyenv")
+        answer = subprocess.run([uv, "python", "install", version], capture_output=True, text=True)
+        found = find_python(version) if answer.returncode == 0 else None
+        if found:
+            return found
+        why = (answer.stderr.strip().splitlines() or ["uv has none"])[-1].strip()
     raise RuntimeUnavailable(
         f"runtime {needed_by!r} needs Python {version}, and none was found: not as python{version} on "
-        f"PATH, not in pyenv, not in uv.\nExpected any one of them. Install it with: "
+        f"PATH, not in pyenv, and not from uv ({why}).\nExpected any one of them. Install it with: "
         f"pyenv install {version}   or: uv python install {version}   or: conda create -n py"
         f"{version.replace('.', '')} python={version}, and put its bin folder on PATH"
     )

@@ -22,10 +22,10 @@ class Interpreter:
 def check_available(spec: RunSpec) -> None:
     """Within milliseconds, and without importing an engine: can this runtime serve the backend?
 
-    A built runtime is known to have its engines; one that is not built yet is only checked for an
-    interpreter to build it with.
+    A built runtime is known to have its engines; of one that is not built yet, only the builder is
+    looked for: whether its interpreter can be downloaded takes longer to know.
     Raises BackendUnavailable: the engine is missing, with the line that installs it.
-    Raises RuntimeUnavailable: there is no interpreter for the runtime, or the named one is no good.
+    Raises RuntimeUnavailable: there is nothing to build it with, or the named interpreter is no good.
     """
     engine = catalog.RUNTIMES[spec.runtime].engines[spec.backend]
     if spec.python is not None:
@@ -39,7 +39,7 @@ def check_available(spec: RunSpec) -> None:
         if missing:
             raise _engine_missing(spec, missing, sys.executable, engine)
     elif not build.is_built(spec.runtime):
-        build.find_base_interpreter(spec.runtime)
+        build.check_buildable(spec.runtime)
 
 
 def prepare(spec: RunSpec, say: Callable[[str], None]) -> Interpreter:

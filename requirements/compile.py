@@ -1,0 +1,61 @@
+"""Make the pinned requirements anew: python requirements/compile.py [--upgrade | --check]
+
+requirements.txt                        what backendexp needs to run
+requirements/dev.txt                    that, and what its tests and checks need
+src/backendexp/runtime/keras2.txt       the keras2 runtime, for Python 3.7
+
+Pins that still satisfy the inputs are kept; --upgrade takes the newest. --check changes nothing and exits
+1 when a file is not what its input asks for. The files name no package index, so they work behind any.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from uv import find_uv_bin
+
+ROOT = Path(__file__).parents[1]
+DEFAULT, DEV = Path("requirements.txt"), Path("requirements/dev.txt")
+KERAS2 = Path("src/backendexp/runtime/keras2.txt")
+# In this order: dev is constrained to the pins of the default.
+TARGETS = {
+    DEFAULT: ["pyproject.toml", "--universal", "--python-version", "3.11"],
+    DEV: ["pyproject.toml", "--extra", "dev", "--universal", "--python-version", "3.11", "-c", str(DEFAULT)],
+    KERAS2: ["requirements/keras2.in", "--python-version", "3.7"],
+}
+
+
+def compile_one(target: Path, arguments: list[str], output: Path, upgrade: bool) -> None:
+    """Resolve `arguments` into `output`, keeping the pins that `output` has already."""
+    command = [find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
+    command += ["--no-emit-index-url", "--no-emit-find-links", "--output-file", str(output), *arguments]
+    subprocess.run([*command, *(["--upgrade"] if upgrade else [])], cwd=ROOT, check=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--upgrade", action="store_true")
+    how.add_argument("--check", action="store_true")
+    asked = parser.parse_args()
+    stale = []
+    for target, arguments in TARGETS.items():
+        if not asked.check:
+            compile_one(target, arguments, ROOT / target, asked.upgrade)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = Path(folder) / target.name
+            shutil.copy(ROOT / target, fresh)
+            compile_one(target, arguments, fresh, upgrade=False)
+            if fresh.read_text() != (ROOT / target).read_text():
+                stale.append(target)
+    for target in stale:
+        print(f"{target} is not current: run python {Path(__file__).relative_to(ROOT)}", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
