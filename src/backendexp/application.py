@@ -13,14 +13,18 @@ from backendexp.cli import OK, RUN_FAILED, conf_dir
 from backendexp.config import Config
 from backendexp.plan import RunSpec
 from backendexp.record import RunRecord
+from backendexp.runtime import prepare
 from backendexp.session import Destination, Session
 from backendexp.sweep import Sweep
 
 
 def check(arguments: list[str]) -> None:
-    """Raises UserError: before anything is started, see `preflight`."""
+    """Raises UserError: before anything is started, see `preflight`. Runtimes are built here, so that no
+    job of a sweep waits for one, or fails for the lack of it, half-way.
+    """
     register_schema()
-    preflight.check(arguments, conf_dir())
+    for spec in preflight.check(arguments, conf_dir()):
+        prepare.prepare(spec, _say)
 
 
 def register_schema() -> None:
@@ -83,7 +87,7 @@ class Application:
     def _plan(self, spec: RunSpec, checked: Config) -> list[RunSpec]:
         if not checked.parity.enabled:
             return [spec]
-        self.parity_plan = parity.plan_parity(spec, checked.parity.probes)
+        self.parity_plan = parity.plan_parity(spec, checked.parity.probes, _say)
         return self.parity_plan.specs
 
     def conclude(self) -> int:
@@ -153,6 +157,10 @@ class Application:
             place = self.group.directory if self.group else lost[0].directory
             print(f"  results  {place}")
             print(f"  upload them with  backendexp sync {place}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 _current: Application | None = None

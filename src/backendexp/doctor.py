@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backendexp import cache, catalog, machine
 from backendexp.catalog import RuntimeFacts
+from backendexp.errors import RuntimeUnavailable
 from backendexp.plan import usable_cores
 from backendexp.runtime import build, interpreters, probe
 
@@ -59,12 +60,14 @@ def _of_own_interpreter(facts: RuntimeFacts) -> list[Finding]:
 def _of_built(facts: RuntimeFacts) -> list[Finding]:
     if build.is_built(facts.name):
         return _of_inventory(facts, probe.take_inventory(build.python_of(facts.name)), remedies=False)
-    version = build.RECIPES[facts.name].python
-    base = interpreters.find_python(version)
-    state, remedy = "on first use", f"backendexp doctor --build {facts.name}"
-    versions = f"to be built with {base or f'a Python {version} that uv downloads'}"
-    if interpreters.find_uv() is None:
-        state, versions, remedy = "missing", "not built, and no uv to build it", "pip install uv"
+    try:
+        _, base = build.find_tools(facts.name)
+        state, versions = "on first use", f"to be built with {base}"
+        remedy = f"backendexp doctor --build {facts.name}"
+    except RuntimeUnavailable as error:
+        state = "missing"
+        versions, _, remedy = str(error).partition("\n")
+        remedy = remedy.partition("Install it with: ")[2]
     return [Finding(facts.name, backend, state, versions, remedy) for backend in facts.engines]
 
 

@@ -17,7 +17,7 @@ from backendexp.errors import UserError
 from backendexp.plan import RunSpec, with_probe
 from backendexp.record import RunRecord
 from backendexp.results import FINISHED
-from backendexp.runtime.prepare import check_available
+from backendexp.runtime import prepare
 
 _FLOAT32_ROUNDING = 2.0**-24
 
@@ -51,14 +51,19 @@ class Difference:
         return None if self.bound is None else self.distance <= self.bound
 
 
-def plan_parity(spec: RunSpec, probes: int) -> ParityPlan:
-    """Every backend of every runtime that can run here, and probes of each reference."""
+def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> ParityPlan:
+    """Every backend of every runtime that can run here, and probes of each reference.
+
+    say: is told of a runtime that is built first.
+    Raises UserError: there are not two.
+    """
     specs, missing = [], []
     for runtime in catalog.RUNTIMES.values():
         for backend in runtime.engines:
             candidate = replace(spec, backend=backend, runtime=runtime.name, python=None)
             try:
-                check_available(candidate)
+                prepare.check_available(candidate)
+                prepare.prepare(candidate, say)
             except UserError as error:
                 missing.append(f"{backend} on {runtime.name}: {str(error).splitlines()[0]}")
                 continue

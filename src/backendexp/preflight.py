@@ -4,7 +4,7 @@ sweep is told within a second, not after the others have run.
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backendexp import catalog, config
 from backendexp.config import Config
@@ -15,8 +15,12 @@ from backendexp.runtime.prepare import check_available
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-def check(arguments: list[str], conf: Path) -> None:
-    """Raises UserError: for the first thing that cannot be run. Runs nothing, makes nothing."""
+def check(arguments: list[str], conf: Path) -> list[RunSpec]:
+    """The plans of all the jobs that the command line asks for; none when it asks for help and the like,
+    or when the sweeper makes up its jobs as it goes.
+
+    Raises UserError: for the first thing that cannot be run. Runs nothing, makes nothing.
+    """
     # The parser that hydra.main itself uses.
     from hydra._internal.utils import get_args_parser
 
@@ -28,14 +32,13 @@ def check(arguments: list[str], conf: Path) -> None:
             "for all of them: backendexp --help"
         )
     if asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion:
-        return
-    with _compact_errors():
+        return []
+    with _CompactErrors():
         overrides = _parse(asked.overrides)
         if not asked.config_dir and not asked.config_path:
             for override in overrides:
                 _check_name(override, conf)
-        for tree in _jobs(overrides, asked, conf):
-            check_job(config.parse(tree))
+        return [check_job(config.parse(tree)) for tree in _jobs(overrides, asked, conf)]
 
 
 def check_job(checked: Config) -> RunSpec:
@@ -103,18 +106,19 @@ def _leaves(node: Any, prefix: str = "") -> list[str]:
     return found
 
 
-class _compact_errors:
+class _CompactErrors:
     """What Hydra and OmegaConf raise for a bad configuration comes out as ConfigError."""
 
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> Literal[False]:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
         if isinstance(error, (HydraException, OmegaConfBaseException)):
             raise ConfigError(_sentence(error)) from error
+        return False
 
 
 def _sentence(error: BaseException) -> str:

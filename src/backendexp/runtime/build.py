@@ -59,13 +59,18 @@ def ensure_built(name: str, say: Callable[[str], None]) -> str:
     return python_of(name)
 
 
-def check_buildable(name: str) -> None:
-    """Raises RuntimeUnavailable: uv, which builds runtimes and brings their interpreter, is not here."""
-    if interpreters.find_uv() is None:
+def find_tools(name: str) -> tuple[str, str]:
+    """(uv, base interpreter): what the runtime is built with.
+
+    Raises RuntimeUnavailable: one of them is not here.
+    """
+    uv = interpreters.find_uv()
+    if uv is None:
         raise RuntimeUnavailable(
-            f"runtime {name!r} has to be built, and uv, which builds it, was not found. "
+            f"runtime {name!r} has to be built, and uv, which builds it, was not found.\n"
             "Install it with: pip install uv"
         )
+    return uv, interpreters.find_python(RECIPES[name].python, needed_by=name)
 
 
 def python_of(name: str) -> str:
@@ -88,10 +93,7 @@ def _python_of(home: Path) -> str:
 
 
 def _build(name: str, home: Path, say: Callable[[str], None]) -> None:
-    uv = interpreters.find_uv()
-    check_buildable(name)
-    assert uv is not None
-    base = interpreters.get_python(RECIPES[name].python, name, say)
+    uv, base = find_tools(name)
     packages = lock_path(name).read_text().count("==")
     say(f"building runtime {name} (once): Python {RECIPES[name].python}, {packages} packages")
     began = time.perf_counter()

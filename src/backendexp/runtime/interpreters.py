@@ -1,42 +1,28 @@
-"""Where a Python of a given version may be found: PATH, pyenv, uv."""
+"""Where a Python of a given version may be found: PATH, pyenv, uv, conda."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from backendexp.errors import RuntimeUnavailable
 
 
-def find_python(version: str) -> str | None:
-    """Path of an interpreter of `version` ("3.7") that is on this machine, or None."""
-    return next((python for python in _candidates(version) if _runs_as(python, version)), None)
+def find_python(version: str, needed_by: str) -> str:
+    """Path of an interpreter of `version` ("3.7").
 
-
-def get_python(version: str, needed_by: str, say: Callable[[str], None]) -> str:
-    """Path of an interpreter of `version`, downloaded by uv when the machine has none.
-
-    Raises RuntimeUnavailable: none is here and none can be had; the message names every place.
+    Raises RuntimeUnavailable: none is here; the message names every place that was looked at.
     """
-    found = find_python(version)
-    if found:
-        return found
-    uv = find_uv()
-    why = "uv is not installed"
-    if uv:
-        say(f"downloading Python {version} with uv: it is not on PATH and not in pyenv")
-        answer = subprocess.run([uv, "python", "install", version], capture_output=True, text=True)
-        found = find_python(version) if answer.returncode == 0 else None
-        if found:
-            return found
-        why = (answer.stderr.strip().splitlines() or ["uv has none"])[-1].strip()
+    for candidate in _candidates(version):
+        if _runs_as(candidate, version):
+            return candidate
+    name = f"py{version.replace('.', '')}"
     raise RuntimeUnavailable(
         f"runtime {needed_by!r} needs Python {version}, and none was found: not as python{version} on "
-        f"PATH, not in pyenv, and not from uv ({why}).\nExpected any one of them. Install it with: "
-        f"pyenv install {version}   or: uv python install {version}   or: conda create -n py"
-        f"{version.replace('.', '')} python={version}, and put its bin folder on PATH"
+        f"PATH, not in pyenv, not in uv, not in conda's environments.\nExpected any one of them. Install "
+        f"it with: pyenv install {version}   or: conda create -n {name} python={version}"
     )
 
 
@@ -54,6 +40,7 @@ def _candidates(version: str) -> Iterator[str]:
     yield from filter(None, [shutil.which(f"python{version}")])
     yield from _of_pyenv(version)
     yield from _of_uv(version)
+    yield from _of_conda()
 
 
 def _of_pyenv(version: str) -> Iterator[str]:
@@ -76,6 +63,16 @@ def _of_uv(version: str) -> Iterator[str]:
         )
         if found.returncode == 0:
             yield found.stdout.strip()
+
+
+def _of_conda() -> Iterator[str]:
+    """Conda lists its environments in a file, whatever their Python."""
+    listing = Path.home() / ".conda" / "environments.txt"
+    if listing.exists():
+        for folder in listing.read_text().split("\n"):
+            python = Path(folder.strip()) / ("python.exe" if sys.platform == "win32" else "bin/python")
+            if folder.strip() and python.exists():
+                yield str(python)
 
 
 def _runs_as(python: str, version: str) -> bool:

@@ -22,8 +22,8 @@ class Interpreter:
 def check_available(spec: RunSpec) -> None:
     """Within milliseconds, and without importing an engine: can this runtime serve the backend?
 
-    A built runtime is known to have its engines; of one that is not built yet, only the builder is
-    looked for: whether its interpreter can be downloaded takes longer to know.
+    A built runtime is known to have its engines; for one that is not built yet, what builds it
+    is looked for.
     Raises BackendUnavailable: the engine is missing, with the line that installs it.
     Raises RuntimeUnavailable: there is nothing to build it with, or the named interpreter is no good.
     """
@@ -39,7 +39,7 @@ def check_available(spec: RunSpec) -> None:
         if missing:
             raise _engine_missing(spec, missing, sys.executable, engine)
     elif not build.is_built(spec.runtime):
-        build.check_buildable(spec.runtime)
+        build.find_tools(spec.runtime)
 
 
 def prepare(spec: RunSpec, say: Callable[[str], None]) -> Interpreter:
