@@ -5,6 +5,8 @@ import shlex
 from urllib.parse import quote
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
+# Without it the UI shows its pages for language models, and of a sweep's runs no chart.
+_TRAINING = "?workflowType=machine_learning"
 
 
 def _base(uri: str) -> str:
@@ -12,17 +14,16 @@ def _base(uri: str) -> str:
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:
-    return f"{_base(uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{_base(uri)}/#/experiments/{experiment_id}/runs/{run_id}{_TRAINING}"
 
 
 def experiment_link(uri: str, experiment_id: str) -> str:
-    # Without the parameter the UI may open the page of another kind of work.
-    return f"{_base(uri)}/#/experiments/{experiment_id}?workflowType=machine_learning"
+    return f"{_base(uri)}/#/experiments/{experiment_id}/runs{_TRAINING}"
 
 
 def compare_link(uri: str, experiment_id: str, run_ids: list[str]) -> str:
     runs, experiments = _encode(run_ids), _encode([experiment_id])
-    return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{_base(uri)}/#/compare-runs{_TRAINING}&runs={runs}&experiments={experiments}"
 
 
 def _encode(names: list[str]) -> str:

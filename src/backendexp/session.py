@@ -86,7 +86,7 @@ class Session:
                 experiment=where.experiment,
                 experiment_id=where.experiment_id,
                 run_id=run_id,
-                tags={**machine.tags(), **_source_tags(), **(tags or {})},
+                tags={**machine.tags(), **source_tags(), **(tags or {})},
             )
             file = record.open_events(draft)
             tracked_as: str | None = None
@@ -190,7 +190,7 @@ def close_runs_of_dead_processes(tracker: Tracker) -> None:
         lost.mark_tracked(run.run_id)
 
 
-def _source_tags() -> dict[str, str]:
+def source_tags() -> dict[str, str]:
     """Who ran what, in MLflow's own tags (https://mlflow.org/docs/latest/tracking/#system-tags)."""
     tags = {"mlflow.user": machine.user(), "mlflow.source.name": "backendexp"}
     tags["mlflow.source.type"] = "LOCAL"

@@ -1,16 +1,14 @@
 """A Hydra sweep: checked whole before it starts, told whole when it ends."""
 
-import statistics
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from backendexp import machine, record, summary
 from backendexp.errors import TrackingError
 from backendexp.record import RunRecord
-from backendexp.session import Destination, Session
+from backendexp.session import Destination, Session, source_tags
 from backendexp.tracking.base import Metric, Report
 
 _TAG = "sweep"
@@ -45,31 +43,25 @@ def track_summary(
     sweep: Sweep,
     records: list[RunRecord],
     kind: str,
-    extra: dict[str, float],
+    metrics: dict[str, float],
     verdict: str,
 ) -> str | None:
-    """A run of its own that sums the others up: medians as metrics, the table as its description.
+    """A run of its own that sums the others up, with the tables as its description.
 
-    extra: metrics besides. verdict: stands above the table.
+    Medians are no metrics of it: the UI would draw a chart of one bar for each, among the runs' own.
+    verdict: stands above the table.
     Returns its run id, or None when there is no store to take it.
     """
     tracker = session.tracker(where)
     if tracker is None:
         return None
     ended_ms = round(time.time() * 1000)
-    metrics: dict[str, Any] = {
-        f"median/{group.backend}-{group.runtime}/{name}": statistics.median(values)
-        for group in summary.groups(records)
-        for name in ("training_time_s", "loss", "accuracy", "time/steady_epoch_s")
-        if (values := [m[name] for r in group.finished if name in (m := r.metrics())])
-    }
-    metrics.update(extra)
     text = _markdown(records, verdict)
     page = sweep.directory / f"{kind}.md"
     page.write_text(text)
     bad = any(r.result is None or r.result.status != "FINISHED" for r in records)
     identity = uuid.uuid4().hex
-    run_tags = {**machine.tags(), **tags(sweep), "kind": kind, "mlflow.note.content": text}
+    run_tags = {**machine.tags(), **source_tags(), **tags(sweep), "kind": kind, "mlflow.note.content": text}
     report = Report(
         record_id=identity,
         name=f"{kind} {sweep.id}",
