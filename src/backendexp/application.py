@@ -124,9 +124,10 @@ class Application:
         if verdict:
             print(verdict)
         kind = "parity" if self.parity_plan else "sweep"
-        sweep.track_summary(self.session, where, done, records, kind, metrics, verdict)
+        code = _code(records) if agree else RUN_FAILED
+        sweep.track_summary(self.session, where, done, records, kind, metrics, verdict, code == OK)
         self._say_where(records)
-        return _code(records) if agree else RUN_FAILED
+        return code
 
     def _judge(self, plan: parity.ParityPlan, records: list[RunRecord]) -> tuple[bool, str, dict[str, float]]:
         """(the backends agree, the verdict, the metrics of the summary run)."""

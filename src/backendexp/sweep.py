@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp import machine, record, summary
+from backendexp import machine, record, results, summary
 from backendexp.errors import TrackingError
 from backendexp.record import RunRecord
 from backendexp.session import Destination, Session, source_tags
@@ -45,11 +45,12 @@ def track_summary(
     kind: str,
     metrics: dict[str, float],
     verdict: str,
+    good: bool,
 ) -> str | None:
     """A run of its own that sums the others up, with the tables as its description.
 
     Medians are no metrics of it: the UI would draw a chart of one bar for each, among the runs' own.
-    verdict: stands above the table.
+    verdict: stands above the table. good: every run finished, and what was to agree does.
     Returns its run id, or None when there is no store to take it.
     """
     tracker = session.tracker(where)
@@ -59,13 +60,12 @@ def track_summary(
     text = _markdown(records, verdict)
     page = sweep.directory / f"{kind}.md"
     page.write_text(text)
-    bad = any(r.result is None or r.result.status != "FINISHED" for r in records)
     identity = uuid.uuid4().hex
     run_tags = {**machine.tags(), **source_tags(), **tags(sweep), "kind": kind, "mlflow.note.content": text}
     report = Report(
         record_id=identity,
         name=f"{kind} {sweep.id}",
-        status="FAILED" if bad else "FINISHED",
+        status=results.FINISHED if good else results.FAILED,
         start_ms=round(sweep.began * 1000),
         end_ms=ended_ms,
         params={},
