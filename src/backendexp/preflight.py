@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backendexp import catalog, config
+from backendexp.cli import COMMANDS
 from backendexp.config import Config
 from backendexp.errors import ConfigError
 from backendexp.plan import RunSpec, plan_run
@@ -52,6 +53,12 @@ def check_job(checked: Config) -> RunSpec:
 def _parse(words: list[str]) -> list[Any]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
+    for word in words:
+        if "=" not in word and not word.startswith("~"):
+            raise ConfigError(
+                f"{word!r} is neither a setting nor a command. {catalog.nearest(word, COMMANDS)}"
+                f"Settings are written KEY=VALUE, e.g. backend=theano; commands are {', '.join(COMMANDS)}"
+            )
     return OverridesParser.create().parse_overrides(words)
 
 
