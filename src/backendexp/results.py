@@ -40,6 +40,8 @@ class RunResult:
     training_time_s: wall time of the whole fit, what the tutorial measured.
     evaluate_s: of evaluate, with the compilation of the test step where the engine compiles one.
     peak_bytes: greatest resident memory of the run's own process.
+    cpu_s: processor time of that process, over all its threads. Divided by the wall time, it tells how many
+        threads were really at work. A spawned process pays its import too.
     facts: of the `ready` event: keras, engine, engine_version, python, packages, compile_cache.
     """
 
@@ -59,6 +61,7 @@ class RunResult:
     loss: float | None
     accuracy: float | None
     peak_bytes: int | None
+    cpu_s: float | None
     model_file: str | None
     epochs: tuple[Epoch, ...] = field(default=())
 
@@ -90,6 +93,7 @@ class RunResult:
             "time/remaining_epochs_s": self.remaining_epochs_s,
             "time/steady_epoch_s": self.steady_epoch_s,
             "time/evaluate_s": self.evaluate_s,
+            "time/cpu_s": self.cpu_s,
             "test/loss": self.loss,
             "test/accuracy": self.accuracy,
             "memory/peak_mib": None if self.peak_bytes is None else self.peak_bytes / _MIB,
@@ -113,7 +117,6 @@ def fold(stream: Iterable[Event]) -> RunResult:
         return seen.get(name, {}).get(key)
 
     status, reason, message = _verdict(seen)
-    exit_peak = value("exited", "peak_bytes")
     return RunResult(
         status=status,
         reason=reason,
@@ -135,7 +138,8 @@ def fold(stream: Iterable[Event]) -> RunResult:
         evaluate_s=value("evaluated", "seconds"),
         loss=value("evaluated", "loss"),
         accuracy=value("evaluated", "accuracy"),
-        peak_bytes=exit_peak,
+        peak_bytes=value("exited", "peak_bytes"),
+        cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
         epochs=tuple(epochs),
     )

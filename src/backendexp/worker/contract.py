@@ -18,7 +18,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     saved      path, format
     finished
     failed     kind (exception, non_finite_loss, out_of_memory), message, traceback, epoch
-    exited     pid, returncode, signal, peak_bytes: how the run's process ended
+    exited     pid, returncode, signal, peak_bytes, cpu_s: how the run's process ended, and what it used
 
 A reader ignores keys that it does not know; `version` changes when a known key changes its meaning.
 """

@@ -70,5 +70,6 @@ def digest(arrays):
     total = hashlib.sha256()
     for array in arrays:
         total.update(("%s%s" % (array.dtype.str, array.shape)).encode())
-        total.update(numpy.ascontiguousarray(array).data)
+        # As bytes, because bfloat16 arrays offer no buffer.
+        total.update(numpy.ascontiguousarray(array).view(numpy.uint8).data)
     return total.hexdigest()

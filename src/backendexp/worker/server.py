@@ -102,13 +102,14 @@ def _how_it_ended(status, usage):
     return {
         "returncode": None if killed else os.WEXITSTATUS(status),
         "signal": os.WTERMSIG(status) if killed else None,
-        "peak_bytes": usage.ru_maxrss * _maxrss_unit(),
+        **_resources(usage),
     }
 
 
-def _maxrss_unit():
-    # getrusage(2): kilobytes on Linux, bytes on macOS.
-    return 1 if sys.platform == "darwin" else 1024
+def _resources(usage):
+    # getrusage(2): ru_maxrss is in kilobytes on Linux, in bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak_bytes": usage.ru_maxrss * unit, "cpu_s": usage.ru_utime + usage.ru_stime}
 
 
 def _serve_once(commands, events):
@@ -120,7 +121,7 @@ def _serve_once(commands, events):
             return 0
     threading.Thread(target=_die_with_the_parent, args=(commands,), daemon=True).start()
     code = _run(orders[0], events, "spawn")
-    events.send("exited", pid=os.getpid(), returncode=code, signal=None, peak_bytes=_own_peak_bytes())
+    events.send("exited", pid=os.getpid(), returncode=code, signal=None, **_own_resources())
     return code
 
 
@@ -130,12 +131,12 @@ def _die_with_the_parent(commands):
     os._exit(1)
 
 
-def _own_peak_bytes():
+def _own_resources():
     try:
         import resource
     except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _maxrss_unit()
+        return {"peak_bytes": None, "cpu_s": None}
+    return _resources(resource.getrusage(resource.RUSAGE_SELF))
 
 
 def _run(order, events, start):
