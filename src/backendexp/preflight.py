@@ -13,7 +13,11 @@ from backendexp.errors import ConfigError
 from backendexp.plan import RunSpec, plan_run
 from backendexp.runtime.prepare import check_available
 
-_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+# Their jobs are known before they run.
+_FORESEEABLE_SWEEPERS = (
+    "hydra_plugins.backendexp_sweeper.CachedSweeper",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+)
 
 
 def check(arguments: list[str], conf: Path) -> list[RunSpec]:
@@ -67,17 +71,20 @@ def _jobs(overrides: list[Any], asked: Any, conf: Path) -> list[Any]:
     from hydra import compose, initialize_config_dir
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+    from backendexp import job_configs
+
     name = asked.config_name or "config"
     with initialize_config_dir(str(conf), version_base="1.3"):
         single = [o.input_line for o in overrides if not o.is_sweep_override()]
         if not asked.multirun:
             return [compose(name, [o.input_line for o in overrides])]
         sweeper = compose(name, single, return_hydra_config=True).hydra.sweeper
-        if sweeper._target_ != _BASIC_SWEEPER:
+        if sweeper._target_ not in _FORESEEABLE_SWEEPERS:
             return []  # such a sweeper makes up its jobs as it goes; each is checked when it starts
         in_config = _parse([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
         (jobs,) = BasicSweeper.split_arguments([*in_config, *overrides], None)
-        return [compose(name, job) for job in jobs]
+        configs = job_configs.JobConfigs(lambda job: compose(name, job))
+        return [configs.of(job) for job in jobs]
 
 
 def _check_name(override: Any, conf: Path) -> None:

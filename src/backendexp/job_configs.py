@@ -1,0 +1,98 @@
+"""The configurations of a sweep's jobs, without reading conf/ for every one of them.
+
+Hydra composes each job of a sweep from its files, and does so twice: a tenth of a second each, for jobs that
+may train for less. But the jobs of a sweep mostly differ in plain values (seed=3), which Hydra sets last,
+on top of everything composed. So what is composed is kept for each choice of groups, and the plain values
+are set on a copy of it, which gives the same configuration.
+
+`hydra_plugins/backendexp_sweeper.py` brings that to Hydra.
+"""
+
+import copy
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+
+class JobConfigs:
+    """compose: the configuration of a list of overrides, the slow way."""
+
+    def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
+        self._compose = compose
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def of(self, overrides: list[str]) -> DictConfig:
+        """The configuration of these overrides; the caller may change it.
+
+        Raises what composing raises: HydraException, OmegaConfBaseException.
+        """
+        base = self._composed_for([o for o in overrides if not _may_be_value(o)])
+        values = [o for o in overrides if _may_be_value(o)]
+        plain = [o for o in values if _is_plain_value(base, _parse(o))]
+        if len(plain) < len(values):  # a group among them
+            base = self._composed_for([o for o in overrides if o not in plain])
+        config = copy.deepcopy(base)
+        for override in map(_parse, plain):
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
+        return config
+
+    def _composed_for(self, overrides: list[str]) -> DictConfig:
+        key = tuple(overrides)
+        if key not in self._composed:
+            self._composed[key] = self._compose(overrides)
+        return self._composed[key]
+
+
+@lru_cache(maxsize=10_000)
+def _parse(override: str) -> Override:
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    return parsed
+
+
+def _may_be_value(override: str) -> bool:
+    parsed = _parse(override)
+    key = parsed.key_or_group
+    special = parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package is not None
+    return not special and key.split(".")[0].split("/")[0] != "hydra"
+
+
+def _is_plain_value(config: DictConfig, override: Override) -> bool:
+    """A scalar of the configuration gets a scalar: no group, no list, no interpolation."""
+    key, value = override.key_or_group, override.value()
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(node, DictConfig) or name not in node:
+        return False
+    held = None if OmegaConf.is_missing(node, name) else node[name]
+    interpolated = isinstance(value, str) and "${" in value
+    return not OmegaConf.is_config(held) and not isinstance(value, (dict, list)) and not interpolated
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's loader, with the jobs of a sweep from `JobConfigs`."""
+
+    def __init__(self, hydras: Any) -> None:
+        super().__init__(hydras.config_search_path)
+        self._jobs: JobConfigs | None = None
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        if self._jobs is None:
+            compose = super().load_sweep_config
+            self._jobs = JobConfigs(lambda overrides: compose(master_config, overrides))
+        config = self._jobs.of(sweep_overrides)
+        job = config.hydra.job
+        config.hydra.overrides.task = sweep_overrides
+        dirname = job.config.override_dirname
+        job.override_dirname = get_overrides_dirname(
+            overrides=[_parse(o) for o in sweep_overrides],
+            kv_sep=dirname.kv_sep,
+            item_sep=dirname.item_sep,
+            exclude_keys=dirname.exclude_keys,
+        )
+        OmegaConf.copy_cache(from_config=master_config, to_config=config)
+        return config
