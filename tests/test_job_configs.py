@@ -21,11 +21,12 @@ CHOICES = [
     ["backend=jax", "backend=theano", "backend.name=torch"],
     ["seed=3", "seed=4", "threads=2", "threads=null"],
     ["model.dropout=0", "model.hidden_units=[8,4]", "experiment=parity", "data=signal"],
-    ["training.learning_rate=1e-2", "timeout_s=5", "+data=npz", "~timeout_s", "tracking.run_name='a b'"],
+    ["training.learning_rate=1e-2", "timeout_s=5", "data.path=null", "~timeout_s", "tracking.run_name='a b'"],
 ]
 
 
-@pytest.mark.parametrize("job", list(product(*CHOICES)), ids=" ".join)
+# Every 7th of all combinations: every pair of choices is among them, and composing takes its time.
+@pytest.mark.parametrize("job", list(product(*CHOICES))[::7], ids=" ".join)
 def test_a_jobs_configuration_is_what_hydra_composes_or_is_refused_as_hydra_refuses_it(job):
     try:
         expected = compose("config", list(job))
