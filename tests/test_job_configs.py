@@ -6,14 +6,14 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from backendexp import application, cli
+from backendexp import application, config
 from backendexp.job_configs import JobConfigs
 
 
 @pytest.fixture(autouse=True)
 def hydra_is_ready():
     application.register_schema()
-    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
         yield
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backendexp import config, links, parity, preflight, session, summary, sweep
-from backendexp.cli import OK, RUN_FAILED, conf_dir
+from backendexp.commands import OK, RUN_FAILED
 from backendexp.config import Config
 from backendexp.plan import RunSpec
 from backendexp.record import RunRecord
@@ -23,7 +23,7 @@ def check(arguments: list[str]) -> None:
     job of a sweep waits for one, or fails for the lack of it, half-way.
     """
     register_schema()
-    for spec in preflight.check(arguments, conf_dir()):
+    for spec in preflight.check(arguments, config.conf_dir()):
         prepare.prepare(spec, _say)
 
 

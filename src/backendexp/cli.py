@@ -8,14 +8,11 @@ import os
 import signal
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from backendexp.commands import BAD_INPUT, COMMANDS, INTERRUPTED, RUN_FAILED, TERMINATED
+from backendexp.config import conf_dir
 from backendexp.errors import UserError
-
-# Each is a module with `main(arguments) -> exit code`, imported only when it is asked for.
-COMMANDS = ("doctor", "sync", "ui")
-OK, RUN_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def main() -> int:
@@ -30,6 +27,10 @@ def main() -> int:
     except UserError as error:
         print(f"backendexp: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`). Python would complain at exit once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RUN_FAILED
     except KeyboardInterrupt as interrupt:
         return TERMINATED if str(interrupt) == "SIGTERM" else INTERRUPTED
 
@@ -54,12 +55,6 @@ def _job(tree: Any) -> float:
     from backendexp import application
 
     return application.current().run_job(tree, HydraConfig.get())
-
-
-def conf_dir() -> Path:
-    """conf/ lies inside an installed package, and at the top of a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def _terminate(number: int, frame: Any) -> None:

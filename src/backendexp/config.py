@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from backendexp import catalog
@@ -133,6 +134,12 @@ class Config:
     threads: int | None = None
     seed: int = 0
     timeout_s: float | None = None
+
+
+def conf_dir() -> Path:
+    """conf/ lies inside an installed package, and at the top of a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def parse(tree: Any) -> Config:

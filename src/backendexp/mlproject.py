@@ -8,6 +8,7 @@ import shlex
 import sys
 
 from backendexp import cli
+from backendexp.commands import BAD_INPUT
 from backendexp.errors import ConfigError
 
 # MLproject's names, where they are not the configuration's.
@@ -63,7 +64,7 @@ def main() -> int:
         arguments = command_line(sys.argv[1], sys.argv[2:])
     except ConfigError as error:
         print(f"backendexp: {error}", file=sys.stderr)
-        return cli.BAD_INPUT
+        return BAD_INPUT
     sys.argv = ["backendexp", *arguments]
     return cli.main()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backendexp import catalog, config
-from backendexp.cli import COMMANDS
+from backendexp.commands import COMMANDS
 from backendexp.config import Config
 from backendexp.errors import ConfigError
 from backendexp.plan import RunSpec, plan_run
