@@ -3,16 +3,30 @@
 import os
 import subprocess
 import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from backendexp import cache, plan
 from backendexp.config import Config
 from backendexp.plan import RunSpec
+from backendexp.runtime import build
+from backendexp.tracking.mlflow_tracker import MlflowTracker
 
 REPOSITORY = Path(__file__).parents[1]
+
+# The same examples every time, none slow to be judged by the clock of a shared machine, none kept on disk.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # What mlflow and its database library deprecate in each other is not ours to mend.
+    config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic).*")
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,6 +66,28 @@ def backendexp(project: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database with MLflow's tables, which take seconds to make."""
+    folder = tmp_path_factory.mktemp("store")
+    MlflowTracker(f"sqlite:///{folder}/mlflow.db", "first", None, folder)
+    return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def keras2_python(shared_cache: Path) -> str:
+    """The interpreter of the keras2 runtime, which is built when it is not there."""
+    return build.ensure_built("keras2", print)
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has no packages."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
 @pytest.fixture

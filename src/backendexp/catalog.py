@@ -65,7 +65,7 @@ KERAS3 = RuntimeFacts(
         "jax": Engine("JAX", "jax", "pip install 'backendexp[jax]'"),
         "torch": Engine("PyTorch", "torch", "pip install 'backendexp[torch]'"),
     },
-    optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion", "lamb"}),
+    optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion"}),
     losses=frozenset(_COMMON_LOSSES | {"binary_focal_crossentropy", "huber"}),
     activations=frozenset(
         _COMMON_ACTIVATIONS | {"relu6", "silu", "gelu", "leaky_relu", "mish", "celu", "hard_silu"}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from backendexp import catalog
 from backendexp.errors import ConfigError
@@ -223,14 +223,33 @@ def _check_training(training: TrainingConfig) -> None:
     _number("training.batch_size", training.batch_size, 1, 10**9, "training.batch_size=128")
 
 
-def check_against_runtime(config: Config, runtime: catalog.RuntimeFacts) -> None:
-    """Raises ConfigError: a name that Keras 3 knows and this runtime's Keras does not."""
+class _Network(Protocol):
+    @property
+    def activation(self) -> str: ...
+    @property
+    def output_activation(self) -> str: ...
+
+
+class _Training(Protocol):
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def loss(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+
+
+def check_names(model: _Network, training: _Training, runtime: catalog.RuntimeFacts) -> None:
+    """Of a configuration or of a plan.
+
+    Raises ConfigError: a name that Keras 3 knows and this runtime's Keras does not.
+    """
     for key, value, known in (
-        ("training.optimizer", config.training.optimizer, runtime.optimizers),
-        ("training.loss", config.training.loss, runtime.losses),
-        ("training.dtype", config.training.dtype, runtime.dtypes),
-        ("model.activation", config.model.activation, runtime.activations),
-        ("model.output_activation", config.model.output_activation, runtime.activations),
+        ("training.optimizer", training.optimizer, runtime.optimizers),
+        ("training.loss", training.loss, runtime.losses),
+        ("training.dtype", training.dtype, runtime.dtypes),
+        ("model.activation", model.activation, runtime.activations),
+        ("model.output_activation", model.output_activation, runtime.activations),
     ):
         if value not in known:
             raise ConfigError(

@@ -33,18 +33,23 @@ def parse(line: bytes) -> Event:
         name = event["event"]
     except (ValueError, TypeError, KeyError) as error:
         raise WorkerError(f"a worker sent {line[:200]!r}, which is not an event") from error
-    if name == "ready" and event["version"] != VERSION:
+    if name == "ready" and event.get("version") != VERSION:
         raise WorkerError(
-            f"a worker speaks version {event['version']} of the contract, and this is version {VERSION}"
+            f"a worker speaks version {event.get('version')} of the contract, and this is version {VERSION}"
         )
     return dict(event)
 
 
 class EventFile:
-    """Appends events to a file, each at once, so that a killed parent leaves what it had heard."""
+    """Appends events to a file, each at once, so that a killed parent leaves what it had heard.
+
+    A last line that a kill has cut off is removed first.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._file = path.open("a+b", buffering=0)
+        self._file.seek(0)
+        self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
     def append(self, event: Event) -> None:
         self._file.write((json.dumps(event) + "\n").encode())

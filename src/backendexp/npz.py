@@ -1,6 +1,7 @@
 """The user's own arrays: an .npz file, checked before anything slow is imported."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,7 @@ def read_sizes(path: str) -> tuple[int, int, int]:
     """
     if not Path(path).is_file():
         raise ConfigError(f"data.path is {path!r}: no such file. Expected an .npz file made by numpy.savez")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile, EOFError) as error:
-        raise ConfigError(
-            f"data.path is {path!r}, which cannot be read as .npz: {error}. "
-            "Expected a file made by numpy.savez, of numbers only"
-        ) from error
+    arrays = _read(path)
     names = ("x_train", "y_train", "x_test", "y_test")
     missing = [name for name in names if name not in arrays]
     if missing:
@@ -43,6 +37,25 @@ def read_sizes(path: str) -> tuple[int, int, int]:
     if features != test_features:
         raise ConfigError(f"{path}: x_train has {features} features, and x_test has {test_features}")
     return len(arrays["x_train"]), features, len(arrays["x_test"])
+
+
+def _read(path: str) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        # Opened here, because numpy leaves the file open when it is cut off.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        *(ValueError, OSError, AttributeError, TypeError, EOFError, NotImplementedError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise ConfigError(
+            f"data.path is {path!r}, which cannot be read as .npz: {error}. "
+            "Expected a file made by numpy.savez, of numbers only"
+        ) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ConfigError(f"{path}: {name} is no numpy array. Expected a file made by numpy.savez")
+    return arrays
 
 
 def _check_array(path: str, name: str, array: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from backendexp import catalog
+from backendexp import catalog, config
 from backendexp.errors import UserError
 from backendexp.plan import RunSpec, with_probe
 from backendexp.record import RunRecord
@@ -20,6 +20,7 @@ from backendexp.results import FINISHED
 from backendexp.runtime import prepare
 
 _FLOAT32_ROUNDING = 2.0**-24
+_TINY = 2.0**-149  # the smallest float32: where the bound is 0, because the loss is
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> Parit
         for backend in runtime.engines:
             candidate = replace(spec, backend=backend, runtime=runtime.name, python=None)
             try:
+                config.check_names(candidate.model, candidate.training, runtime)
                 prepare.check_available(candidate)
                 prepare.prepare(candidate, say)
             except UserError as error:
@@ -144,7 +146,7 @@ def _compare(
     at = max(epochs, key=lambda e: distances[e])
     if bounds is not None:
         beyond = [e for e in epochs if distances[e] > bounds[e]]
-        at = max(beyond, key=lambda e: distances[e] / bounds[e], default=at)
+        at = max(beyond, key=lambda e: distances[e] / (bounds[e] or _TINY), default=at)
     bound = None if bounds is None else bounds[at]
     return Difference(other.spec.title, reference.spec.title, distances[at], bound, at + 1, unlike)
 

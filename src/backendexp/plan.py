@@ -135,7 +135,7 @@ def plan_run(config: Config) -> RunSpec:
     Raises ConfigError, BackendUnavailable: the runtime does not have what the configuration names.
     """
     runtime = choose_runtime(config.backend.name, config.runtime.name, config.runtime.python)
-    configuration.check_against_runtime(config, runtime)
+    configuration.check_names(config.model, config.training, runtime)
     data = config.data
     if data.kind == "npz":
         assert data.path is not None

@@ -2,6 +2,7 @@
 sweep is told within a second, not after the others have run.
 """
 
+import os
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,14 +37,15 @@ def check(arguments: list[str], conf: Path) -> list[RunSpec]:
             f"{options[0]} is not an option. Settings are written KEY=VALUE, e.g. backend=theano; "
             "for all of them: backendexp --help"
         )
-    if asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion:
+    if asked.help or asked.hydra_help or asked.info or asked.shell_completion:
         return []
     with _CompactErrors():
         overrides = _parse(asked.overrides)
         if not asked.config_dir and not asked.config_path:
             for override in overrides:
                 _check_name(override, conf)
-        return [check_job(config.parse(tree)) for tree in _jobs(overrides, asked, conf)]
+        trees = _jobs(overrides, asked, conf)
+        return [] if asked.cfg else [check_job(config.parse(tree)) for tree in trees]
 
 
 def check_job(checked: Config) -> RunSpec:
@@ -56,14 +58,22 @@ def check_job(checked: Config) -> RunSpec:
 
 def _parse(words: list[str]) -> list[Any]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
+    parser = OverridesParser.create()
+    parsed = []
     for word in words:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(
                 f"{word!r} is neither a setting nor a command. {catalog.nearest(word, COMMANDS)}"
                 f"Settings are written KEY=VALUE, e.g. backend=theano; commands are {', '.join(COMMANDS)}"
             )
-    return OverridesParser.create().parse_overrides(words)
+        try:
+            parsed += parser.parse_overrides([word])
+        except HydraException as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ConfigError(f"{word!r} cannot be read as KEY=VALUE: {reason}") from error
+    return parsed
 
 
 def _jobs(overrides: list[Any], asked: Any, conf: Path) -> list[Any]:
@@ -74,23 +84,26 @@ def _jobs(overrides: list[Any], asked: Any, conf: Path) -> list[Any]:
     from backendexp import job_configs
 
     name = asked.config_name or "config"
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        single = [o.input_line for o in overrides if not o.is_sweep_override()]
+    with initialize_config_dir(os.path.abspath(asked.config_path or conf), version_base="1.3"):
+        more = (
+            [f"hydra.searchpath=['file://{os.path.abspath(asked.config_dir)}']"] if asked.config_dir else []
+        )
         if not asked.multirun:
-            return [compose(name, [o.input_line for o in overrides])]
-        sweeper = compose(name, single, return_hydra_config=True).hydra.sweeper
+            return [compose(name, [*more, *(o.input_line for o in overrides)])]
+        single = [o.input_line for o in overrides if not o.is_sweep_override()]
+        sweeper = compose(name, [*more, *single], return_hydra_config=True).hydra.sweeper
         if sweeper._target_ not in _FORESEEABLE_SWEEPERS:
             return []  # such a sweeper makes up its jobs as it goes; each is checked when it starts
         in_config = _parse([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
         (jobs,) = BasicSweeper.split_arguments([*in_config, *overrides], None)
-        configs = job_configs.JobConfigs(lambda job: compose(name, job))
+        configs = job_configs.JobConfigs(lambda job: compose(name, [*more, *job]))
         return [configs.of(job) for job in jobs]
 
 
 def _check_name(override: Any, conf: Path) -> None:
     """A key or a choice that is not there, with the nearest one that is."""
     key = override.key_or_group
-    if key.startswith("hydra") or override.is_delete() or override.is_add() or override.is_force_add():
+    if key.split(".")[0].split("/")[0] == "hydra" or override.is_delete():
         return
     groups = sorted(path.name for path in conf.iterdir() if path.is_dir())
     if key in groups:

@@ -162,10 +162,18 @@ def _verdict(seen: dict[str, Event]) -> tuple[str, str | None, str | None]:
     return FAILED, events.WORKER_LOST, "the worker ended without a word; see worker.log"
 
 
+def signal_name(number: int) -> str:
+    """ "SIGKILL"; real-time signals have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _death(exited: Event) -> tuple[str, str]:
     number = exited["signal"]
     if number is None:
         return events.WORKER_LOST, f"the worker left with code {exited['returncode']}; see worker.log"
-    name = signal.Signals(number).name
+    name = signal_name(number)
     hint = ". The kernel does that when memory runs out" if name == "SIGKILL" else "; see worker.log"
     return "killed_by_signal", f"the worker was killed by {name}{hint}"

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         raise UserError(f"{unknown[0]} is not known.\n{_USAGE}")
     port = settings.get("port", "5000")
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise UserError(f"port is {port!r}: expected a number from 1 to 65535")
     uri = destination(TrackingConfig(uri=settings.get("tracking.uri")), Path.cwd()).uri
     if uri.startswith("http"):

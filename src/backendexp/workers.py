@@ -4,6 +4,7 @@ A worker serves one (interpreter, environment): one runtime, one backend, one nu
 keeps those that fork, so that the next run of the same kind pays no import.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp import cache, events
+from backendexp import cache, events, results
 from backendexp.errors import WorkerError
 from backendexp.events import Event
 from backendexp.plan import RunSpec
@@ -107,7 +108,8 @@ class Worker:
                 self._heard.put(events.parse(line))
         except WorkerError as error:
             self._heard.put(error)
-        self._heard.put(None)
+        finally:
+            self._heard.put(None)
 
     @property
     def alive(self) -> bool:
@@ -162,6 +164,7 @@ class Worker:
                 continue
             if isinstance(event, WorkerError):
                 self._process.kill()
+                self._process.wait()  # until then it would count as alive, and be asked again
                 hear(events.ended(events.WORKER_LOST, str(event)))
                 return None
             if event is None:
@@ -176,8 +179,12 @@ class Worker:
                 return event
 
     def _last_words(self) -> str:
-        code = self._process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with code {code}"
+        try:
+            code = self._process.wait(timeout=_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:  # it has closed its pipe and lives on
+            self._process.kill()
+            code = self._process.wait()
+        how = f"was killed by {results.signal_name(-code)}" if code < 0 else f"left with code {code}"
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return "\n".join([f"the worker {how}. Its last lines:", *lines[-8:]])
 
@@ -186,7 +193,8 @@ class Worker:
         if self._run_pid is None or self._run_pid == self._process.pid:
             self._process.kill()
         else:
-            os.kill(self._run_pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+                os.kill(self._run_pid, signal.SIGKILL)
 
     def _drain(self, hear: Callable[[Event], None]) -> None:
         """Hand on what the worker had said before it was killed, up to how it ended."""
@@ -206,7 +214,8 @@ class Worker:
     def close(self) -> None:
         """Stop the worker, and with it a run that is under way."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # an order that a dead worker never read
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:

@@ -82,10 +82,14 @@ class MlflowTracker:
             metrics = [Metric(m.key, m.value, m.timestamp_ms, m.step) for m in report.metrics]
             held = self._client.get_run(run_id).data.params if report.joined else {}
             params = [Param(key, value) for key, value in report.params.items() if key not in held]
-            first_metrics, first_params = metrics[:_MOST_METRICS], params[:_MOST_PARAMS]
-            self._log(run_id, first_metrics, first_params, report.tags)
-            for start in range(_MOST_METRICS, len(metrics), _MOST_METRICS):
-                self._log(run_id, metrics[start : start + _MOST_METRICS])
+            requests = max(-(-len(metrics) // _MOST_METRICS), -(-len(params) // _MOST_PARAMS), 1)
+            for n in range(requests):
+                self._log(
+                    run_id,
+                    metrics[n * _MOST_METRICS : (n + 1) * _MOST_METRICS],
+                    params[n * _MOST_PARAMS : (n + 1) * _MOST_PARAMS],
+                    report.tags if n == 0 else {},
+                )
             if report.dataset is not None:
                 self._client.log_inputs(run_id, datasets=[_dataset_input(report.dataset)])
             for path in report.artifacts:

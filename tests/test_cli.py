@@ -1,0 +1,104 @@
+"""The command line as a user types it: exit codes, what is printed where, what is left behind."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backendexp import commands, config
+from conftest import Command
+from test_npz import good_arrays
+
+HEAVY = {"keras", "mlflow", "tensorflow", "jax", "torch", "theano"}
+WATCHED = {"PYTHONPROFILEIMPORTTIME": "1"}
+
+
+def split(stderr: str) -> tuple[set[str], str]:
+    """(the top-level modules that were imported, what else was printed) with PYTHONPROFILEIMPORTTIME=1."""
+    imported, said = set(), []
+    for line in stderr.splitlines():
+        found = re.match(r"import time:.*\|\s*([\w.]+)$", line)
+        if found:
+            imported.add(found.group(1).split(".")[0])
+        elif not line.startswith("import time:"):
+            said.append(line)
+    return imported, "\n".join(said)
+
+
+BAD = [
+    (["backend=thaeno"], "backend=thaeno is not known. Did you mean 'theano'?"),
+    (["runtime=keras2", "backend=jax"], "backend 'jax' is not offered by runtime 'keras2'"),
+    (["training.epocs=3"], "Did you mean 'training.epochs'?"),
+    (["training.epochs=abc"], "training.epochs: Value 'abc'"),
+    (["model.hidden_units=[]"], "model.hidden_units is empty"),
+    (["training.learning_rate=nan"], "training.learning_rate is nan"),
+    (["data.samples=1000000000", "data.features=1000000000"], "GiB"),
+    (["data=npz", "data.path=missing.npz"], "no such file"),
+    (["data=npz", "data.path=pickled.npz"], "cannot be read as .npz"),
+    (["-m", "seed=0,1,2", "backend=jax,thaeno"], "Did you mean 'theano'?"),
+    (["-m", "backend=jax", "seed=0,1,-1"], "seed is -1"),
+    (["docter"], "Did you mean 'doctor'?"),
+    (["--backend", "jax"], "--backend is not an option"),
+    (["--cfg", "job", "backend=thaeno"], "thaeno"),
+    (["sync", "nowhere"], "nowhere is not there"),
+    (["ui"], "mlflow.db is not there yet"),
+    (["ui", "port=0"], "port is '0'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_costs_one_message_and_leaves_nothing(
+    arguments: list[str], said: str, backendexp: Command, project: Path
+) -> None:
+    before = set()
+    if "data.path=pickled.npz" in arguments:
+        objects = np.array([{"a": 1}], dtype=object)
+        np.savez(project / "pickled.npz", **(good_arrays() | {"x_train": objects}))  # type: ignore[arg-type]
+        before.add(project / "pickled.npz")
+    ended = backendexp(*arguments, env=WATCHED)
+    imported, printed = split(ended.stderr)
+    assert ended.returncode == commands.BAD_INPUT
+    assert printed.startswith("backendexp: ")
+    assert said in printed
+    assert "Traceback" not in printed
+    assert len(printed.splitlines()) <= 4
+    assert ended.stdout == ""
+    assert set(project.iterdir()) == before
+    assert not imported & HEAVY
+    assert "backendexp" in imported
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["doctor", "--help"], ["sync", "--help"], ["ui", "--help"]]
+)
+def test_help_is_printed_and_nothing_is_made(
+    arguments: list[str], backendexp: Command, project: Path
+) -> None:
+    ended = backendexp(*arguments)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "backendexp" in ended.stdout
+    assert list(project.iterdir()) == []
+
+
+def test_configuration_is_shown_without_a_run(backendexp: Command, project: Path) -> None:
+    ended = backendexp("--cfg", "job", "training.epochs=7")
+    assert ended.returncode == 0
+    assert "epochs: 7" in ended.stdout
+    assert list(project.iterdir()) == []
+
+
+def test_every_command_is_a_module_with_a_main() -> None:
+    from importlib import import_module
+
+    for name in commands.COMMANDS:
+        assert callable(import_module(f"backendexp.{name}").main)
+
+
+def test_exit_codes_tell_the_endings_apart() -> None:
+    codes = {commands.OK, commands.RUN_FAILED, commands.BAD_INPUT, commands.INTERRUPTED, commands.TERMINATED}
+    assert codes == {0, 1, 2, 130, 143}
+
+
+def test_configuration_files_are_found() -> None:
+    assert (config.conf_dir() / "config.yaml").is_file()

@@ -1,0 +1,377 @@
+"""Sessions with workers that are small scripts and a store that is in memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import streams
+from backendexp import machine, record, session
+from backendexp.config import TrackingConfig
+from backendexp.errors import RuntimeUnavailable, TrackingError
+from backendexp.events import Event
+from backendexp.plan import RunSpec
+from backendexp.runtime.prepare import Interpreter
+from backendexp.session import Destination, Session, close_runs_of_dead_processes, destination
+from backendexp.tracking.base import Report
+from backendexp.tracking.memory import MemoryTracker
+from backendexp.workers import Worker, WorkerPool, worker_environment
+
+SCRIPTS = Path(__file__).parent / "workers"
+HERE = Destination("mlflow", "memory:", "backendexp", None)
+NOWHERE = Destination("none", "memory:", "backendexp", None)
+
+MakeSpec = Callable[..., RunSpec]
+MakeSession = Callable[..., Session]
+
+
+class PoolOf(WorkerPool):
+    """Workers that are a script of tests/workers."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__()
+        self._script = SCRIPTS / f"{script}.py"
+        self._started: list[Worker] = []
+
+    def start(self, spec: RunSpec, interpreter: Interpreter) -> Worker:
+        environment = worker_environment(spec, interpreter.own)
+        self._started.append(Worker(interpreter.python, environment, self._script))
+        return self._started[-1]
+
+    def close(self) -> None:
+        while self._started:
+            self._started.pop().close()
+
+
+class RefusingTracker(MemoryTracker):
+    """A store that goes away. at: begin or end, the first request that it refuses."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def begin(self, *arguments: object) -> str:  # type: ignore[override]
+        if self.at == "begin":
+            raise TrackingError("the store is away")
+        return super().begin(*arguments)  # type: ignore[arg-type]
+
+    def end(self, run_id: str, report: Report) -> None:
+        raise TrackingError("the store is away")
+
+
+@pytest.fixture
+def make_session() -> Iterator[MakeSession]:
+    """make_session("finishes", tracker): a session of such workers, which is closed after the test."""
+    made: list[Session] = []
+
+    def make(script: str, tracker: MemoryTracker | None = None, joined: str | None = None) -> Session:
+        trackers = {HERE: tracker} if tracker is not None else {}
+        made.append(Session(joined=joined, _pool=PoolOf(script), _trackers=dict(trackers)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+# -- runs --------------------------------------------------------------------------------------------
+
+
+def test_run_is_trained_recorded_and_tracked(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    spec = make_spec("jax", seed=3, training__epochs=4)
+    done = make_session("finishes", tracker).run(
+        spec, HERE, tmp_path / "out", "seed: 3\n", tags={"sweep": "a/b"}
+    )
+    assert done.result is not None
+    assert done.result.status == "FINISHED"
+    run_id = done.tracked_run_id
+    assert run_id is not None
+    assert tracker.statuses == {run_id: "FINISHED"}
+    report = tracker.reports[run_id]
+    assert report.name == "jax-keras3-seed3"
+    assert report.params == spec.params()
+    assert report.tags["sweep"] == "a/b"
+    assert report.tags["backendexp.pid"] == str(os.getpid())
+    assert tracker.tags[run_id]["backendexp.directory"] == str(done.directory)
+    assert len([m for m in report.metrics if m.key == "train/loss"]) == 4
+
+
+def test_run_without_a_store_stays_in_its_directory(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    one = make_session("finishes")
+    done = one.run(make_spec("jax"), NOWHERE, tmp_path, "")
+    assert done.result is not None
+    assert done.result.status == "FINISHED"
+    assert done.tracked_run_id is None
+    assert one.untracked == []
+    assert record.load(done.directory) == done
+
+
+def test_name_and_joined_run_reach_the_store(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    one = make_session("finishes", tracker, joined="f" * 32)
+    done = one.run(make_spec("jax"), HERE, tmp_path, "", name="mine", run_id=one.take_joined())
+    assert done.tracked_run_id == "f" * 32
+    assert tracker.reports["f" * 32].name == "mine"
+    assert tracker.reports["f" * 32].joined
+    assert one.take_joined() is None
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "epochs"),
+    [
+        ("dies_by_signal", "worker_lost", 2),
+        ("reports_a_killed_run", "killed_by_signal", 1),
+        ("exits_silently", "worker_lost", 0),
+        ("sends_garbage", "worker_lost", 0),
+        ("refuses", "engine_missing", 0),
+        ("speaks_another_version", "worker_lost", 0),
+    ],
+)
+def test_worker_that_fails_leaves_a_failed_run_in_the_store_with_its_reason(
+    script: str, reason: str, epochs: int, make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    done = make_session(script, tracker).run(make_spec("jax"), HERE, tmp_path, "")
+    assert done.tracked_run_id is not None
+    report = tracker.reports[done.tracked_run_id]
+    assert (report.status, report.tags["failure"]) == ("FAILED", reason)
+    assert f"**FAILED** ({reason})" in report.tags["mlflow.note.content"]
+    assert len([m for m in report.metrics if m.key == "train/loss"]) == epochs
+
+
+def test_session_goes_on_after_a_failed_run(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    one = make_session("reports_a_killed_run", MemoryTracker())
+    for seed in (1, 2):
+        one.run(make_spec("jax", seed=seed), HERE, tmp_path, "")
+    assert [r.spec.seed for r in one.records] == [1, 2]
+    assert session.failures(one.records) == 2
+
+
+def test_deadline_is_recorded_as_a_failure(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    done = make_session("sleeps", tracker).run(make_spec("jax", timeout_s=2.0), HERE, tmp_path, "")
+    assert done.result is not None
+    assert (done.result.status, done.result.reason) == ("FAILED", "deadline")
+    assert set(tracker.statuses.values()) == {"FAILED"}
+
+
+@pytest.mark.parametrize("tracker", [MemoryTracker(), None], ids=["tracked", "untracked"])
+def test_ctrl_c_is_recorded_as_killed_and_raised_again(
+    tracker: MemoryTracker | None,
+    make_session: MakeSession,
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = make_session("sleeps", tracker)
+    interrupt_at_first_epoch(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        one.run(make_spec("jax"), HERE if tracker else NOWHERE, tmp_path, "")
+    (done,) = one.records
+    assert done.result is not None
+    assert (done.result.status, done.result.reason) == ("KILLED", "interrupted")
+    assert done.result.epochs[-1].number == 1
+    assert record.load(done.directory) == done
+    if tracker is not None:
+        assert tracker.statuses == {done.tracked_run_id: "KILLED"}
+
+
+def interrupt_at_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT to this process, as Ctrl-C sends it, shortly after the first epoch is heard."""
+    append = record.EventFile.append
+
+    def append_and_interrupt(self: record.EventFile, event: Event) -> None:
+        append(self, event)
+        if event["event"] == "epoch":
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    monkeypatch.setattr(record.EventFile, "append", append_and_interrupt)
+
+
+def test_ctrl_c_while_the_store_is_asked_is_recorded_as_killed(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    class Interrupted(MemoryTracker):
+        def begin(self, *arguments: object) -> str:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    one = make_session("finishes", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        one.run(make_spec("jax"), HERE, tmp_path, "")
+    (done,) = one.records
+    assert done.result is not None
+    assert (done.result.status, done.result.message) == ("KILLED", "interrupted before it began")
+
+
+def test_runtime_that_cannot_be_used_leaves_no_run(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKENDEXP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    one = make_session("finishes", MemoryTracker())
+    with pytest.raises(RuntimeUnavailable):
+        one.run(make_spec("theano"), HERE, tmp_path / "out", "")
+    assert one.records == []
+    assert not (tmp_path / "out").exists()
+
+
+# -- a store that is away ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", ["begin", "end"])
+def test_store_that_goes_away_costs_no_result(
+    at: str, make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    one = make_session("finishes", RefusingTracker(at))
+    for _ in range(2):
+        done = one.run(make_spec("jax"), HERE, tmp_path, "")
+        assert done.result is not None
+        assert done.result.status == "FINISHED"
+        assert done.tracked_run_id is None
+    assert one.untracked == ["the store is away"]
+
+
+def test_store_that_cannot_be_reached_is_not_asked_again_by_the_next_run(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    nowhere = Destination("mlflow", "http://127.0.0.1:9", "backendexp", None)
+    one = make_session("finishes")
+    done = one.run(make_spec("jax"), nowhere, tmp_path, "")
+    assert done.tracked_run_id is None
+    (why,) = one.untracked
+    assert "http://127.0.0.1:9" in why
+    (asked_at, _), *_ = one._refused.values()
+    one.run(make_spec("jax"), nowhere, tmp_path, "")
+    assert next(iter(one._refused.values()))[0] == asked_at
+    assert one.untracked == [why]
+
+
+# -- runs of dead processes --------------------------------------------------------------------------
+
+
+def dead_process() -> dict[str, str]:
+    """Tags of a process of this host that is dead."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    token = machine.process_token(child.pid)
+    assert token is not None
+    child.communicate(b"\n")
+    return {
+        "backendexp.host": machine.host(),
+        "backendexp.pid": str(child.pid),
+        "backendexp.process": token,
+    }
+
+
+def begun(tracker: MemoryTracker, draft: record.RunRecord) -> str:
+    tags = {**draft.context.tags, "backendexp.directory": str(draft.directory)}
+    return tracker.begin(draft.context.id, draft.context.name, 0, tags, None)
+
+
+def test_run_of_a_dead_process_is_closed_with_what_it_had(make_spec: MakeSpec, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    told = streams.whole()[:9]
+    draft = streams.record_of(tmp_path, make_spec(), told, tags=dead_process(), finish=False)
+    run_id = begun(tracker, draft)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "KILLED"
+    report = tracker.reports[run_id]
+    assert report.tags["failure"] == "parent_lost"
+    assert len([m for m in report.metrics if m.key == "train/loss"]) == 2
+    assert record.load(draft.directory).tracked_run_id == run_id
+
+
+def test_run_of_a_dead_process_that_had_ended_gets_its_own_status(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    done = streams.record_of(tmp_path, make_spec(), streams.whole(), tags=dead_process())
+    run_id = begun(tracker, done)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "FINISHED"
+    assert record.load(done.directory).tracked_run_id == run_id
+
+
+def test_run_of_a_dead_process_without_its_directory_is_killed(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    tags = {**dead_process(), "backendexp.directory": str(tmp_path / "removed")}
+    run_id = tracker.begin("id", "name", 0, tags, None)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "KILLED"
+    assert run_id not in tracker.reports
+
+
+def test_run_that_a_dead_process_left_half_written_is_closed(make_spec: MakeSpec, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], tags=dead_process(), finish=False)
+    with (draft.directory / "events.jsonl").open("ab") as file:
+        file.write(b'{"event": "ep')
+    run_id = begun(tracker, draft)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "KILLED"
+
+
+def test_run_of_a_living_process_is_left_alone(make_spec: MakeSpec, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    draft = streams.record_of(tmp_path, make_spec(), [], tags=machine.tags(), finish=False)
+    run_id = begun(tracker, draft)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "RUNNING"
+    assert record.load(draft.directory).result is None
+
+
+def test_run_whose_pid_another_process_has_now_is_closed(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    tags = {**machine.tags(), "backendexp.process": "an-earlier-one"}
+    run_id = tracker.begin("id", "name", 0, tags, None)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "KILLED"
+
+
+def test_run_of_another_host_is_left_alone() -> None:
+    tracker = MemoryTracker()
+    run_id = tracker.begin("id", "name", 0, {**dead_process(), "backendexp.host": "elsewhere"}, None)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "RUNNING"
+
+
+# -- where to track ----------------------------------------------------------------------------------
+
+
+def test_runs_go_to_a_database_in_this_directory_by_default(project: Path) -> None:
+    assert destination(TrackingConfig(), project) == Destination(
+        "mlflow", f"sqlite:///{project}/mlflow.db", "backendexp", None
+    )
+
+
+def test_environment_names_store_and_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    assert destination(TrackingConfig(), project) == Destination(
+        "mlflow", "http://tracking:5000", "ours", "7"
+    )
+
+
+def test_configuration_goes_before_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    named = TrackingConfig(uri="sqlite:///mine.db", experiment="mine")
+    assert destination(named, project) == Destination("mlflow", f"sqlite:///{project}/mine.db", "mine", None)

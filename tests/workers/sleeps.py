@@ -1,0 +1,12 @@
+"""Reports one epoch, then hangs: this process is the run, as where there is no fork."""
+
+import os
+import time
+
+from speech import next_order, say_epoch, say_ready, say_up_to_fit
+
+say_ready()
+next_order()
+say_up_to_fit(os.getpid(), "spawn")
+say_epoch(1, 0.5)
+time.sleep(600)

@@ -1,0 +1,48 @@
+"""What the fake workers of this folder share: they say events and read orders, as contract.py has it."""
+
+import json
+import os
+import sys
+import time
+
+
+def say(event, **fields):
+    sys.stdout.write(json.dumps({"event": event, "time": time.time(), **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def say_ready(version=1):
+    say(
+        "ready",
+        version=version,
+        pid=os.getpid(),
+        backend=os.environ["KERAS_BACKEND"],
+        keras="3.15.1",
+        engine="Fake",
+        engine_version="1.0",
+        python="3.11.7",
+        import_s=0.25,
+        packages={"numpy": "2.0"},
+        compile_cache=None,
+    )
+
+
+def say_epoch(number, loss):
+    say("epoch", epoch=number, seconds=0.5, loss=loss, accuracy=0.5)
+
+
+def say_up_to_fit(pid, start):
+    """What comes before the first epoch. start: fork or spawn."""
+    say("started", pid=pid, start=start)
+    say("phase", name="data")
+    shapes = {"x_train": [256, 8], "y_train": [256, 1], "x_test": [64, 8], "y_test": [64, 1]}
+    say("data", seconds=0.01, digest="d" * 64, shapes=shapes, bytes=11520)
+    say("phase", name="build")
+    say("built", seconds=0.02, weights=297, weights_digest="w" * 64)
+    say("phase", name="fit")
+
+
+def next_order():
+    """The parent's next command, or None when it wants the worker to stop."""
+    line = sys.stdin.readline()
+    return json.loads(line) if line else None
