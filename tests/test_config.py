@@ -7,7 +7,7 @@ from backendexp import catalog
 from backendexp.config import (
     Config,
     check,
-    check_against_runtime,
+    check_names,
     parse,
     physical_memory_bytes,
 )
@@ -187,9 +187,9 @@ def test_npz_takes_its_sizes_from_the_file(size: str) -> None:
 def test_name_that_only_keras_3_knows_is_refused_for_keras_2(key: str, value: str) -> None:
     config = with_value(key, value)
     check(config)
-    check_against_runtime(config, catalog.KERAS3)
+    check_names(config.model, config.training, catalog.KERAS3)
     with pytest.raises(ConfigError) as refusal:
-        check_against_runtime(config, catalog.KERAS2)
+        check_names(config.model, config.training, catalog.KERAS2)
     message = str(refusal.value)
     assert message.startswith(f"{key} is {value!r}, which runtime 'keras2' (Keras 2) does not have.")
     assert "Expected one of: " in message
