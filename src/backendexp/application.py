@@ -12,19 +12,22 @@ from backendexp import config, links, parity, preflight, session, summary, sweep
 from backendexp.commands import OK, RUN_FAILED
 from backendexp.config import Config
 from backendexp.plan import RunSpec
+from backendexp.preflight import Checked
 from backendexp.record import RunRecord
 from backendexp.runtime import prepare
 from backendexp.session import Destination, Session
 from backendexp.sweep import Sweep
 
 
-def check(arguments: list[str]) -> None:
+def check(arguments: list[str]) -> Checked:
     """Raises UserError: before anything is started, see `preflight`. Runtimes are built here, so that no
     job of a sweep waits for one, or fails for the lack of it, half-way.
     """
     register_schema()
-    for spec in preflight.check(arguments, config.conf_dir()):
+    checked = preflight.check(arguments, config.conf_dir())
+    for spec in checked.specs:
         prepare.prepare(spec, _say)
+    return checked
 
 
 def register_schema() -> None:
@@ -43,9 +46,13 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
 
 @dataclass
 class Application:
-    """What one process of a Hydra application does. group, where: None until the first job is known."""
+    """What one process of a Hydra application does.
+
+    planned: jobs, where they are known before. group, where: None until the first job is known.
+    """
 
     session: Session
+    planned: int = 0
     group: Sweep | None = None
     where: Destination | None = None
     parity_plan: parity.ParityPlan | None = None
@@ -121,6 +128,8 @@ class Application:
         _print_table(summary.median_table(records))
         for line in summary.caveats(records):
             print(f"Note: {line}")
+        if self.parity_plan is None and len(records) < self.planned:
+            print(f"Note: the sweep ended after {len(records)} of {self.planned} runs.")
         if verdict:
             print(verdict)
         kind = "parity" if self.parity_plan else "sweep"
@@ -167,10 +176,12 @@ def _say(text: str) -> None:
 _current: Application | None = None
 
 
-def start(joined: str | None) -> Application:
+def start(checked: Checked, joined: str | None) -> Application:
     """The application of this process. joined: the run that `mlflow run` has made for it."""
     global _current
-    _current = Application(Session(joined=joined))
+    _current = Application(Session(joined=joined), planned=len(checked.specs))
+    if checked.alone and checked.specs:
+        _current.session.start_worker(checked.specs[0])
     return _current
 
 

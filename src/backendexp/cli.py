@@ -4,6 +4,7 @@ backendexp [-m] [KEY=VALUE ...]   a Hydra application: one run, or with -m a swe
 backendexp doctor|sync|ui         see `backendexp doctor --help` and so on
 """
 
+import gc
 import os
 import signal
 import sys
@@ -17,7 +18,10 @@ from backendexp.errors import UserError
 
 def main() -> int:
     """The exit code: 0 all went well, 1 a run failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
-    arguments = sys.argv[1:]
+    # Hydra's parser wants its options before the settings; a user puts -m anywhere.
+    multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
+    arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
+    sys.argv[1:] = arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:
         if arguments and arguments[0] in COMMANDS:
@@ -33,14 +37,17 @@ def main() -> int:
         return RUN_FAILED
     except KeyboardInterrupt as interrupt:
         return TERMINATED if str(interrupt) == "SIGTERM" else INTERRUPTED
+    finally:
+        # The interpreter's last collection would walk through all of mlflow, for most of a second.
+        gc.freeze()
 
 
 def experiment(arguments: list[str]) -> int:
     """Check everything that the command line asks for, then let Hydra run it, then say what came out."""
     from backendexp import application
 
-    application.check(arguments)
-    app = application.start(joined=os.environ.pop("MLFLOW_RUN_ID", None))
+    checked = application.check(arguments)
+    app = application.start(checked, joined=os.environ.pop("MLFLOW_RUN_ID", None))
     try:
         application.run_hydra(conf_dir(), _job)
     finally:

@@ -3,7 +3,7 @@ sweep is told within a second, not after the others have run.
 """
 
 import os
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +21,18 @@ _FORESEEABLE_SWEEPERS = (
 )
 
 
-def check(arguments: list[str], conf: Path) -> list[RunSpec]:
-    """The plans of all the jobs that the command line asks for; none when it asks for help and the like,
-    or when the sweeper makes up its jobs as it goes.
+@dataclass(frozen=True)
+class Checked:
+    """specs: the plans of all the jobs that the command line asks for; none when it asks for help and the
+    like, or when the sweeper makes up its jobs as it goes. alone: it is one run, and no sweep.
+    """
 
+    specs: list[RunSpec]
+    alone: bool
+
+
+def check(arguments: list[str], conf: Path) -> Checked:
+    """
     Raises UserError: for the first thing that cannot be run. Runs nothing, makes nothing.
     """
     # The parser that hydra.main itself uses.
@@ -38,14 +46,16 @@ def check(arguments: list[str], conf: Path) -> list[RunSpec]:
             "for all of them: backendexp --help"
         )
     if asked.help or asked.hydra_help or asked.info or asked.shell_completion:
-        return []
+        return Checked([], alone=False)
     with _CompactErrors():
         overrides = _parse(asked.overrides)
         if not asked.config_dir and not asked.config_path:
             for override in overrides:
                 _check_name(override, conf)
         trees = _jobs(overrides, asked, conf)
-        return [] if asked.cfg else [check_job(config.parse(tree)) for tree in trees]
+        configs = [] if asked.cfg else [config.parse(tree) for tree in trees]
+        alone = not asked.multirun and not any(c.parity.enabled for c in configs)
+        return Checked([check_job(c) for c in configs], alone)
 
 
 def check_job(checked: Config) -> RunSpec:

@@ -7,7 +7,7 @@ events.jsonl      what the worker said, as it said it
 worker.log        what the engine printed
 environment.json  the worker's package versions
 result.json       status, metrics and facts, for whoever reads the directory without MLflow
-model.keras, .h5  the trained model, when asked for
+model/            the trained model, when asked for: model.keras or model.h5
 tracked.json      written last: the tracking store has taken it all
 """
 
@@ -143,7 +143,7 @@ def report(record: RunRecord) -> Report:
         ],
         dataset=_dataset(record.spec, result),
         joined=context.run_id is not None,
-        artifacts=[path for path in sorted(record.directory.iterdir()) if _is_artifact(path)],
+        artifacts=[record.directory],
     )
 
 
@@ -184,10 +184,6 @@ def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
     name = Path(spec.data.path).name if spec.data.path else f"{spec.data.kind}-seed{spec.seed}"
     shapes = {key: tuple(shape) for key, shape in result.data["shapes"].items()}
     return Dataset(name, result.data["digest"], spec.data.path, shapes, result.data["bytes"])
-
-
-def _is_artifact(path: Path) -> bool:
-    return path.is_file() and path.name not in ("tracked.json", "context.json") and path.suffix != ".lock"
 
 
 def _last_time(record: RunRecord) -> float:

@@ -58,6 +58,10 @@ class Session:
         joined, self.joined = self.joined, None
         return joined
 
+    def start_worker(self, spec: RunSpec) -> None:
+        """Have the worker of a plan import keras already, while something else is done."""
+        self._pool.start(spec, prepare.prepare(spec, lambda text: None))
+
     def run(
         self,
         spec: RunSpec,

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from backendexp import record
+from backendexp import cache, record
 from backendexp.errors import TrackingError, UserError
 from backendexp.record import RunRecord
 from backendexp.session import Destination
@@ -50,7 +50,7 @@ def _upload_one(directory: Path, uri: str | None, trackers: dict[Destination, Tr
     """1 if the run was uploaded, 0 if there was nothing to do."""
     from filelock import FileLock
 
-    with FileLock(directory / "sync.lock"):
+    with FileLock(cache.lock_file(str(directory.resolve()))):
         run = record.load(directory)
         if run.tracked_run_id is not None:
             return 0

@@ -73,6 +73,9 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         if spec.training.dtype == "float64":
             environment["JAX_ENABLE_X64"] = "1"
     if spec.runtime == "keras2" and spec.backend == "theano":
+        # Theano's keys of compiled modules hold hashes, so that with other hash seeds it would compile some
+        # of them anew in every process.
+        environment["PYTHONHASHSEED"] = "0"
         environment["THEANO_FLAGS"] = f"device=cpu,floatX={spec.training.dtype},base_compiledir={compiled}"
     return environment
 
@@ -98,6 +101,7 @@ class Worker:
         self._heard: queue.SimpleQueue[Event | WorkerError | None] = queue.SimpleQueue()
         self._ready: Event | None = None
         self._run_pid: int | None = None
+        self.used = False
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -121,6 +125,7 @@ class Worker:
         timeout_s of the plan counts for the import and, anew, for the run.
         KeyboardInterrupt ends the run, is told to `hear`, and is raised again.
         """
+        self.used = True
         try:
             if self._ready is None:
                 self._ready = self._until("ready", "refused", None, timeout_s=spec.timeout_s, hear=hear)
@@ -238,7 +243,7 @@ class WorkerPool:
         environment = worker_environment(spec, interpreter.own)
         kind = _Kind(interpreter.python, tuple(sorted(environment.items())), spec.start)
         worker = self._workers.get(kind)
-        if worker is not None and (spec.start == "spawn" or not worker.alive):
+        if worker is not None and ((spec.start == "spawn" and worker.used) or not worker.alive):
             worker.close()
             worker = None
         if worker is None:

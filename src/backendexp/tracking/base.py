@@ -36,7 +36,8 @@ class Dataset:
 @dataclass(frozen=True)
 class Report:
     """Everything about a run that is over. status: FINISHED, FAILED or KILLED. joined: the run was not made
-    by `begin`, so it may hold params already, which nobody can change.
+    by `begin`, so it may hold params already, which nobody can change. artifacts: files, and folders whose
+    contents are meant.
     """
 
     record_id: str

@@ -93,7 +93,9 @@ class MlflowTracker:
             if report.dataset is not None:
                 self._client.log_inputs(run_id, datasets=[_dataset_input(report.dataset)])
             for path in report.artifacts:
-                self._client.log_artifact(run_id, str(path), _folder_of(path))
+                # A folder at once: each call asks the store anew where the artifacts are.
+                log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+                log(run_id, str(path))
             self._client.set_terminated(run_id, report.status, report.end_ms)
 
     def _log(
@@ -170,18 +172,10 @@ def _patient_database(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:"):
         yield
         return
-    import hashlib
-
     from filelock import FileLock
 
-    locks = cache.folder("locks")
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"):
+    with FileLock(cache.lock_file(uri)):
         yield
-
-
-def _folder_of(path: Path) -> str | None:
-    return "model" if path.stem == "model" else None
 
 
 def _dataset_input(dataset: Dataset) -> Any:

@@ -95,9 +95,11 @@ def _train(spec, directory, events):
     if spec["tracking"]["log_model"]:
         events.send("phase", name="save")
         # Keras 3 writes .keras archives, Keras 2 HDF5.
-        name = "model.h5" if engine.keras_generation() == 2 else "model.keras"
-        mlp.save(os.path.join(directory, name))
-        events.send("saved", path=name, format=name.split(".")[1])
+        extension = "h5" if engine.keras_generation() == 2 else "keras"
+        os.mkdir(os.path.join(directory, "model"))
+        path = os.path.join("model", "model." + extension)
+        mlp.save(os.path.join(directory, path))
+        events.send("saved", path=path, format=extension)
 
 
 def _build(spec, features):

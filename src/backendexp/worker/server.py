@@ -4,6 +4,7 @@ With `fork`, every run is a child forked after the import, so that it has fresh 
 memory and its own death, and pays no import. Where there is no fork, the process serves one run.
 """
 
+import gc
 import json
 import os
 import select
@@ -28,6 +29,9 @@ def main():
         return 3
     events.send("ready", version=contract.VERSION, pid=os.getpid(), **ready)
 
+    # What has been imported stays. The collector need not look at it again: not in the children, whose
+    # pages would be copied for it, and not when the interpreter ends.
+    gc.freeze()
     if os.environ["BACKENDEXP_WORKER_START"] == "fork":
         return _serve_by_forking(commands, events)
     return _serve_once(commands, events)

@@ -1,0 +1,63 @@
+"""Runs backendexp with a clock around its stages.
+
+python clocked.py SPANS.json [OVERRIDES ...]
+
+Writes a list of [stage, began, ended] in seconds since 1970, the clock that the worker's events have. Nothing
+of backendexp is changed but that each stage below notes when it began and ended.
+"""
+
+import functools
+import json
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+STAGES = {
+    "job": "backendexp.application:Application.run_job",
+    "run": "backendexp.session:Session.run",
+    "mlflow begin": "backendexp.session:Session._begin_tracking",
+    "mlflow end": "backendexp.session:Session._end_tracking",
+    "record begin": "backendexp.record:begin",
+    "record finish": "backendexp.record:finish",
+    "worker": "backendexp.workers:Worker.run",
+}
+
+Span = tuple[str, float, float]
+
+
+def clock(stage: str, address: str, spans: list[Span]) -> None:
+    module, path = address.split(":")
+    owner: Any = import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    def clocked(*args: Any, **kwargs: Any) -> Any:
+        began = time.time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spans.append((stage, began, time.time()))
+
+    setattr(owner, name, clocked)
+
+
+def main(target: Path, overrides: list[str]) -> int:
+    from backendexp import cli
+
+    spans: list[Span] = []
+    for stage, address in STAGES.items():
+        clock(stage, address, spans)
+    sys.argv[1:] = overrides
+    try:
+        return cli.main()
+    finally:
+        target.write_text(json.dumps(spans))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).absolute(), sys.argv[2:]))

@@ -1,0 +1,51 @@
+"""What tracking costs a user who runs one experiment: `backendexp backend=X` against the bare script.
+
+Whole processes, on the same interpreter and engine, in turn. Target: at most 1.15 times the bare script, in a
+project whose database is there. A project without one is shown beside it: there, MLflow makes its tables.
+"""
+
+import measure
+
+from backendexp.summary import Table
+
+TARGET = 1.15
+
+
+def main() -> None:
+    asked = measure.arguments(__doc__, rounds=7, backends=None).parse_args()
+    rows = []
+    with measure.laboratory(asked.threads) as lab:
+        engines = lab.engines(asked.backends, asked.runtimes)
+        for engine in engines:
+            measure.say(engine.title)
+            rounds = measure.interleave(
+                {
+                    "bare": lab.bare(engine),
+                    "backendexp": lab.tracked(engine, project=lab.new_folder()),
+                    "backendexp, new database": lab.tracked(engine),
+                },
+                asked.rounds,
+            )
+            used = measure.ratios(rounds, "backendexp", "bare")
+            new = measure.ratios(rounds, "backendexp, new database", "bare")
+            bare_s = measure.median_of(rounds, "bare", lambda cost: cost.wall_s)
+            verdict = measure.met(used.median, TARGET)
+            rows.append([engine.backend, engine.runtime, str(used), verdict, str(new), f"{bare_s:.1f}"])
+        titles = [
+            "backend",
+            "runtime",
+            "backendexp / bare",
+            f"at most {TARGET}",
+            "with a new database / bare",
+        ]
+        measure.report(
+            "One experiment against the bare script",
+            Table([*titles, "bare, median s"], rows),
+            asked,
+            engines,
+            "Wall time of the whole process; median ratio of the rounds, and its range.",
+        )
+
+
+if __name__ == "__main__":
+    main()
