@@ -56,7 +56,8 @@ def test_begin_makes_a_run_that_others_see_running(tracker: MlflowTracker) -> No
 def test_end_tells_everything_of_a_run(tracker: MlflowTracker, make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec("jax", seed=3)
     done = streams.record_of(tmp_path / "out", spec, streams.whole((0.7, 0.6, 0.5)))
-    (done.directory / "model.keras").write_bytes(b"weights")
+    (done.directory / "model").mkdir()
+    (done.directory / "model" / "model.keras").write_bytes(b"weights")
     run_id = tracker.begin(done.context.id, done.context.name, 1000, {}, None)
     report = record.report(done)
     tracker.end(run_id, report)

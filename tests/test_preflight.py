@@ -15,7 +15,7 @@ from test_npz import good_arrays
 
 def check(*arguments: str) -> list[RunSpec]:
     application.register_schema()
-    return preflight.check(list(arguments), conf_dir())
+    return preflight.check(list(arguments), conf_dir()).specs
 
 
 def refusal(*arguments: str) -> str:
@@ -235,3 +235,16 @@ def test_defaults_in_code_are_those_of_the_files() -> None:
     config.data.samples, config.data.features, config.data.test_samples = 1000, 20, 100
     config.model.hidden_units, config.training.epochs, config.threads = [64, 64], 20, None
     assert asdict(plan.plan_run(config)) == asdict(spec)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "alone"),
+    [
+        (["backend=jax"], True),
+        (["-m", "backend=jax"], False),
+        (["backend=jax", "experiment=parity"], False),
+        (["--cfg", "job"], True),
+    ],
+)
+def test_one_run_is_told_from_a_sweep(arguments: list[str], alone: bool) -> None:
+    assert preflight.check(arguments, conf_dir()).alone is alone

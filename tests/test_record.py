@@ -119,14 +119,16 @@ def test_report_holds_all_of_a_finished_run(make_spec: MakeSpec, tmp_path: Path)
     assert report.dataset is not None
     assert (report.dataset.name, report.dataset.path) == ("random-seed5", None)
     assert report.dataset.shapes["x_train"] == (256, 8)
-    assert [path.name for path in report.artifacts] == [
+    assert report.artifacts == [done.directory]
+    assert {path.name for path in done.directory.iterdir()} == {
         "config.yaml",
+        "context.json",
         "environment.json",
         "events.jsonl",
         "result.json",
         "spec.json",
         "worker.log",
-    ]
+    }
     assert not report.joined
 
 
@@ -179,14 +181,11 @@ def test_run_that_continues_one_of_the_store_says_so(make_spec: MakeSpec, tmp_pa
     assert record.report(done).joined
 
 
-def test_tracked_run_is_remembered_and_is_no_artifact(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_tracked_run_is_remembered(make_spec: MakeSpec, tmp_path: Path) -> None:
     done = streams.record_of(tmp_path, make_spec(), streams.whole())
     assert done.tracked_run_id is None
     done.mark_tracked("run-7")
     assert record.load(done.directory).tracked_run_id == "run-7"
-    (done.directory / "sync.lock").touch()
-    names = {path.name for path in record.report(done).artifacts}
-    assert not {"tracked.json", "context.json", "sync.lock"} & names
 
 
 def test_nothing_half_written_is_left_beside_the_files(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -357,6 +357,8 @@ def test_worker_that_broke_the_contract_is_not_asked_again(
 def test_spawned_runs_never_share_a_process(pool: WorkerPool, make_spec: MakeSpec) -> None:
     spec = make_spec("jax", runtime__start="spawn")
     first = pool.start(spec, OWN)
+    assert pool.start(spec, OWN) is first  # started early, not used yet
+    first.used = True
     second = pool.start(spec, OWN)
     assert second is not first
     assert not first.alive
