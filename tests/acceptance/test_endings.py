@@ -1,0 +1,221 @@
+"""Every way in which a run can end leaves the right status in MLflow, and no process."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from acceptance.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, trained
+from backendexp.record import find
+
+pytestmark = pytest.mark.slow
+
+STARTED_S = 90
+
+
+def test_an_exception_in_the_worker_fails_the_run_with_its_traceback(lab: Project) -> None:
+    path = lab.folder / "mine.npz"
+    save_arrays(path)
+    begun = lab.start("backend=theano", "data=npz", f"data.path={path}", "training.epochs=2", "threads=1")
+    # The plan has been checked by now, and the worker is importing Keras: the file goes away under it.
+    assert reached(lambda: find([lab.folder]), STARTED_S)
+    path.unlink()
+    out, errors = begun.communicate(timeout=STARTED_S)
+    assert begun.returncode == 1, errors
+    assert "FileNotFoundError" in out
+    (run,) = lab.tracked()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "exception"
+    assert "Traceback" in run.data.tags["mlflow.note.content"]
+    assert str(path) in run.data.tags["mlflow.note.content"]
+    assert lab.nothing_runs()
+
+
+def test_a_worker_killed_mid_epoch_leaves_a_failed_run_with_its_last_epoch(lab: Project) -> None:
+    begun = lab.start("backend=jax", *ENDLESS)
+    worker = wait_for_epochs(lab, 2)
+    os.kill(worker, signal.SIGKILL)
+    out, errors = begun.communicate(timeout=60)
+    assert begun.returncode == 1, errors
+    assert "SIGKILL" in out
+    (run,) = lab.tracked()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "killed_by_signal"
+    assert_epochs_are_kept(lab, run)
+    assert lab.nothing_runs()
+
+
+def test_a_run_whose_whole_worker_is_killed_is_over(lab: Project) -> None:
+    """The worker, which forks the runs, and the run: what the kernel does to a control group."""
+    begun = lab.start("backend=jax", *ENDLESS)
+    wait_for_epochs(lab, 2)
+    for process in lab.processes():
+        if process.pid != begun.pid:
+            process.kill()
+    out, errors = begun.communicate(timeout=60)
+    assert begun.returncode == 1, errors
+    assert "SIGKILL" in out
+    (run,) = lab.tracked()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "worker_lost"
+    assert_epochs_are_kept(lab, run)
+    assert lab.nothing_runs()
+
+
+def test_a_run_is_stopped_at_its_deadline_and_the_next_one_shares_its_worker(lab: Project) -> None:
+    endless = [setting for setting in ENDLESS if not setting.startswith("training.epochs")]
+    answer = lab.run("-m", "backend=jax", *endless, "timeout_s=20", "training.epochs=1000000,2")
+    assert answer.returncode == 1, answer.stderr
+    assert "timeout_s=20" in named(lab.events(0), "ended")[0]["message"]
+    stopped, finished = trained(lab.tracked())
+    assert stopped.info.status == "FAILED"
+    assert stopped.data.tags["failure"] == "deadline"
+    assert_epochs_are_kept(lab, stopped, number=0)
+    assert finished.info.status == "FINISHED"
+    assert len({named(lab.events(number), "ready")[0]["pid"] for number in range(2)}) == 1
+    assert lab.nothing_runs()
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(lab: Project) -> None:
+    answer = lab.run("-m", *SMALL, *DIVERGING, "training.learning_rate=1e6", "backend=jax,theano")
+    assert answer.returncode == 1, answer.stderr
+    runs = lab.tracked()
+    assert statuses(runs) == ["FAILED"] * 3  # and the summary
+    for number, run in enumerate(trained(runs)):
+        (failed,) = named(lab.events(number), "failed")
+        assert run.data.tags["failure"] == "non_finite_loss"
+        assert f"after epoch {failed['epoch']}" in run.data.tags["mlflow.note.content"]
+        assert len(named(lab.events(number), "epoch")) == failed["epoch"] - 1
+    assert lab.nothing_runs()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
+    lab: Project, number: signal.Signals, code: int
+) -> None:
+    begun = lab.start("backend=jax", *ENDLESS)
+    wait_for_epochs(lab, 2)
+    sent = time.monotonic()
+    begun.send_signal(number)
+    out, errors = begun.communicate(timeout=60)
+    took = time.monotonic() - sent
+    assert begun.returncode == code, errors
+    assert took < 2
+    (run,) = lab.tracked()
+    assert run.info.status == "KILLED"
+    assert run.data.tags["failure"] == "interrupted"
+    assert_epochs_are_kept(lab, run)
+    assert "KILLED" in out
+    assert "Traceback" not in errors
+    assert lab.nothing_runs(within=0)
+
+
+def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> None:
+    lab.make_store()
+    begun = lab.start("backend=tensorflow", *ENDLESS)
+    assert reached(lambda: "RUNNING" in statuses(lab.tracked()), STARTED_S)
+    assert not named(lab.events(), "ready")
+    sent = time.monotonic()
+    begun.send_signal(signal.SIGINT)
+    _, errors = begun.communicate(timeout=60)
+    took = time.monotonic() - sent
+    assert begun.returncode == 130, errors
+    assert took < 2
+    assert statuses(lab.tracked()) == ["KILLED"]
+    assert lab.nothing_runs(within=0)
+
+
+def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Project) -> None:
+    begun = lab.start("backend=tensorflow", *ENDLESS)
+    assert reached(lambda: find([lab.folder]), STARTED_S)
+    begun.send_signal(signal.SIGINT)
+    _, errors = begun.communicate(timeout=60)
+    assert begun.returncode == 130, errors
+    assert "Traceback" not in errors
+    (directory,) = lab.directories()
+    assert '"KILLED"' in (directory / "result.json").read_text()
+    assert lab.nothing_runs(within=0)
+
+
+def test_a_killed_parent_takes_its_worker_along_and_the_next_start_records_the_run(lab: Project) -> None:
+    begun = lab.start("backend=jax", *ENDLESS)
+    wait_for_epochs(lab, 2)
+    begun.kill()
+    begun.communicate(timeout=60)
+    assert lab.nothing_runs(within=10)
+    assert statuses(lab.tracked()) == ["RUNNING"]
+
+    answer = lab.run("backend=jax", *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    lost, finished = lab.tracked()
+    assert finished.info.status == "FINISHED"
+    assert lost.info.status == "KILLED"
+    assert lost.data.tags["failure"] == "parent_lost"
+    assert lost.data.params["training.epochs"] == "1000000"
+    assert_epochs_are_kept(lab, lost, number=0)
+
+
+def test_a_start_leaves_the_runs_of_a_living_process_alone(lab: Project) -> None:
+    begun = lab.start("backend=jax", *ENDLESS)
+    wait_for_epochs(lab, 2)
+    answer = lab.run("backend=theano", *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    assert statuses(lab.tracked()) == ["RUNNING", "FINISHED"]
+    begun.send_signal(signal.SIGINT)
+    begun.communicate(timeout=60)
+    assert statuses(lab.tracked()) == ["KILLED", "FINISHED"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_AS is of POSIX")
+def test_a_run_that_gets_no_memory_fails_as_out_of_memory(lab: Project) -> None:
+    """The data would take 9 GiB as NumPy draws them, and the process may not have 8."""
+    limit = 8 * 2**30
+    sizes = [*SMALL, "data.samples=600000", "data.features=2000"]
+    answer = subprocess.run(
+        [sys.executable, "-m", "backendexp", "backend=theano", *sizes],
+        cwd=lab.folder,
+        env=lab.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert answer.returncode == 1, answer.stderr
+    assert "out_of_memory" in answer.stdout
+    (run,) = lab.tracked()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "out_of_memory"
+    assert lab.nothing_runs()
+
+
+def save_arrays(path: Any) -> None:
+    import numpy
+
+    draw = numpy.random.default_rng(1)
+    x = draw.random((64, 4)).astype("float32")
+    y = draw.integers(0, 2, 64)
+    numpy.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+
+
+def wait_for_epochs(lab: Project, count: int) -> int:
+    """Until the run has told of `count` epochs. Returns the pid of the run's process."""
+    reached(lambda: len(named(lab.events(), "epoch")) >= count, STARTED_S)
+    heard = lab.events()
+    assert len(named(heard, "epoch")) >= count, heard
+    return int(named(heard, "started")[0]["pid"])
+
+
+def assert_epochs_are_kept(lab: Project, run: Any, number: int = -1) -> None:
+    """Every epoch that the worker told of is in MLflow, the last included."""
+    told = named(lab.events(number), "epoch")
+    kept = lab.history(run, "train/loss")
+    assert len(told) >= 2
+    assert [point.step for point in kept] == [event["epoch"] for event in told]
+    assert kept[-1].value == told[-1]["loss"]

@@ -1,0 +1,175 @@
+"""`mlflow run` in a fresh clone: every entry point, every manager of environments, awkward values."""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acceptance.projects import SMALL, Answer, Project, named, statuses, summary_of, trained
+from backendexp import events
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[2]
+LOCAL = "--env-manager=local"
+TINY = "data.samples=256 data.features=8 data.test_samples=64 threads=1"
+
+
+@pytest.fixture
+def clone(new_project: Callable[..., Project]) -> Project:
+    """A clone of the repository as it was committed last."""
+    project = new_project()
+    command = ["git", "clone", "--quiet", str(REPOSITORY), str(project.folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return project
+
+
+def mlflow_run(clone: Project, *arguments: str, timeout: float = 300, **env: str) -> Answer:
+    return clone.run("run", ".", *arguments, module="mlflow", timeout=timeout, **env)
+
+
+def only_run(clone: Project) -> Any:
+    (run,) = clone.tracked(experiment="Default")
+    return run
+
+
+def test_mlflow_run_trains_on_the_backend_in_the_run_that_mlflow_made(clone: Project) -> None:
+    sizes = ["-P", "epochs=2", "-P", "batch_size=64", "-P", "hidden_units=16,8", "-P", "dropout=0.25"]
+    more = ["-P", "seed=7", "-P", "optimizer=adam", "-P", "learning_rate=0.01", "-P", f"overrides={TINY}"]
+    answer = mlflow_run(clone, LOCAL, "-P", "backend=theano", *sizes, *more)
+    assert answer.returncode == 0, answer.stderr
+    run = only_run(clone)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_id in answer.stderr
+    assert run.data.tags["backend"] == "theano"
+    assert run.data.tags["mlflow.project.entryPoint"] == "main"
+    assert run.data.metrics["training_time_s"] > 0
+    wanted = {
+        "backend.name": "theano",
+        "runtime.name": "keras2",
+        "seed": "7",
+        "training.epochs": "2",
+        "training.batch_size": "64",
+        "training.optimizer": "adam",
+        "training.learning_rate": "0.01",
+        "model.hidden_units": "[16, 8]",
+        "model.dropout": "0.25",
+        "data.samples": "256",
+        "threads": "1",
+    }
+    assert {key: run.data.params.get(key) for key in wanted} == wanted
+    # What MLflow logged itself, before we were started.
+    assert run.data.params["epochs"] == "2"
+
+
+def test_spaces_quotes_commas_and_ampersands_arrive_as_they_were_meant(clone: Project) -> None:
+    name = 'it\'s a, b & c = "d"; $HOME'
+    quoted = name.replace('"', '\\"')
+    overrides = shlex.join([f'tracking.run_name="{quoted}"', *shlex.split(TINY), "data.noise=0.0"])
+    parameters = ["backend=jax", "epochs=1", f"overrides={overrides}"]
+    answer = mlflow_run(clone, LOCAL, *(word for p in parameters for word in ("-P", p)))
+    assert answer.returncode == 0, answer.stderr
+    run = only_run(clone)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["data.samples"] == "256"
+    (config,) = clone.folder.glob("outputs/**/*seed0*/config.yaml")
+    from omegaconf import OmegaConf
+
+    assert OmegaConf.load(config).tracking.run_name == name
+
+
+def test_a_parameter_that_mlproject_does_not_declare_is_an_override(clone: Project) -> None:
+    parameters = ["backend=jax", "training.batch_size=64", "data.samples=256", "epochs=1"]
+    answer = mlflow_run(clone, LOCAL, *(word for p in parameters for word in ("-P", p)))
+    assert answer.returncode == 0, answer.stderr
+    run = only_run(clone)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["training.batch_size"] == "64"
+    (directory,) = clone.directories()
+    assert "batch_size: 64" in (directory / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("backend=tensorflwo", "Did you mean 'tensorflow'?"),
+        ("overrides=trainig.epochs=3", "trainig.epochs is not a key"),
+        ("overrides='not closed", "No closing quotation"),
+    ],
+)
+def test_a_bad_value_fails_and_leaves_no_run_running(clone: Project, parameter: str, message: str) -> None:
+    answer = mlflow_run(clone, LOCAL, "-P", parameter)
+    assert answer.returncode != 0
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert statuses(clone.tracked(experiment="Default")) == ["FAILED"]
+    assert clone.directories() == []
+
+
+def test_a_run_that_fails_fails_the_run_of_mlflow(clone: Project) -> None:
+    overrides = f"{TINY} training.loss=mean_squared_error model.output_activation=linear"
+    parameters = ["backend=jax", "optimizer=sgd", "learning_rate=1e6", "dropout=0", f"overrides={overrides}"]
+    answer = mlflow_run(clone, LOCAL, *(word for p in parameters for word in ("-P", p)))
+    assert answer.returncode != 0
+    run = only_run(clone)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "non_finite_loss"
+
+
+def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: Project) -> None:
+    small = shlex.join(SMALL)
+    parameters = ["backend=jax,theano", "seed=range(2)", f"overrides={small}"]
+    answer = mlflow_run(clone, LOCAL, "-e", "sweep", *(word for p in parameters for word in ("-P", p)))
+    assert answer.returncode == 0, answer.stderr
+    runs = clone.tracked(experiment="Default")
+    assert statuses(runs) == ["FINISHED"] * 5
+    summary = summary_of(runs)
+    assert summary.data.tags["mlflow.project.entryPoint"] == "sweep"
+    assert "| jax | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]
+    assert {(run.data.tags["backend"], run.data.params["seed"]) for run in trained(runs)} == {
+        (backend, seed) for backend in ("jax", "theano") for seed in ("0", "1")
+    }
+
+
+def test_the_parity_entry_point_says_that_the_backends_agree(clone: Project) -> None:
+    overrides = shlex.join([*SMALL, "parity.probes=1"])
+    answer = mlflow_run(clone, LOCAL, "-e", "parity", "-P", f"overrides={overrides}")
+    assert answer.returncode == 0, answer.stderr
+    assert "Agreement" in answer.stdout
+    runs = clone.tracked(experiment="Default")
+    assert set(statuses(runs)) == {"FINISHED"}
+    summary = summary_of(runs)
+    assert summary.data.tags["mlflow.project.entryPoint"] == "parity"
+    assert "parity/greatest_difference" in summary.data.metrics
+
+
+@pytest.fixture
+def environments(tmp_path: Path) -> Iterator[Path]:
+    """Where MLflow builds environments: an empty folder, which is emptied again, for each takes 2 GiB."""
+    folder = tmp_path / "environments"
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("manager", [["--env-manager=uv"], []], ids=["uv", "mlflow's default, virtualenv"])
+def test_mlflow_builds_an_environment_that_trains(
+    clone: Project, environments: Path, manager: list[str]
+) -> None:
+    parameters = ["backend=tensorflow", "epochs=2", f"overrides={TINY}"]
+    given = [word for p in parameters for word in ("-P", p)]
+    answer = mlflow_run(clone, *manager, *given, timeout=2300, MLFLOW_ENV_ROOT=str(environments))
+    assert answer.returncode == 0, answer.stderr[-4000:]
+    run = only_run(clone)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["backend"] == "tensorflow"
+    # The engine was the environment's, not the one of the tests.
+    (directory,) = clone.directories()
+    (built,) = environments.glob("mlflow-*/bin/python")
+    assert built.exists()
+    (ready,) = named(events.read(directory / "events.jsonl"), "ready")
+    assert ready["packages"].get("pytest") is None

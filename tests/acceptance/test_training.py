@@ -1,0 +1,242 @@
+"""Every backend on every runtime trains, and MLflow is told all of it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acceptance.conftest import places
+from acceptance.projects import SMALL, Project, artifact_folder, named, statuses
+from acceptance.projects import trained as trained_runs
+from backendexp import cache
+from backendexp.runtime import build
+
+pytestmark = pytest.mark.slow
+
+NewProject = Callable[..., Project]
+ENGINES = {"tensorflow": "TensorFlow", "jax": "JAX", "theano": "Theano", "torch": "PyTorch"}
+GENERATIONS = {"keras3": "3.", "keras2": "2.3.1"}
+EPOCHS = {"time/first_epoch_s", "time/remaining_epochs_s", "time/steady_epoch_s"}
+PHASES = {"time/import_s", "time/build_s", *EPOCHS, "time/evaluate_s"}
+
+
+@pytest.fixture(scope="module")
+def repository(new_project: NewProject) -> Project:
+    """A project under git, in which every backend has trained the same plan twice, and once spawned."""
+    project = new_project()
+    git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+    subprocess.run([*git, "init", "--quiet"], cwd=project.folder, check=True)
+    commit = ["commit", "--quiet", "--allow-empty", "-m", "start"]
+    subprocess.run([*git, *commit], cwd=project.folder, check=True)
+    for runtime in dict.fromkeys(runtime for runtime, _ in places()):
+        backends = ",".join(backend for where, backend in places() if where == runtime)
+        where = [f"runtime={runtime}", *SMALL, f"backend={backends}"]
+        twice = project.run("-m", "tracking.run_name=first,again", *where)
+        assert twice.returncode == 0, twice.stderr
+        spawned = project.run("-m", "tracking.run_name=spawned", "runtime.start=spawn", *where)
+        assert spawned.returncode == 0, spawned.stderr
+    return project
+
+
+@pytest.fixture
+def trained(repository: Project, runtime: str, backend: str) -> dict[str, Any]:
+    """The MLflow runs of one place, by name: first, again, spawned."""
+    runs = {
+        run.info.run_name: run
+        for run in repository.tracked()
+        if (run.data.tags.get("runtime"), run.data.tags.get("backend")) == (runtime, backend)
+    }
+    assert sorted(runs) == ["again", "first", "spawned"]
+    assert statuses(list(runs.values())) == ["FINISHED"] * 3
+    return runs
+
+
+def test_params_are_the_whole_plan_under_its_dotted_names(
+    trained: dict[str, Any], runtime: str, backend: str
+) -> None:
+    assert trained["first"].data.params == {
+        "backend.name": backend,
+        "runtime.name": runtime,
+        "runtime.python": "None",
+        "runtime.start": "fork",
+        "data.kind": "random",
+        "data.samples": "256",
+        "data.features": "8",
+        "data.test_samples": "64",
+        "data.noise": "0.0",
+        "data.path": "None",
+        "model.hidden_units": "[16, 8]",
+        "model.activation": "relu",
+        "model.dropout": "0.5",
+        "model.output_activation": "sigmoid",
+        "training.optimizer": "rmsprop",
+        "training.learning_rate": "0.001",
+        "training.loss": "binary_crossentropy",
+        "training.epochs": "3",
+        "training.batch_size": "64",
+        "training.dtype": "float32",
+        "controls.initial_weights": "True",
+        "controls.batch_order": "True",
+        "parity.probe": "0",
+        "tracking.log_model": "False",
+        "threads": "1",
+        "seed": "0",
+        "timeout_s": "None",
+    }
+
+
+def test_tags_name_the_engine_the_machine_and_the_commit(
+    trained: dict[str, Any], repository: Project, runtime: str, backend: str
+) -> None:
+    tags = trained["first"].data.tags
+    head = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(head, cwd=repository.folder, capture_output=True, text=True, check=True)
+    assert tags["keras_version"].startswith(GENERATIONS[runtime])
+    assert tags["engine"] == ENGINES[backend]
+    assert tags["engine_version"][0].isdigit()
+    assert tags["python_version"].startswith("3.7." if runtime == "keras2" else "3.")
+    assert tags["cpu_model"]
+    assert int(tags["cores"]) >= 1
+    assert tags["git_commit"] == commit.stdout.strip()
+    assert tags["sweep"]
+    assert tags["start"] == "fork"
+    assert trained["spawned"].data.tags["start"] == "spawn"
+
+
+def test_metrics_hold_the_headline_the_phases_the_epochs_and_the_memory(
+    trained: dict[str, Any], repository: Project
+) -> None:
+    metrics = trained["first"].data.metrics
+    assert metrics["training_time_s"] > 0
+    assert metrics["loss"] == metrics["test/loss"] > 0
+    assert metrics["accuracy"] == metrics["test/accuracy"]
+    assert 0 <= metrics["accuracy"] <= 1
+    assert set(metrics) >= PHASES
+    assert 20 < metrics["memory/peak_mib"] < 20_000
+    for name in ("train/loss", "train/accuracy", "train/epoch_s"):
+        history = repository.history(trained["first"], name)
+        assert [point.step for point in history] == [1, 2, 3]
+
+
+def test_the_epochs_take_no_longer_than_the_whole_fit(trained: dict[str, Any]) -> None:
+    for run in trained.values():
+        metrics = run.data.metrics
+        epochs = metrics["time/first_epoch_s"] + metrics["time/remaining_epochs_s"]
+        assert epochs <= metrics["training_time_s"]
+
+
+def test_the_dataset_is_logged_with_a_digest_that_all_backends_share(
+    trained: dict[str, Any], repository: Project
+) -> None:
+    (logged,) = trained["first"].inputs.dataset_inputs
+    assert logged.dataset.name == "random-seed0"
+    assert json.loads(logged.dataset.profile)["x_train_shape"] == [256, 8]
+    everywhere = {
+        dataset.dataset.digest for run in repository.tracked() for dataset in run.inputs.dataset_inputs
+    }
+    assert everywhere == {logged.dataset.digest}
+
+
+def test_artifacts_are_the_config_the_log_the_events_and_the_environment(
+    trained: dict[str, Any], backend: str
+) -> None:
+    folder = artifact_folder(trained["first"])
+    assert {"config.yaml", "worker.log", "events.jsonl", "environment.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert f"name: {backend}" in (folder / "config.yaml").read_text()
+    environment = json.loads((folder / "environment.json").read_text())
+    packages = {name.lower().replace("_", "-") for name in environment["packages"]}
+    assert {"keras", "numpy"} <= packages
+
+
+def test_the_same_plan_gives_the_same_losses_again_forked_or_spawned(
+    trained: dict[str, Any], repository: Project
+) -> None:
+    losses = {
+        name: [point.value for point in repository.history(run, "train/loss")]
+        for name, run in trained.items()
+    }
+    assert losses["again"] == losses["first"]
+    assert losses["spawned"] == losses["first"]
+    assert trained["again"].data.metrics["loss"] == trained["first"].data.metrics["loss"]
+    assert trained["again"].data.tags["plan"] == trained["first"].data.tags["plan"]
+
+
+def test_every_run_has_a_process_of_its_own(repository: Project) -> None:
+    directories = repository.directories()
+    started = [named(repository.events(n), "started")[0]["pid"] for n in range(len(directories))]
+    assert len(set(started)) == len(directories) == 3 * len(places())
+
+
+def test_a_backend_learns_labels_that_can_be_learned(lab: Project) -> None:
+    answer = lab.run(
+        "-m",
+        "data=signal",
+        "training.epochs=60",
+        "model.dropout=0.1",
+        "training.learning_rate=0.003",
+        "threads=1",
+        "backend=jax,theano",
+    )
+    assert answer.returncode == 0, answer.stderr
+    runs = trained_runs(lab.tracked())
+    assert len(runs) == 2
+    for run in runs:
+        first, *_, last = lab.history(run, "train/loss")
+        # Of 1000 test samples a coin flip gets 0.5 right, give or take 0.016 (one standard error).
+        assert run.data.metrics["accuracy"] > 0.7
+        assert last.value < first.value
+
+
+def test_the_users_own_arrays_are_trained_on(lab: Project) -> None:
+    import numpy
+
+    draw = numpy.random.default_rng(5)
+    x_train, x_test = draw.normal(size=(600, 3)), draw.normal(size=(200, 3))
+    arrays = {"x_train": x_train, "x_test": x_test}
+    labels = {"y_train": x_train[:, 0] > 0, "y_test": (x_test[:, 0] > 0)[:, None]}
+    numpy.savez(lab.folder / "mine.npz", **arrays, **labels)
+    answer = lab.run(
+        "backend=jax", "data=npz", "data.path=mine.npz", "training.epochs=40", "model.dropout=0", "threads=1"
+    )
+    assert answer.returncode == 0, answer.stderr
+    (run,) = lab.tracked()
+    assert run.data.metrics["accuracy"] > 0.9
+    assert run.data.params["data.samples"] == "600"
+    assert run.data.params["data.features"] == "3"
+    assert run.data.params["data.path"] == str(lab.folder / "mine.npz")
+    (logged,) = run.inputs.dataset_inputs
+    assert logged.dataset.name == "mine.npz"
+    assert json.loads(logged.dataset.source) == {"path": str(lab.folder / "mine.npz")}
+
+
+def test_a_named_interpreter_decides_the_runtime(lab: Project) -> None:
+    python = build.ensure_built("keras2", print)
+    answer = lab.run("backend=tensorflow", f"runtime.python={python}", *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    (run,) = lab.tracked()
+    assert run.data.params["runtime.name"] == "keras2"
+    assert run.data.params["runtime.python"] == python
+    assert run.data.tags["keras_version"] == "2.3.1"
+
+
+def test_the_users_keras_settings_are_neither_read_nor_written(
+    new_project: NewProject, tmp_path: Path
+) -> None:
+    settings = tmp_path / ".keras" / "keras.json"
+    settings.parent.mkdir()
+    settings.write_text('{"backend": "torch", "floatx": "float16", "epsilon": 0.5}')
+    before = settings.stat().st_mtime_ns
+    lab = new_project(HOME=str(tmp_path), BACKENDEXP_CACHE=str(cache.folder()))
+    answer = lab.run("-m", *SMALL, "backend=jax,theano")
+    assert answer.returncode == 0, answer.stderr
+    runs = trained_runs(lab.tracked())
+    assert [run.data.tags["engine"] for run in runs] == ["JAX", "Theano"]
+    assert settings.read_text() == '{"backend": "torch", "floatx": "float16", "epsilon": 0.5}'
+    assert settings.stat().st_mtime_ns == before
+    assert [path.name for path in settings.parent.iterdir()] == ["keras.json"]
+    assert not (tmp_path / ".theano").exists()
