@@ -12,6 +12,7 @@ tracked.json      written last: the tracking store has taken it all
 """
 
 import json
+import re
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from backendexp.plan import RunSpec
 from backendexp.results import RunResult
 from backendexp.tracking.base import Dataset, Metric, Report
 
+_NAMED_AFTER_ITS_ID = re.compile(r"-[0-9a-f]{8}$")
 _MLFLOW_NOTE = "mlflow.note.content"
 
 
@@ -88,8 +90,11 @@ def load(directory: Path) -> RunRecord:
 
 
 def find(roots: list[Path]) -> list[Path]:
-    """The directories of runs below `roots`, oldest first."""
-    found = {path.parent for root in roots for path in root.rglob("context.json")}
+    """The directories of runs below `roots`, oldest first. A run's directory is named after its id; a copy
+    of it among the artifacts of a store is not.
+    """
+    contexts = (path for root in roots for path in root.rglob("context.json"))
+    found = {path.parent for path in contexts if _NAMED_AFTER_ITS_ID.search(path.parent.name)}
     return sorted(found, key=lambda d: (d / "context.json").stat().st_mtime_ns)
 
 

@@ -1,7 +1,11 @@
 """One process's work: its workers, its tracking store, and the runs it has made."""
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,10 +117,11 @@ class Session:
                     file.append(events.ended(events.INTERRUPTED, "interrupted before it began"))
                 raise
             finally:
-                file.close()
-                done = record.finish(draft)
-                self.records.append(done)
-                self._end_tracking(done, where, tracked_as, progress)
+                with _interrupts_wait():
+                    file.close()
+                    done = record.finish(draft)
+                    self.records.append(done)
+                    self._end_tracking(done, where, tracked_as, progress)
         return done
 
     def tracker(self, where: Destination) -> Tracker | None:
@@ -173,6 +178,33 @@ class Session:
 
     def close(self) -> None:
         self._pool.close()
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM in here takes effect at the end, so that a run which is over is recorded
+    as what it was; the second takes effect at once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
+        yield
+        return
+    waiting: list[str] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def remember(number: int, frame: object) -> None:
+        if waiting:
+            raise KeyboardInterrupt(waiting[0])
+        waiting.append(signal.Signals(number).name)
+
+    for number in before:
+        signal.signal(number, remember)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if waiting:
+        raise KeyboardInterrupt(waiting[0])
 
 
 def close_runs_of_dead_processes(tracker: Tracker) -> None:

@@ -35,6 +35,7 @@ _THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "NPROC",  # the size of XLA's own thread pool
 )
+_NOT_FOR_WORKERS = ("MLFLOW_", "HYDRA_")
 # The worker sends every event at once; this long after a kill, nothing of it can still be on its way.
 _LAST_WORDS_S = 1.0
 
@@ -54,7 +55,7 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
     The user's ~/.keras, compile caches and MLflow settings are kept out of it. Another interpreter than
     our own is also kept from our Python paths.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_WORKERS)}
     if not own_interpreter:
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             environment.pop(name, None)

@@ -104,7 +104,7 @@ class Project:
 
     def directories(self) -> list[Path]:
         """The directories of the project's runs, oldest first."""
-        return record.find([self.folder])
+        return record.find([self.folder / "outputs", self.folder / "multirun"])
 
     def events(self, number: int = -1) -> list[Event]:
         """What the worker of run `number` has said so far; nothing while there is no such run."""
@@ -136,13 +136,13 @@ def client_of(store: str) -> Any:
     return MlflowClient(store)
 
 
-def reached(condition: Callable[[], object], within: float) -> bool:
+def reached(condition: Callable[[], object], within: float, every: float = 0.05) -> bool:
     """The condition comes true before `within` seconds are over."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(every)
     return True
 
 

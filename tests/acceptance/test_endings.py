@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from acceptance.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, trained
-from backendexp.record import find
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +22,7 @@ def test_an_exception_in_the_worker_fails_the_run_with_its_traceback(lab: Projec
     save_arrays(path)
     begun = lab.start("backend=theano", "data=npz", f"data.path={path}", "training.epochs=2", "threads=1")
     # The plan has been checked by now, and the worker is importing Keras: the file goes away under it.
-    assert reached(lambda: find([lab.folder]), STARTED_S)
+    assert reached(lambda: lab.directories(), STARTED_S)
     path.unlink()
     out, errors = begun.communicate(timeout=STARTED_S)
     assert begun.returncode == 1, errors
@@ -134,7 +133,7 @@ def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> Non
 
 def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Project) -> None:
     begun = lab.start("backend=tensorflow", *ENDLESS)
-    assert reached(lambda: find([lab.folder]), STARTED_S)
+    assert reached(lambda: lab.directories(), STARTED_S)
     begun.send_signal(signal.SIGINT)
     _, errors = begun.communicate(timeout=60)
     assert begun.returncode == 130, errors
@@ -142,6 +141,17 @@ def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Proj
     (directory,) = lab.directories()
     assert '"KILLED"' in (directory / "result.json").read_text()
     assert lab.nothing_runs(within=0)
+
+
+def test_ctrl_c_while_a_run_is_being_recorded_leaves_it_finished(lab: Project) -> None:
+    begun = lab.start("backend=jax", *SMALL)
+    assert reached(lambda: named(lab.events(), "started"), STARTED_S)
+    (directory,) = lab.directories()
+    assert reached(lambda: '"exited"' in (directory / "events.jsonl").read_text(), STARTED_S, every=0.001)
+    begun.send_signal(signal.SIGINT)
+    _, errors = begun.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert statuses(lab.tracked()) == ["FINISHED"]
 
 
 def test_a_killed_parent_takes_its_worker_along_and_the_next_start_records_the_run(lab: Project) -> None:

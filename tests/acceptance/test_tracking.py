@@ -103,6 +103,11 @@ def test_sync_to_a_server_that_is_not_there_fails_and_keeps_the_runs(lab: Projec
     assert uploaded.returncode == 0, uploaded.stderr
     assert statuses(lab.tracked()) == ["FINISHED"]
 
+    # Below the project lie the artifacts of the store as well: a copy of the run's directory is no run.
+    everything = lab.run("sync", ".", "--uri", f"sqlite:///{lab.folder}/other.db")
+    assert everything.returncode == 0, everything.stderr
+    assert "0 uploaded" in everything.stdout
+
 
 def test_a_server_that_goes_away_during_the_run_gets_the_rest_by_sync(lab: Project, serve: Servers) -> None:
     port = free_port()

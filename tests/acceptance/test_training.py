@@ -1,6 +1,7 @@
 """Every backend on every runtime trains, and MLflow is told all of it."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from acceptance.conftest import places
-from acceptance.projects import SMALL, Project, artifact_folder, named, statuses
+from acceptance.projects import ENDLESS, SMALL, Project, artifact_folder, named, reached, statuses
 from acceptance.projects import trained as trained_runs
 from backendexp import cache
 from backendexp.runtime import build
@@ -170,6 +171,15 @@ def test_every_run_has_a_process_of_its_own(repository: Project) -> None:
     directories = repository.directories()
     started = [named(repository.events(n), "started")[0]["pid"] for n in range(len(directories))]
     assert len(set(started)) == len(directories) == 3 * len(places())
+
+
+def test_one_run_has_one_worker(lab: Project) -> None:
+    begun = lab.start("backend=jax", *ENDLESS)
+    assert reached(lambda: named(lab.events(), "epoch"), 90)
+    # backendexp, the worker that has imported Keras, and the run that was forked from it
+    assert len(lab.processes()) == 3
+    begun.send_signal(signal.SIGINT)
+    begun.communicate(timeout=60)
 
 
 def test_a_backend_learns_labels_that_can_be_learned(lab: Project) -> None:
