@@ -12,7 +12,7 @@ BEGAN = 1_700_000_000.0
 SHAPES = {"x_train": [256, 8], "y_train": [256, 1], "x_test": [64, 8], "y_test": [64, 1]}
 
 
-def ready(compile_cache: str | None = None) -> Event:
+def ready() -> Event:
     return {
         "event": "ready",
         "time": BEGAN,
@@ -25,7 +25,6 @@ def ready(compile_cache: str | None = None) -> Event:
         "python": "3.11.7",
         "import_s": 4.0,
         "packages": {"numpy": "2.4.6"},
-        "compile_cache": compile_cache,
     }
 
 
@@ -71,8 +70,8 @@ def whole(
         return {"event": event, "time": BEGAN + offset, **fields}
 
     return [
-        ready(compile_cache),
-        at(1, "started", pid=11, start="fork"),
+        ready(),
+        at(1, "started", pid=11, start="fork", compile_cache=compile_cache),
         at(1, "phase", name="data"),
         at(2, "data", seconds=0.01, digest=data_digest, shapes=SHAPES, bytes=11520),
         at(2, "phase", name="build"),

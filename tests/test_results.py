@@ -36,7 +36,6 @@ def test_run_that_went_well_is_folded_whole() -> None:
         "engine_version": "0.10.2",
         "python": "3.11.7",
         "packages": {"numpy": "2.4.6"},
-        "compile_cache": None,
     }
     assert (result.start, result.weights, result.weights_digest) == ("fork", 297, "w" * 64)
     assert result.data is not None

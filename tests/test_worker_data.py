@@ -194,6 +194,10 @@ def test_compile_cache_is_empty_until_the_engine_has_compiled(
     (tmp_path / "compiledir").mkdir()
     (tmp_path / "compiledir" / "lock").touch()
     assert environment.compile_cache_state("theano") == "empty"
-    (tmp_path / "compiledir" / "mod.so").touch()
+    (tmp_path / "compiledir" / "lazylinker_ext").mkdir()
+    (tmp_path / "compiledir" / "lazylinker_ext" / "mod.so").touch()  # compiled by Theano's own import
+    assert environment.compile_cache_state("theano") == "empty"
+    (tmp_path / "compiledir" / "tmpb8x1").mkdir()
+    (tmp_path / "compiledir" / "tmpb8x1" / "mod.so").touch()
     assert environment.compile_cache_state("theano") == "filled"
     assert environment.compile_cache_state("jax") is None

@@ -164,7 +164,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "engine": facts.get("engine"),
         "engine_version": facts.get("engine_version"),
         "python_version": facts.get("python"),
-        "compile_cache": facts.get("compile_cache"),
+        "compile_cache": result.compile_cache,
         "start": result.start,
         "failure": result.reason,
         "weights_digest": result.weights_digest,

@@ -42,7 +42,9 @@ class RunResult:
     peak_bytes: greatest resident memory of the run's own process.
     cpu_s: processor time of that process, over all its threads. Divided by the wall time, it tells how many
         threads were really at work. A spawned process pays its import too.
-    facts: of the `ready` event: keras, engine, engine_version, python, packages, compile_cache.
+    facts: of the `ready` event: keras, engine, engine_version, python, packages.
+    compile_cache: empty or filled, what the engine's compiled code on disk was when the run started; None
+        for an engine that keeps none.
     """
 
     status: str
@@ -51,6 +53,7 @@ class RunResult:
     traceback: str | None
     facts: dict[str, Any]
     start: str | None
+    compile_cache: str | None
     data: dict[str, Any] | None
     weights: int | None
     weights_digest: str | None
@@ -122,13 +125,11 @@ def fold(stream: Iterable[Event]) -> RunResult:
         reason=reason,
         message=message,
         traceback=value("failed", "traceback"),
-        facts={
-            key: seen["ready"][key]
-            for key in ("keras", "engine", "engine_version", "python", "packages", "compile_cache")
-        }
+        facts={key: seen["ready"][key] for key in ("keras", "engine", "engine_version", "python", "packages")}
         if "ready" in seen
         else {},
         start=value("started", "start"),
+        compile_cache=value("started", "compile_cache"),
         data=seen.get("data"),
         weights=value("built", "weights"),
         weights_digest=value("built", "weights_digest"),

@@ -114,7 +114,7 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "These runs are of different runtimes, so of different Keras versions. They stand side by side; "
             "they do not compare backends."
         )
-    if any(r.result is not None and r.result.facts.get("compile_cache") == "empty" for r in records):
+    if any(r.result is not None and r.result.compile_cache == "empty" for r in records):
         said.append(
             "A run started with an empty compile cache: its first epoch holds compilation that later runs "
             "do not repeat."

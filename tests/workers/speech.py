@@ -23,7 +23,6 @@ def say_ready(version=1):
         python="3.11.7",
         import_s=0.25,
         packages={"numpy": "2.0"},
-        compile_cache=None,
     )
 
 
@@ -33,7 +32,7 @@ def say_epoch(number, loss):
 
 def say_up_to_fit(pid, start):
     """What comes before the first epoch. start: fork or spawn."""
-    say("started", pid=pid, start=start)
+    say("started", pid=pid, start=start, compile_cache=None)
     say("phase", name="data")
     shapes = {"x_train": [256, 8], "y_train": [256, 1], "x_test": [64, 8], "y_test": [64, 1]}
     say("data", seconds=0.01, digest="d" * 64, shapes=shapes, bytes=11520)

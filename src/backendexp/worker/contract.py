@@ -5,10 +5,10 @@ Commands (parent to worker)
             directory: where the run writes worker.log and, when asked, the model
 
 Events (worker to parent); every one has `event` and `time` (seconds since the epoch)
-    ready      version, pid, backend, keras, engine, engine_version, python, import_s, packages,
-               compile_cache ("empty", "filled" or null: the engine keeps none)
+    ready      version, pid, backend, keras, engine, engine_version, python, import_s, packages
     refused    kind, message: the backend cannot be served; the worker ends
-    started    pid, start ("fork" or "spawn")
+    started    pid, start ("fork" or "spawn"),
+               compile_cache ("empty", "filled" or null: the engine keeps none)
     phase      name: data, build, fit, evaluate or save begins
     data       digest, shapes, bytes, seconds
     built      seconds, weights (count), weights_digest

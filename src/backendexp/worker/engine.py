@@ -54,7 +54,6 @@ def load():
         "python": "%d.%d.%d" % sys.version_info[:3],
         "import_s": import_s,
         "packages": environment.installed_packages(),
-        "compile_cache": environment.compile_cache_state(backend),
     }
 
 

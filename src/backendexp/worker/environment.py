@@ -29,8 +29,10 @@ def compile_cache_state(backend):
     if backend != "theano":
         return None
     folder = os.environ.get("BACKENDEXP_COMPILE_CACHE", "")
-    for _, _, files in os.walk(folder):
-        if any(name.endswith((".so", ".pyd", ".nbi")) for name in files):
+    for place, _, files in os.walk(folder):
+        # What Theano compiles for itself at its import lies elsewhere, and is there before any model.
+        of_a_model = os.path.basename(place).startswith("tmp")
+        if of_a_model and any(name.endswith((".so", ".pyd")) for name in files):
             return "filled"
     return "empty"
 

@@ -144,10 +144,11 @@ def _own_resources():
 
 
 def _run(order, events, start):
-    from . import run
+    from . import environment, run
 
     directory = order["directory"]
-    events.send("started", pid=os.getpid(), start=start)
+    compile_cache = environment.compile_cache_state(order["spec"]["backend"]["name"])
+    events.send("started", pid=os.getpid(), start=start, compile_cache=compile_cache)
     _redirect_output(os.path.join(directory, "worker.log"))
     return run.execute(order["spec"], directory, events)
 
