@@ -23,7 +23,8 @@ def experiment_link(uri: str, experiment_id: str) -> str:
 
 def compare_link(uri: str, experiment_id: str, run_ids: list[str]) -> str:
     runs, experiments = _encode(run_ids), _encode([experiment_id])
-    return f"{_base(uri)}/#/compare-runs{_TRAINING}&runs={runs}&experiments={experiments}"
+    # The page reads `runs` only as the first parameter.
+    return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}"
 
 
 def _encode(names: list[str]) -> str:
