@@ -91,6 +91,10 @@ class Application:
         result = self.records[-1].result
         return result.loss if result and result.loss is not None else math.nan
 
+    def expect_sweep(self, directory: str) -> None:
+        """Know the sweep before its jobs, which a launcher may run in other processes."""
+        self.group = sweep.sweep_of(directory)
+
     def _plan(self, spec: RunSpec, checked: Config) -> list[RunSpec]:
         if not checked.parity.enabled:
             return [spec]
@@ -180,6 +184,8 @@ def start(checked: Checked, joined: str | None) -> Application:
     """The application of this process. joined: the run that `mlflow run` has made for it."""
     global _current
     _current = Application(Session(joined=joined), planned=len(checked.specs))
+    if checked.tracking is not None:
+        _current.where = session.destination(checked.tracking, Path.cwd())
     if checked.alone and checked.specs:
         _current.session.start_worker(checked.specs[0])
     return _current

@@ -24,7 +24,7 @@ def experiment_link(uri: str, experiment_id: str) -> str:
 def compare_link(uri: str, experiment_id: str, run_ids: list[str]) -> str:
     runs, experiments = _encode(run_ids), _encode([experiment_id])
     # The page reads `runs` only as the first parameter.
-    return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}&{_TRAINING[1:]}"
 
 
 def _encode(names: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from backendexp import catalog, config
 from backendexp.commands import COMMANDS
-from backendexp.config import Config
+from backendexp.config import Config, TrackingConfig
 from backendexp.errors import ConfigError
 from backendexp.plan import RunSpec, plan_run
 from backendexp.runtime.prepare import check_available
@@ -24,11 +24,13 @@ _FORESEEABLE_SWEEPERS = (
 @dataclass(frozen=True)
 class Checked:
     """specs: the plans of all the jobs that the command line asks for; none when it asks for help and the
-    like, or when the sweeper makes up its jobs as it goes. alone: it is one run, and no sweep.
+    like, or when the sweeper makes up its jobs as it goes. alone: it is one run, and no sweep. tracking: of
+    the first job.
     """
 
     specs: list[RunSpec]
     alone: bool
+    tracking: TrackingConfig | None = None
 
 
 def check(arguments: list[str], conf: Path) -> Checked:
@@ -55,7 +57,8 @@ def check(arguments: list[str], conf: Path) -> Checked:
         trees = _jobs(overrides, asked, conf)
         configs = [] if asked.cfg else [config.parse(tree) for tree in trees]
         alone = not asked.multirun and not any(c.parity.enabled for c in configs)
-        return Checked([check_job(c) for c in configs], alone)
+        tracking = configs[0].tracking if configs else None
+        return Checked([check_job(c) for c in configs], alone, tracking)
 
 
 def check_job(checked: Config) -> RunSpec:

@@ -220,6 +220,8 @@ class Worker:
     def close(self) -> None:
         """Stop the worker, and with it a run that is under way."""
         assert self._process.stdin is not None
+        if self._ready is None:  # it is importing, and will not see the end of its orders for seconds
+            self._process.kill()
         with contextlib.suppress(BrokenPipeError):  # an order that a dead worker never read
             self._process.stdin.close()
         try:

@@ -16,10 +16,14 @@ from backendexp.job_configs import Loader
 
 class CachedSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        # Hydra imports this module whenever it looks for plugins, which is no time to import our application.
+        from backendexp import application
+
         quick = HydraContext(
             config_loader=Loader(hydra_context.config_loader), callbacks=hydra_context.callbacks
         )
         super().setup(hydra_context=quick, task_function=task_function, config=config)
+        application.current().expect_sweep(config.hydra.sweep.dir)
 
 
 @dataclass

@@ -19,6 +19,8 @@ _LONGEST_DIGEST = 36
 # mlflow imports pandas and others where they are installed, and does without them where they are not (it
 # is how mlflow-skinny works). Nothing here needs them, and they are a third of its import.
 _OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
+# mlflow would report our use of it to its makers, from a thread of this process.
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 # A store that is not there should be said within seconds, not after mlflow's minutes of retries.
 _IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
@@ -147,7 +149,7 @@ def _translated(uri: str) -> Iterator[None]:
 
 
 def _connect(uri: str) -> Any:
-    for name, value in _IMPATIENCE.items():
+    for name, value in {**_QUIET, **_IMPATIENCE}.items():
         os.environ.setdefault(name, value)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
     for name in blocked:
