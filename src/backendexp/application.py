@@ -4,7 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,6 @@ class Application:
     group: Sweep | None = None
     where: Destination | None = None
     parity_plan: parity.ParityPlan | None = None
-    records: list[RunRecord] = field(default_factory=list)
 
     def run_job(self, tree: Any, hydra: Any) -> float:
         """Run what a job's configuration plans. Returns the test loss (for sweepers that minimise), NaN
@@ -85,10 +84,9 @@ class Application:
                 tags=sweep.tags(self.group) if self.group else {},
                 run_id=self.session.take_joined() if alone else None,
             )
-            self.records.append(record)
             if not alone:
                 _say_line(record)
-        result = self.records[-1].result
+        result = record.result
         return result.loss if result and result.loss is not None else math.nan
 
     def expect_sweep(self, directory: str) -> None:
