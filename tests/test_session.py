@@ -1,12 +1,16 @@
 """Sessions with workers that are small scripts and a store that is in memory."""
 
+import dis
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -28,6 +32,7 @@ NOWHERE = Destination("none", "memory:", "backendexp", None)
 
 MakeSpec = Callable[..., RunSpec]
 MakeSession = Callable[..., Session]
+TraceFunction = Callable[[FrameType, str, object], Any]
 
 
 class PoolOf(WorkerPool):
@@ -217,6 +222,63 @@ def test_ctrl_c_while_the_store_is_asked_is_recorded_as_killed(
     (done,) = one.records
     assert done.result is not None
     assert (done.result.status, done.result.message) == ("KILLED", "interrupted before it began")
+
+
+def test_ctrl_c_at_any_moment_of_a_run_leaves_it_ended_in_the_store(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    statuses = set()
+    for n in range(1, 1000):
+        tracker = MemoryTracker()
+        one = make_session("finishes", tracker)
+        interrupted = False
+        with interrupt_at_moment(n) as moments:
+            try:
+                one.run(make_spec("jax"), HERE, tmp_path / str(n), "")
+            except KeyboardInterrupt:
+                interrupted = True
+        one.close()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if len(moments) < n:
+            break
+        assert interrupted, moments[-1]
+        ends = [done.result.status for done in one.records if done.result is not None]
+        assert len(ends) == len(list(tmp_path.glob(f"{n}/*/context.json"))), moments[-1]
+        assert list(tracker.statuses.values()) in ([], ends), moments[-1]
+        statuses.update(ends)
+    assert n > 50
+    assert statuses == {"FINISHED", "KILLED"}
+
+
+@contextmanager
+def interrupt_at_moment(n: int) -> Iterator[list[str]]:
+    """SIGINT at the n-th moment at which CPython looks for signals in session.py: when a function begins,
+    and after a call. The list holds the moments up to then.
+    """
+    moments: list[str] = []
+    before: dict[FrameType, str] = {}
+
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        if frame.f_code.co_filename != session.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "exception":
+            before.pop(frame, None)
+        if event == "opcode":
+            instruction = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            looks = instruction == "RESUME" or before.get(frame, "").startswith("CALL")
+            before[frame] = instruction
+            if looks and len(moments) < n:
+                moments.append(f"{frame.f_code.co_qualname}, line {frame.f_lineno}")
+                if len(moments) == n:
+                    signal.raise_signal(signal.SIGINT)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield moments
+    finally:
+        sys.settrace(None)
 
 
 def test_runtime_that_cannot_be_used_leaves_no_run(

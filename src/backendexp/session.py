@@ -4,10 +4,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
 
 from backendexp import events, machine, record, results
 from backendexp.config import TrackingConfig
@@ -82,8 +83,10 @@ class Session:
         Raises KeyboardInterrupt, once the run is recorded as KILLED; RuntimeUnavailable, before there
         is a run.
         """
-        with progress_for(spec) as progress:
+        with progress_for(spec) as progress, _Interrupts() as interrupts:
+            interrupts.take_effect()
             interpreter = prepare.prepare(spec, progress.say)
+            interrupts.postponed = True
             draft = record.begin(
                 root,
                 spec,
@@ -98,30 +101,38 @@ class Session:
             )
             file = record.open_events(draft)
             tracked_as: str | None = None
-            asked = False
+            ended = False
 
             def hear(event: Event) -> None:
+                nonlocal ended
                 file.append(event)
+                ended = ended or event["event"] in ("ended", "exited")
                 progress.hear(event)
 
             try:
+                interrupts.take_effect()
                 # The worker imports keras while this process imports mlflow. It trains only when both
                 # are done, so that nothing else runs while a clock does.
                 worker = self._pool.start(spec, interpreter)
                 progress.say(f"importing Keras on {spec.backend}")
-                tracked_as = self._begin_tracking(draft, where)
-                asked = True
+                tracker = self.tracker(where)
+                if tracker is not None:
+                    interrupts.postponed = True
+                    tracked_as = self._begin_tracking(tracker, draft)
+                    interrupts.take_effect()
                 worker.run(spec, draft.directory, hear)
             except KeyboardInterrupt:
-                if not asked:  # else the worker's end has been told
+                interrupts.postponed = True
+                if not ended:
                     file.append(events.ended(events.INTERRUPTED, "interrupted before it began"))
                 raise
             finally:
-                with _interrupts_wait():
-                    file.close()
-                    done = record.finish(draft)
-                    self.records.append(done)
-                    self._end_tracking(done, where, tracked_as, progress)
+                # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
+                interrupts.postponed = True
+                file.close()
+                done = record.finish(draft)
+                self.records.append(done)
+                self._end_tracking(done, where, tracked_as, progress)
         return done
 
     def tracker(self, where: Destination) -> Tracker | None:
@@ -143,10 +154,7 @@ class Session:
             self._trackers[where] = tracker
         return self._trackers[where]
 
-    def _begin_tracking(self, draft: RunRecord, where: Destination) -> str | None:
-        tracker = self.tracker(where)
-        if tracker is None:
-            return None
+    def _begin_tracking(self, tracker: Tracker, draft: RunRecord) -> str | None:
         tags = {
             **draft.context.tags,
             **record.plan_tags(draft.spec),
@@ -180,31 +188,46 @@ class Session:
         self._pool.close()
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM in here takes effect at the end, so that a run which is over is recorded
-    as what it was; the second takes effect at once.
+class _Interrupts:
+    """Ctrl-C and SIGTERM during one run: they take effect at once, as their handlers have it, or while
+    `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
+    recorded as what it was, and a run that the store has begun is known here. While one waits, the next
+    takes effect at once.
     """
-    if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
-        yield
-        return
-    waiting: list[str] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def remember(number: int, frame: object) -> None:
-        if waiting:
-            raise KeyboardInterrupt(waiting[0])
-        waiting.append(signal.Signals(number).name)
+    def __init__(self) -> None:
+        self.postponed = True
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._waiting: int | None = None
 
-    for number in before:
-        signal.signal(number, remember)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> "_Interrupts":
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-    if waiting:
-        raise KeyboardInterrupt(waiting[0])
+        self.take_effect()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.postponed and self._waiting is None:
+            self._waiting = number
+        else:
+            self._handlers[number](number, frame)
+
+    def take_effect(self) -> None:
+        """From here on interrupts are at once. Raises what has been postponed, a KeyboardInterrupt."""
+        self.postponed = False
+        if self._waiting is not None:
+            number, self._waiting = self._waiting, None
+            self._handlers[number](number, None)
 
 
 def close_runs_of_dead_processes(tracker: Tracker) -> None:

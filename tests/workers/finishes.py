@@ -1,16 +1,14 @@
 """Trains every plan it is asked for, in no time."""
 
-import os
-
-from speech import next_order, say, say_epoch, say_ready, say_up_to_fit
+from speech import NO_PROCESS, next_order, say, say_epoch, say_ready, say_up_to_fit
 
 say_ready()
 while (order := next_order()) is not None:
-    say_up_to_fit(os.getpid() + 1, "fork")
+    say_up_to_fit(NO_PROCESS, "fork")
     for number in range(1, order["spec"]["training"]["epochs"] + 1):
         say_epoch(number, 1.0 / number)
     say("trained", seconds=1.5)
     say("phase", name="evaluate")
     say("evaluated", seconds=0.1, loss=0.25, accuracy=0.75)
     say("finished")
-    say("exited", pid=os.getpid() + 1, returncode=0, signal=None, peak_bytes=2**20, cpu_s=0.5)
+    say("exited", pid=NO_PROCESS, returncode=0, signal=None, peak_bytes=2**20, cpu_s=0.5)
