@@ -134,7 +134,8 @@ def test_configuration_has_a_choice_for_every_backend_and_runtime(request: pytes
 
 def test_runtimes_that_offer_a_backend_come_in_the_order_of_auto() -> None:
     assert [facts.name for facts in catalog.offering("tensorflow")] == ["keras3", "keras2"]
-    assert [facts.name for facts in catalog.offering("theano")] == ["keras2"]
+    assert [facts.name for facts in catalog.offering("theano")] == ["keras3", "keras2"]
+    assert [facts.name for facts in catalog.offering("jax")] == ["keras3"]
     assert catalog.offering("nothing") == []
 
 

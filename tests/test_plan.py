@@ -121,7 +121,7 @@ def test_plan_is_frozen(make_spec: MakeSpec) -> None:
 
 @pytest.mark.parametrize(
     ("backend", "runtime"),
-    [("tensorflow", "keras3"), ("jax", "keras3"), ("torch", "keras3"), ("theano", "keras2")],
+    [("tensorflow", "keras3"), ("jax", "keras3"), ("torch", "keras3"), ("theano", "keras3")],
 )
 def test_auto_takes_the_first_runtime_that_offers_the_backend(
     backend: str, runtime: str, make_spec: MakeSpec
@@ -140,7 +140,7 @@ def test_runtime_without_the_backend_is_refused_with_one_that_has_it(make_spec: 
 
 def test_name_that_the_chosen_runtime_lacks_is_refused(make_spec: MakeSpec) -> None:
     with pytest.raises(ConfigError, match=r"training\.optimizer is 'lion', which runtime 'keras2'"):
-        make_spec("theano", training__optimizer="lion")
+        make_spec("theano", "keras2", training__optimizer="lion")
 
 
 def test_threads_default_to_the_cores_that_this_process_may_use(make_spec: MakeSpec) -> None:

@@ -108,7 +108,7 @@ def test_bad_argument_is_refused_in_one_message(argument: str, said: str) -> Non
             "backend 'jax' is not offered by runtime 'keras2', which has tensorflow, theano. Use runtime=",
         ),
         (
-            ("backend=theano", "training.optimizer=lion"),
+            ("backend=theano", "runtime=keras2", "training.optimizer=lion"),
             "training.optimizer is 'lion', which runtime 'keras2' (Keras 2) does not have. Expected one of: ",
         ),
         (("data=npz", "data.path=missing.npz"), "data.path is 'missing.npz': no such file."),

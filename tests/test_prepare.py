@@ -18,8 +18,8 @@ def test_keras_3_runs_in_our_own_interpreter(make_spec: MakeSpec) -> None:
 
 
 def test_keras_2_runs_in_the_interpreter_that_was_built(make_spec: MakeSpec, keras2_python: str) -> None:
-    prepare.check_available(make_spec("theano"))
-    assert prepare.prepare(make_spec("theano"), print) == Interpreter(keras2_python, own=False)
+    prepare.check_available(make_spec("theano", "keras2"))
+    assert prepare.prepare(make_spec("theano", "keras2"), print) == Interpreter(keras2_python, own=False)
 
 
 def test_named_interpreter_is_used_and_decides_the_runtime(make_spec: MakeSpec, keras2_python: str) -> None:
@@ -79,9 +79,9 @@ def test_runtime_that_is_not_built_needs_something_to_build_it_with(
 ) -> None:
     monkeypatch.setenv("BACKENDEXP_CACHE", str(tmp_path / "cache"))
     assert not build.is_built("keras2")
-    prepare.check_available(make_spec("theano"))
+    prepare.check_available(make_spec("theano", "keras2"))
     for name in ("PATH", "PYENV_ROOT", "HOME", "UV_PYTHON_INSTALL_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     with pytest.raises(RuntimeUnavailable, match=r"runtime 'keras2' needs Python 3\.7, and none was found"):
-        prepare.check_available(make_spec("theano"))
+        prepare.check_available(make_spec("theano", "keras2"))
     assert not (tmp_path / "cache").exists()

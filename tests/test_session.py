@@ -289,7 +289,7 @@ def test_runtime_that_cannot_be_used_leaves_no_run(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     one = make_session("finishes", MemoryTracker())
     with pytest.raises(RuntimeUnavailable):
-        one.run(make_spec("theano"), HERE, tmp_path / "out", "")
+        one.run(make_spec("theano", "keras2"), HERE, tmp_path / "out", "")
     assert one.records == []
     assert not (tmp_path / "out").exists()
 

@@ -201,3 +201,17 @@ def test_compile_cache_is_empty_until_the_engine_has_compiled(
     (tmp_path / "compiledir" / "tmpb8x1" / "mod.so").touch()
     assert environment.compile_cache_state("theano") == "filled"
     assert environment.compile_cache_state("jax") is None
+
+
+def test_pytensor_has_a_compile_cache_when_a_compiling_tier_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKENDEXP_COMPILE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PYTENSOR_FLAGS", f"base_compiledir={tmp_path}")
+    monkeypatch.delenv("KERAS_THEANO_MODE", raising=False)
+    assert environment.compile_cache_state("theano") is None
+    monkeypatch.setenv("KERAS_THEANO_MODE", "numba")
+    assert environment.compile_cache_state("theano") == "empty"
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "step.nbi").touch()
+    assert environment.compile_cache_state("theano") == "filled"

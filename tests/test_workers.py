@@ -274,7 +274,7 @@ def test_another_interpreter_is_kept_from_our_python_paths(
 ) -> None:
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/somewhere")
-    other = worker_environment(make_spec("theano"), own_interpreter=False)
+    other = worker_environment(make_spec("theano", "keras2"), own_interpreter=False)
     assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} & set(other)
     own = worker_environment(make_spec("jax"), own_interpreter=True)
     assert own["PYTHONPATH"] == "/somewhere"
@@ -292,9 +292,21 @@ def test_jax_gets_double_precision_and_one_thread_when_they_are_asked_for(
 
 
 def test_theano_compiles_into_our_cache_in_the_dtype_of_the_plan(make_spec: MakeSpec) -> None:
-    spec = make_spec("theano", training__dtype="float64")
+    spec = make_spec("theano", "keras2", training__dtype="float64")
     flags = worker_environment(spec, own_interpreter=False)["THEANO_FLAGS"]
     assert flags == f"device=cpu,floatX=float64,base_compiledir={cache.folder('compiled', 'keras2')}"
+
+
+def test_pytensor_compiles_into_our_cache_and_keeps_the_flags_of_the_user(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = cache.folder("compiled", "keras3")
+    monkeypatch.delenv("PYTENSOR_FLAGS", raising=False)
+    flags = worker_environment(make_spec("theano"), own_interpreter=True)["PYTENSOR_FLAGS"]
+    assert flags == f"base_compiledir={compiled}"
+    monkeypatch.setenv("PYTENSOR_FLAGS", "cxx=")
+    flags = worker_environment(make_spec("theano"), own_interpreter=True)["PYTENSOR_FLAGS"]
+    assert flags == f"cxx=,base_compiledir={compiled}"
 
 
 # -- pool --------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ KERAS3 = RuntimeFacts(
         "tensorflow": Engine("TensorFlow", "tensorflow", "pip install tensorflow-cpu"),
         "jax": Engine("JAX", "jax", "pip install 'backendexp[jax]'"),
         "torch": Engine("PyTorch", "torch", "pip install 'backendexp[torch]'"),
+        "theano": Engine("PyTensor", "pytensor", "pip install 'pytensor>=3,<4'"),
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion"}),
     losses=frozenset(_COMMON_LOSSES | {"binary_focal_crossentropy", "huber"}),

@@ -165,6 +165,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "engine_version": facts.get("engine_version"),
         "python_version": facts.get("python"),
         "compile_cache": result.compile_cache,
+        "engine_tier": "+".join(tier for tier, steps in (result.tiers or {}).items() if steps) or None,
         "start": result.start,
         "failure": result.reason,
         "weights_digest": result.weights_digest,

@@ -42,6 +42,7 @@ class RunResult:
     peak_bytes: greatest resident memory of the run's own process.
     cpu_s: processor time of that process, over all its threads. Divided by the wall time, it tells how many
         threads were really at work. A spawned process pays its import too.
+    tiers: what ran the training steps, name to number of steps, where the engine has several ways.
     facts: of the `ready` event: keras, engine, engine_version, python, packages.
     compile_cache: empty or filled, what the engine's compiled code on disk was when the run started; None
         for an engine that keeps none.
@@ -66,6 +67,7 @@ class RunResult:
     peak_bytes: int | None
     cpu_s: float | None
     model_file: str | None
+    tiers: dict[str, int] | None = None
     epochs: tuple[Epoch, ...] = field(default=())
 
     @property
@@ -142,6 +144,7 @@ def fold(stream: Iterable[Event]) -> RunResult:
         peak_bytes=value("exited", "peak_bytes"),
         cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
+        tiers=value("trained", "tiers"),
         epochs=tuple(epochs),
     )
 

@@ -31,6 +31,7 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
     "NPROC",  # the size of XLA's own thread pool
@@ -73,6 +74,9 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
             environment["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
         if spec.training.dtype == "float64":
             environment["JAX_ENABLE_X64"] = "1"
+    if spec.runtime != "keras2" and spec.backend == "theano":
+        flags = environment.get("PYTENSOR_FLAGS", "")
+        environment["PYTENSOR_FLAGS"] = f"{flags},base_compiledir={compiled}".lstrip(",")
     if spec.runtime == "keras2" and spec.backend == "theano":
         # Theano's keys of compiled modules hold hashes, so that with other hash seeds it would compile some
         # of them anew in every process.

@@ -14,6 +14,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     built      seconds, weights (count), weights_digest
     epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss, accuracy
     trained    seconds: the wall time of the whole fit
+               tiers: what ran the training steps, name to number of steps, or null: the engine has one way
     evaluated  seconds, loss, accuracy
     saved      path, format
     finished

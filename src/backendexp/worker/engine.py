@@ -13,6 +13,8 @@ _ENGINES = {
     "torch": ("torch", "PyTorch"),
     "theano": ("theano", "Theano"),
 }
+# On Keras 3, Theano's maintained line under the same name of the backend.
+_THEANO_ON_KERAS_3 = ("pytensor", "PyTensor")
 
 
 class Refused(Exception):
@@ -32,6 +34,10 @@ def load():
     backend = os.environ["KERAS_BACKEND"]
     began = time.perf_counter()
     _import_keras(backend)
+    module, title = _ENGINES[backend]
+    if backend == "theano" and keras_generation() == 3:
+        module, title = _THEANO_ON_KERAS_3
+        _import_theano_on_keras_3()
     import_s = time.perf_counter() - began
 
     import keras
@@ -43,7 +49,6 @@ def load():
             "asked for backend %r, but keras %s in %s runs on %r"
             % (backend, keras.__version__, sys.executable, served),
         )
-    module, title = _ENGINES[backend]
     from . import environment
 
     return {
@@ -59,6 +64,8 @@ def load():
 
 def _import_keras(backend):
     _hide_what_is_not_needed(backend)
+    if backend == "theano":
+        _install_theano_hook()
     try:
         import keras  # noqa: F401
     except ImportError as error:
@@ -68,11 +75,32 @@ def _import_keras(backend):
         raise Refused(kind, message) from error
 
 
+def _import_theano_on_keras_3():
+    """All that a first step would import, which Keras does not need to start."""
+    try:
+        import keras_theano.steps  # noqa: F401
+    except ImportError as error:
+        raise Refused(
+            "engine_missing", "backend 'theano' cannot be imported by %s: %s" % (sys.executable, error)
+        ) from error
+
+
+def _install_theano_hook():
+    """A checkout that is on the path without being installed has no .pth file, which does this."""
+    try:
+        from keras_theano import hook
+    except ImportError:
+        return  # Keras 2 knows Theano itself
+    hook.install()
+
+
 def _hide_what_is_not_needed(backend):
     """Make importing it fail, for good: keras asks for the other engines again later, and would have
     TensorFlow imported just to seed it.
     """
     unused = [module for name, (module, _) in _ENGINES.items() if name != backend]
+    if backend != "theano":
+        unused.append(_THEANO_ON_KERAS_3[0])
     for name in list(_OPTIONAL_IMPORTS) + unused:
         sys.modules.setdefault(name, None)
 
@@ -140,3 +168,17 @@ def keras_generation():
     import keras
 
     return int(keras.__version__.split(".")[0])
+
+
+def tiers(backend):
+    """What ran the training steps, name to number of steps, where an engine has several ways. Else None."""
+    if backend != "theano" or keras_generation() == 2:
+        return None
+    import keras_theano
+
+    calls = {}
+    for ran in keras_theano.report():
+        if ran.name.startswith("train "):
+            for tier, count in ran.calls.items():
+                calls[tier] = calls.get(tier, 0) + count
+    return calls

@@ -26,15 +26,22 @@ def compile_cache_state(backend):
     """ "empty" or "filled": the engine keeps compiled code on disk, and this is what it starts
     with. None: the engine keeps none.
     """
-    if backend != "theano":
+    if backend != "theano" or _is_interpreted():
         return None
     folder = os.environ.get("BACKENDEXP_COMPILE_CACHE", "")
     for place, _, files in os.walk(folder):
+        if os.path.basename(place) == "numba" and files:  # PyTensor's
+            return "filled"
         # What Theano compiles for itself at its import lies elsewhere, and is there before any model.
         of_a_model = os.path.basename(place).startswith("tmp")
         if of_a_model and any(name.endswith((".so", ".pyd")) for name in files):
             return "filled"
     return "empty"
+
+
+def _is_interpreted():
+    """On Keras 3, Theano starts in an interpreter, unless it is told otherwise."""
+    return "PYTENSOR_FLAGS" in os.environ and os.environ.get("KERAS_THEANO_MODE") not in ("numba", "c")
 
 
 if __name__ == "__main__":

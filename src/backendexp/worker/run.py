@@ -80,7 +80,7 @@ def _train(spec, directory, events):
         callbacks.append(_epoch_clock(events, clock.began))
         mlp.fit(epochs=training["epochs"], verbose=0, callbacks=callbacks, **source)
         engine.synchronise(mlp)
-    events.send("trained", seconds=clock.seconds)
+    events.send("trained", seconds=clock.seconds, tiers=engine.tiers(backend))
 
     events.send("phase", name="evaluate")
     with _Stopwatch() as clock:

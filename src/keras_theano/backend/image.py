@@ -1,0 +1,7 @@
+"""keras.ops.image, eager only."""
+
+from keras.src.backend.numpy import image as eager
+
+from keras_theano.dispatch import namespace
+
+globals().update(namespace(eager))

@@ -1,0 +1,5 @@
+"""The mixin of every Keras layer: this backend adds nothing."""
+
+
+class TheanoLayer:
+    pass

@@ -1,0 +1,81 @@
+"""The branch for "theano" in Keras's chains of `if backend() == ...`: one for each branch for "numpy"."""
+
+import ast
+import copy
+from importlib.machinery import SourceFileLoader
+from types import CodeType
+from typing import Any
+
+from keras_theano.hook import BACKEND, KNOWN_KERAS
+
+
+class Loader(SourceFileLoader):
+    """Loads a module of Keras with its branches extended."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        # Not the inherited one: Keras's own bytecode must neither be taken for ours nor replaced by it.
+        path = self.get_filename(fullname)
+        return compile(
+            with_branches_for_theano(self.get_data(path), fullname), path, "exec", dont_inherit=True
+        )
+
+
+def with_branches_for_theano(source: bytes, module: str) -> ast.Module:
+    """The syntax tree of a module of Keras, extended.
+
+    Raises ImportError: nothing in it chooses a backend in the way that is known.
+    """
+    tree = ast.parse(source)
+    extend = _Extend()
+    extend.visit(tree)
+    if not extend.found:
+        raise ImportError(
+            f"keras_theano does not know this version of Keras: {module} has no branch for the NumPy backend."
+            f" Install the one it knows: pip install 'keras=={KNOWN_KERAS}.*'"
+        )
+    return ast.fix_missing_locations(tree)
+
+
+class _Extend(ast.NodeTransformer):
+    """`if X == "numpy": body` gets `elif X == "theano": twin of body`, and lists of names the name."""
+
+    def __init__(self) -> None:
+        self.found = 0
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        if not _compares_with_numpy(node.test):
+            return self.generic_visit(node)
+        self.found += 1
+        twin: Any = _Rename().visit(copy.deepcopy(node))
+        twin.orelse = [self.visit(statement) for statement in node.orelse]
+        node.orelse = [twin]
+        return node
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        names = [element.value for element in node.elts if isinstance(element, ast.Constant)]
+        if {"numpy", "tensorflow"} <= set(names):
+            node.elts.append(ast.Constant(BACKEND))
+        return node
+
+
+def _compares_with_numpy(test: ast.expr) -> bool:
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.ops[0], ast.Eq)
+        and isinstance(test.comparators[0], ast.Constant)
+        and test.comparators[0].value == "numpy"
+    )
+
+
+class _Rename(ast.NodeTransformer):
+    """The names of Keras's NumPy backend, changed to ours."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant(BACKEND) if node.value == "numpy" else node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        node.module = (node.module or "").replace("keras.src.backend.numpy", "keras_theano.backend")
+        for alias in node.names:
+            alias.asname = alias.asname or (None if alias.name == "*" else alias.name)
+            alias.name = alias.name.replace("Numpy", "Theano")
+        return node

@@ -1,0 +1,54 @@
+"""One namespace of ops: Keras's own NumPy functions, and in a trace the symbolic ones of the same names."""
+
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from keras_theano import trace
+
+
+def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """The public functions of a module of Keras's NumPy backend. In a trace, with a symbolic argument,
+    the function of the same name in keras_theano.traced runs instead.
+
+    mended: functions that run in place of Keras's outside of a trace.
+    """
+    return {
+        name: _dispatching(name, mended.get(name, function), eager.__name__.rsplit(".", 1)[1])
+        for name, function in vars(eager).items()
+        if callable(function)
+        and not isinstance(function, type)
+        and not name.startswith("_")
+        and getattr(function, "__module__", None) == eager.__name__
+    }
+
+
+def _dispatching(name: str, eager: Callable[..., Any], module: str) -> Callable[..., Any]:
+    def op(*args: Any, **kwargs: Any) -> Any:
+        if trace.current() is not None:
+            from keras_theano.tensor import is_traced
+
+            if is_traced(args) or is_traced(kwargs):
+                return traced_op(module, name)(*args, **kwargs)
+        with np.errstate(all="ignore"):  # infinities and NaN are values, as on the other backends
+            return eager(*args, **kwargs)
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = eager.__doc__
+    op.__wrapped__ = eager  # type: ignore[attr-defined]  # inspect.signature shows the arguments
+    return op
+
+
+def traced_op(module: str, name: str) -> Callable[..., Any]:
+    """The symbolic function of a namespace. Raises NotImplementedError: there is none."""
+    function = getattr(import_module(f"keras_theano.traced.{module}"), name, None)
+    if function is None:
+        raise NotImplementedError(
+            f"the Theano backend cannot trace keras.ops.{name} yet, so it cannot be trained through or "
+            "compiled. Eagerly it runs: call it outside of the model, or compile the model with "
+            "run_eagerly=True to predict and evaluate with it. To train with it, use another backend."
+        )
+    return function  # type: ignore[no-any-return]
