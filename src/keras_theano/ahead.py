@@ -97,7 +97,9 @@ def main(job: str) -> None:
 
 
 def _die_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: Python aborts when it ends while a thread reads it.
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_theano import trace
 
+_TRACED_MODULES = ("core", "image", "linalg", "math", "nn", "numpy")
+
 
 def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     """The public functions of a module of Keras's NumPy backend. In a trace, with a symbolic argument,
@@ -44,11 +46,13 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str) -> Callable[
 
 def traced_op(module: str, name: str) -> Callable[..., Any]:
     """The symbolic function of a namespace. Raises NotImplementedError: there is none."""
-    function = getattr(import_module(f"keras_theano.traced.{module}"), name, None)
+    if module in _TRACED_MODULES:
+        function = getattr(import_module(f"keras_theano.traced.{module}"), name, None)
+    else:
+        function = None
     if function is None:
         raise NotImplementedError(
-            f"the Theano backend cannot trace keras.ops.{name} yet, so it cannot be trained through or "
-            "compiled. Eagerly it runs: call it outside of the model, or compile the model with "
-            "run_eagerly=True to predict and evaluate with it. To train with it, use another backend."
+            f"the Theano backend cannot trace keras.ops.{name} yet, so it cannot be trained through. Outside "
+            "of training it runs op by op. To train with it, use another backend."
         )
     return function  # type: ignore[no-any-return]

@@ -86,7 +86,7 @@ def _operator(name: str, swapped: bool = False) -> Any:
     def operate(self: Tensor, *others: Any) -> Any:
         from keras_theano.backend import numpy as ops
 
-        if any(other is NotImplemented or isinstance(other, str) for other in others):
+        if any(other is None or isinstance(other, str) for other in others):
             return NotImplemented
         return getattr(ops, name)(*others, self) if swapped else getattr(ops, name)(self, *others)
 
@@ -218,9 +218,14 @@ def shape_of(x: Any) -> tuple[Any, ...]:
 
 
 def sizes(shape: Sequence[Any] | Any) -> list[Any]:
-    """A shape for PyTensor, out of ints and Tensors, in a sequence or one Tensor with one axis."""
+    """A shape for PyTensor, out of ints, Tensors and None, which is -1, in a sequence or one Tensor with one
+    axis.
+    """
     if isinstance(shape, (Tensor, KerasVariable)):
         shape = list(Tensor(as_node(shape))) if shape.ndim else [shape]
     elif isinstance(shape, (int, np.integer)):
         shape = [shape]
-    return [pt.cast(as_node(size), "int64") if is_traced(size) else int(size) for size in shape]
+    return [
+        pt.cast(as_node(size), "int64") if is_traced(size) else -1 if size is None else int(size)
+        for size in shape
+    ]

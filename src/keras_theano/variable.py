@@ -92,5 +92,5 @@ class Variable(eager.Variable):  # type: ignore[misc]
         state.pop("_shared", None)
         return {**state, "_cell": None if cell is None else [cell[0].copy()]}
 
-    # KerasVariable compares by value, which takes the hash away.
-    __hash__ = eager.Variable.__hash__
+    # KerasVariable compares by value, which takes the hash away. Dicts look at the identity first.
+    __hash__ = object.__hash__

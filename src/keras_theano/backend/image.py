@@ -1,4 +1,4 @@
-"""keras.ops.image, eager only."""
+"""keras.ops.image: resize; the others are eager only."""
 
 from keras.src.backend.numpy import image as eager
 

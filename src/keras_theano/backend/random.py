@@ -7,6 +7,7 @@ arrays and PyTensor's variables share.
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,29 @@ from keras.src.random.seed_generator import draw_seed as draw_seed
 from keras.src.random.seed_generator import make_default_seed as make_default_seed
 
 from keras_theano import trace
-from keras_theano.dispatch import namespace
 
-# gamma, beta and binomial reject samples, which a recorded graph cannot: eager only.
-_eager_only = namespace(eager)
-gamma, beta, binomial = _eager_only["gamma"], _eager_only["beta"], _eager_only["binomial"]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIERS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+def _eager_only(name: str) -> Any:
+    """Keras's NumPy function, which rejects samples. A recorded graph cannot."""
+    draw = getattr(eager, name)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if trace.current() is not None:
+            raise NotImplementedError(
+                f"the Theano backend cannot trace keras.random.{name}: it draws until a sample is accepted. "
+                "Draw outside of the model and pass the numbers in, or use another backend"
+            )
+        return draw(*args, **kwargs)
+
+    return function
+
+
+gamma, beta, binomial = _eager_only("gamma"), _eager_only("beta"), _eager_only("binomial")
+
+# SplitMix64's increment, and the multipliers of its finaliser.
+_WORDS = [np.array([word], "uint64") for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)]
 # Right shifts, which PyTensor lacks: by 30, 27 and 31 bits.
-_SHIFTS = np.uint64(2**30), np.uint64(2**27), np.uint64(2**31)
+_SHIFTS = [np.array([2**bits], "uint64") for bits in (30, 27, 31)]
 
 
 def uniform(
@@ -128,17 +142,25 @@ class _Draw:
             self.shape = tuple(int(size) for size in shape)
             count = math.prod(self.shape)
         self._count = count
+        constants: list[Any] = _shared_words() if self.symbolic else _WORDS
+        self._golden, self._multipliers = constants[0], constants[1:]
         # One axis, because NumPy warns when a scalar overflows.
         words = seed.astype("uint64")
-        self._key = _mixed(_mixed(words[:1] + _GOLDEN) + words[1:] * _GOLDEN)
+        self._key = self._mixed(self._mixed(words[:1] + self._golden) + words[1:] * self._golden)
 
     def unit(self, dtype: str = "float64", again: int = 0, above_zero: bool = False) -> Any:
         """Uniform on [0, 1), or (0, 1). again: another number for the same place."""
-        counter = self.xp.arange(1, self._count + 1, dtype="uint64") * _GOLDEN
-        bits = _mixed(_mixed(self._key + np.uint64(again)) + counter).reshape(self.shape)
+        counter = self.xp.arange(1, self._count + 1, dtype="uint64") * self._golden
+        bits = self._mixed(self._mixed(self._key + np.uint64(again)) + counter)
         digits = 24 if dtype == "float32" else 53
-        whole = (bits // np.uint64(2 ** (64 - digits))).astype(dtype)
+        whole = (bits // np.array([2 ** (64 - digits)], "uint64")).astype(dtype).reshape(self.shape)
         return (whole + np.asarray(0.5 if above_zero else 0, dtype)) * np.asarray(2.0**-digits, dtype)
+
+    def _mixed(self, z: Any) -> Any:
+        """z: uint64. SplitMix64's finaliser, a permutation of the 64-bit words."""
+        z = (z ^ (z // _SHIFTS[0])) * self._multipliers[0]
+        z = (z ^ (z // _SHIFTS[1])) * self._multipliers[1]
+        return z ^ (z // _SHIFTS[2])
 
     def value(self, x: Any) -> Any:
         if not self.symbolic:
@@ -162,8 +184,11 @@ class _Draw:
         return Tensor(as_node(Tensor(x), dtype or floatx()))
 
 
-def _mixed(z: Any) -> Any:
-    """z: uint64. SplitMix64's finaliser, a permutation of the 64-bit words."""
-    z = (z ^ (z // _SHIFTS[0])) * _MULTIPLIERS[0]
-    z = (z ^ (z // _SHIFTS[1])) * _MULTIPLIERS[1]
-    return z ^ (z // _SHIFTS[2])
+@cache
+def _shared_words() -> list[Any]:
+    """Not constants: PyTensor 3.0.7 rewrites products with constants as if they were floats, and loses the
+    last bits of a word.
+    """
+    import pytensor
+
+    return [pytensor.shared(word, shape=(1,)) for word in _WORDS]

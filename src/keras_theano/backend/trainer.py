@@ -11,6 +11,7 @@ from keras.src import optimizers as optimizers_module
 from keras.src import tree
 from keras.src.backend import config
 from keras.src.backend.numpy.trainer import NumpyTrainer
+from keras.src.trainers import trainer as base_trainer
 from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils import traceback_utils
@@ -73,14 +74,12 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
-            step = self.test_step if self.run_eagerly else self._compiled("test", self.test_step)
-            self.test_function = _last_of(step)
+            self.test_function = _last_of(self._compiled_or_eager("test", self.test_step))
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
         if self.predict_function is None or force:
-            step = self.predict_step if self.run_eagerly else self._compiled("predict", self.predict_step)
-            self.predict_function = _joined(step)
+            self.predict_function = _joined(self._compiled_or_eager("predict", self.predict_step))
         return self.predict_function
 
     def _compiled(self, name: str, step: Callable[[Batch], Any], record_anew: bool = False) -> Any:
@@ -94,6 +93,25 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
                 self._clear_losses()
 
         return Step(f"{name} {self.name}", recorded, record_anew)
+
+    def _compiled_or_eager(self, name: str, step: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
+        """Without gradients, a step that cannot be recorded can still run op by op."""
+        if self.run_eagerly:
+            return step
+        chosen: Callable[[Batch], Any] = self._compiled(name, step)
+
+        def run(data: Batch) -> Any:
+            nonlocal chosen
+            if chosen is step:
+                return step(data)
+            try:
+                return chosen(data)
+            except NotImplementedError as refusal:
+                warnings.warn(f"{name} runs op by op: {refusal}", RuntimeWarning, stacklevel=2)
+                chosen = step
+                return step(data)
+
+        return run
 
     # -- loops ---------------------------------------------------------------------------------------
 
@@ -236,6 +254,7 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
         data = _as_arrays((x, y, sample_weight))
         self._symbolic_build(data)
         self.make_train_function()
+        self.reset_metrics()
         assert self.train_function is not None
         logs = pythonify_logs(self.train_function([data]))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
@@ -244,6 +263,7 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
+        self.reset_metrics()
         return super().test_on_batch(*_as_arrays((x, y, sample_weight)), return_dict=return_dict)
 
     @traceback_utils.filter_traceback  # type: ignore[untyped-decorator]
@@ -258,9 +278,8 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
         batches.reset()
 
     def _symbolic_build(self, data_batch: Batch) -> None:
-        super()._symbolic_build(data_batch)
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+        # Not NumpyTrainer's, which builds no optimizer and hides the errors of layers.
+        base_trainer.Trainer._symbolic_build(self, data_batch=data_batch)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions belong to the process. Keras pickles and copies models by their files.

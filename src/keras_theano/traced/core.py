@@ -62,13 +62,13 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
 
     results = list(zip(tree.flatten(taken.result), tree.flatten(other.result), strict=True))
     assigned = {id(v): v for v, _ in [*taken.trace.updates, *other.trace.updates]}.values()
-    pairs = [_of_one_dtype(*pair) for pair in results if pair != (None, None)]
+    pairs = [_of_one_dtype(*pair) for pair in results if not _is_none(*pair)]
     pairs += [(as_node(taken.trace.read(v)), as_node(other.trace.read(v))) for v in assigned]
     firsts = taken.guarded([first for first, _ in pairs], chosen)
     seconds = other.guarded([second for _, second in pairs], pt.invert(chosen))
     joined = iter([Tensor(_either(chosen, *pair)) for pair in zip(firsts, seconds, strict=True)])
 
-    leaves = [None if pair == (None, None) else next(joined) for pair in results]
+    leaves = [None if _is_none(*pair) else next(joined) for pair in results]
     for variable in assigned:
         outer.write(variable, next(joined))
     return tree.pack_sequence_as(taken.result, leaves)
@@ -97,6 +97,10 @@ class _Branch:
         edges = _edges(outputs, self.since)
         rebuilt = _rebuilt(outputs, {edge: guard(edge) for edge in edges})
         return [old if old in edges else new for old, new in zip(outputs, rebuilt, strict=True)]
+
+
+def _is_none(a: Any, b: Any) -> bool:
+    return a is None and b is None
 
 
 def _of_one_dtype(a: Any, b: Any) -> tuple[TensorVariable, TensorVariable]:
@@ -135,7 +139,7 @@ def _number(node: Variable) -> int:
 
 
 def _edges(outputs: Sequence[TensorVariable], since: int) -> dict[TensorVariable, None]:
-    """The variables, no constants, that `outputs` depend on and that are older than `since`: a set in order."""
+    """The variables, no constants, older than `since`, that `outputs` depend on: a set in order."""
     found: dict[TensorVariable, None] = {}
     seen: set[Variable] = set()
     waiting = list(outputs)

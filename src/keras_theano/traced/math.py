@@ -90,13 +90,17 @@ segment_prod = _segment(PROD)
 def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """Always sorted, greatest first."""
     node = as_node(x)
-    order = pt.argsort(node, axis=-1)[..., ::-1][..., :k]
+    order = pt.argsort(node, axis=-1)[..., -k:]
+    if k > 1:
+        # Not for one: PyTensor 3.0.7 takes the first for the last where a reversed slice of size 1 is
+        # squeezed afterwards (local_dimshuffle_subtensor).
+        order = order[..., ::-1]
     return Tensor(pt.take_along_axis(node, order, axis=-1)), Tensor(order)
 
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> Tensor:
     node = as_node(predictions)
-    greatest = pt.sort(node, axis=-1)[..., ::-1][..., :k]
+    greatest = pt.sort(node, axis=-1)[..., -k:]
     own = pt.take_along_axis(node, cast(as_node(targets), "int64")[:, None], axis=-1)
     return Tensor(pt.any(pt.ge(own, greatest), axis=-1))
 

@@ -356,16 +356,15 @@ def moments(
 def batch_normalization(
     x: Any, mean: Any, variance: Any, axis: int, offset: Any = None, scale: Any = None, epsilon: float = 1e-3
 ) -> Tensor:
-    nodes = [None if part is None else as_node(part) for part in (x, mean, variance, offset, scale)]
-    dtype = _widened(*nodes)
-    ndim = nodes[0].type.ndim
-    along = ["x"] * ndim
-    along[axis % ndim] = 0  # type: ignore[call-overload]
-
-    def broadcast(node: TensorVariable | None) -> Any:
-        return None if node is None else cast(node, dtype).dimshuffle(along)
-
-    x, (mean, variance, offset, scale) = cast(nodes[0], dtype), map(broadcast, nodes[1:])
+    node = as_node(x)
+    statistics = [None if part is None else as_node(part) for part in (mean, variance, offset, scale)]
+    dtype = _widened(node, *statistics)
+    along: list[Any] = ["x"] * node.type.ndim
+    along[axis % node.type.ndim] = 0
+    x = cast(node, dtype)
+    mean, variance, offset, scale = (
+        None if part is None else cast(part, dtype).dimshuffle(along) for part in statistics
+    )
     factor = 1 / pt.sqrt(variance + _like(x, epsilon))
     if scale is not None:
         factor = factor * scale

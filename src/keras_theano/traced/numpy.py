@@ -164,10 +164,6 @@ def _range(size: Any, dtype: str = "int64") -> Node:
     return _constant(np.arange(size), dtype) if isinstance(size, int) else pt.arange(size, dtype=dtype)
 
 
-def _list(xs: Any) -> list[Any]:
-    return list(xs)
-
-
 # Elementwise functions of one argument ------------------------------------------------------------
 
 
@@ -561,7 +557,7 @@ def where(condition: Any, x1: Any = None, x2: Any = None) -> Tensor:
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
     """The first choice whose condition holds."""
     *choices, chosen = _promoted(*choicelist, default)
-    for condition, choice in zip(reversed(_list(condlist)), reversed(choices), strict=True):
+    for condition, choice in zip(reversed(list(condlist)), reversed(choices), strict=True):
         chosen = pt.switch(_to(as_node(condition), "bool"), choice, chosen)
     return Tensor(chosen)
 
@@ -1309,36 +1305,35 @@ def meshgrid(*x: Any, indexing: str = "xy") -> list[Tensor]:
 
 def _in_one_dtype(xs: Any) -> list[Node]:
     """Untouched if they have one."""
+    xs = list(xs)
     nodes = [as_node(x) for x in xs]
-    if len({node.type.dtype for node in nodes}) == 1:
-        return nodes
-    return as_nodes(*xs)
+    return nodes if len({node.type.dtype for node in nodes}) == 1 else as_nodes(*xs)
 
 
 def concatenate(xs: Any, axis: int | None = 0) -> Tensor:
-    nodes = _in_one_dtype(_list(xs))
+    nodes = _in_one_dtype(xs)
     if axis is None:
         nodes, axis = [_flat(node) for node in nodes], 0
     return Tensor(pt.join(normalize_axis_index(axis, nodes[0].type.ndim), *nodes))
 
 
 def stack(x: Any, axis: int = 0) -> Tensor:
-    nodes = _in_one_dtype(_list(x))
+    nodes = _in_one_dtype(x)
     axis = normalize_axis_index(axis, nodes[0].type.ndim + 1)
     return Tensor(pt.join(axis, *[pt.expand_dims(node, axis) for node in nodes]))
 
 
 def vstack(xs: Any) -> Tensor:
-    return Tensor(pt.join(0, *[_at_least(node, 2) for node in _in_one_dtype(_list(xs))]))
+    return Tensor(pt.join(0, *[_at_least(node, 2) for node in _in_one_dtype(xs)]))
 
 
 def hstack(xs: Any) -> Tensor:
-    nodes = [_at_least(node, 1) for node in _in_one_dtype(_list(xs))]
+    nodes = [_at_least(node, 1) for node in _in_one_dtype(xs)]
     return Tensor(pt.join(0 if nodes[0].type.ndim == 1 else 1, *nodes))
 
 
 def dstack(xs: Any) -> Tensor:
-    nodes = [_at_least(node, 2) for node in _in_one_dtype(_list(xs))]
+    nodes = [_at_least(node, 2) for node in _in_one_dtype(xs)]
     return Tensor(pt.join(2, *[pt.expand_dims(node, 2) if node.type.ndim == 2 else node for node in nodes]))
 
 
