@@ -25,7 +25,7 @@ from backendexp.plan import RunSpec
 from backendexp.runtime.prepare import Interpreter
 
 _WORKER = Path(__file__).parent / "worker" / "__main__.py"
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -62,7 +62,7 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
             environment.pop(name, None)
     compiled = cache.folder("compiled", spec.runtime)
     environment.update(
-        {name: str(spec.threads) for name in _THREAD_VARIABLES},
+        {name: str(spec.threads) for name in THREAD_VARIABLES},
         KERAS_BACKEND=spec.backend,
         KERAS_HOME=str(cache.folder("keras", spec.runtime)),
         BACKENDEXP_COMPILE_CACHE=str(compiled),

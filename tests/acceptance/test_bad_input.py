@@ -42,7 +42,7 @@ MISTAKES = {
     "infinite learning rate": (["training.learning_rate=inf"], "training.learning_rate is inf"),
     "learning rate of zero": (["training.learning_rate=0"], "training.learning_rate is 0"),
     "optimizer that Keras 2 does not have": (
-        ["backend=theano", "training.optimizer=lion"],
+        ["backend=theano", "runtime=keras2", "training.optimizer=lion"],
         "which runtime 'keras2' (Keras 2) does not have",
     ),
     "seed that NumPy does not take": (["seed=-1"], "seed is -1"),

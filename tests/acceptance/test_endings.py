@@ -20,7 +20,9 @@ STARTED_S = 90
 def test_an_exception_in_the_worker_fails_the_run_with_its_traceback(lab: Project) -> None:
     path = lab.folder / "mine.npz"
     save_arrays(path)
-    begun = lab.start("backend=theano", "data=npz", f"data.path={path}", "training.epochs=2", "threads=1")
+    begun = lab.start(
+        "backend=theano", "runtime=keras2", "data=npz", f"data.path={path}", "training.epochs=2", "threads=1"
+    )
     # The plan has been checked by now, and the worker is importing Keras: the file goes away under it.
     assert reached(lambda: lab.directories(), STARTED_S)
     path.unlink()
@@ -189,7 +191,7 @@ def test_a_run_that_gets_no_memory_fails_as_out_of_memory(lab: Project) -> None:
     limit = 8 * 2**30
     sizes = [*SMALL, "data.samples=600000", "data.features=2000"]
     answer = subprocess.run(
-        [sys.executable, "-m", "backendexp", "backend=theano", *sizes],
+        [sys.executable, "-m", "backendexp", "backend=theano", "runtime=keras2", *sizes],
         cwd=lab.folder,
         env=lab.environment,
         capture_output=True,

@@ -50,7 +50,7 @@ def test_mlflow_run_trains_on_the_backend_in_the_run_that_mlflow_made(clone: Pro
     assert run.data.metrics["training_time_s"] > 0
     wanted = {
         "backend.name": "theano",
-        "runtime.name": "keras2",
+        "runtime.name": "keras3",
         "seed": "7",
         "training.epochs": "2",
         "training.batch_size": "64",

@@ -54,7 +54,7 @@ def test_the_runs_of_a_sweep_are_flat_tagged_and_summed_up(swept: tuple[Project,
         if run is not summary:
             row = f"| {run.data.tags['backend']} | {run.data.tags['runtime']} | {run.data.params['seed']} |"
             assert row in note
-    for place in ("| jax | keras3 |", "| theano | keras2 |"):
+    for place in ("| jax | keras3 |", "| theano | keras3 |"):
         assert f"{place} 2 of 2 |" in note
 
 
@@ -63,16 +63,22 @@ def test_the_table_has_a_row_a_run_and_the_links_are_told(swept: tuple[Project, 
     rows = [line.split() for line in printed.splitlines() if "FINISHED" in line]
     assert [row[:3] for row in rows] == [
         ["jax", "keras3", "0"],
-        ["theano", "keras2", "0"],
+        ["theano", "keras3", "0"],
         ["jax", "keras3", "1"],
-        ["theano", "keras2", "1"],
+        ["theano", "keras3", "1"],
     ]
     assert "2 of 2" in printed
     assert project.store in printed
     assert "?workflowType=machine_learning" in printed
     assert "/#/compare-runs?" in printed
-    # jax runs on Keras 3, theano on Keras 2: that is no comparison of backends.
-    assert "they do not compare backends" in " ".join(printed.split())
+    assert "they do not compare backends" not in " ".join(printed.split())
+
+
+def test_a_sweep_over_both_runtimes_is_told_to_be_no_comparison_of_backends(lab: Project) -> None:
+    answer = lab.run("-m", *SMALL, "backend=theano", "runtime=keras3,keras2")
+    assert answer.returncode == 0, answer.stderr
+    assert [run.data.tags["engine"] for run in trained(lab.tracked())] == ["PyTensor", "Theano"]
+    assert "they do not compare backends" in " ".join(answer.stdout.split())
 
 
 def test_a_failing_run_is_recorded_and_the_rest_goes_on(lab: Project) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from keras import ops
-from tracing import traced
+
+from backend.tracing import traced
 
 IMAGES = np.random.default_rng(0).random((2, 6, 7, 3), dtype="float32") * 200
 

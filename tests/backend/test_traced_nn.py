@@ -3,13 +3,13 @@
 import jax
 import numpy as np
 import pytest
-from cases import agrees, gradients, in_64_bits, ops_of, refuses
 from keras import losses
 from keras.src.backend import nn
 from keras.src.backend.numpy import nn as eager
-from tracing import gradient_of, traced
 
 import keras_theano.traced.nn as under_test
+from backend.cases import agrees, gradients, in_64_bits, ops_of, refuses
+from backend.tracing import gradient_of, traced
 
 RNG = np.random.default_rng(0)
 

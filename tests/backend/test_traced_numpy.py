@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 from keras.src.backend.numpy import numpy as eager
-from tracing import gradient_of, traced
 
+from backend.tracing import gradient_of, traced
 from keras_theano.backend import numpy as ops
 from keras_theano.traced import numpy as symbolic
 

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytensor
 import pytest
-from cases import agrees, gradients, in_64_bits, ops_of
 from keras import ops
 from keras.src.backend import core
 from keras.src.backend.numpy import core as eager
 from pytensor.graph.traversal import io_toposort
-from tracing import INTERPRETED, gradient_of, traced
 
 import keras_theano.traced.core as under_test
+from backend.cases import agrees, gradients, in_64_bits, ops_of
+from backend.tracing import INTERPRETED, gradient_of, traced
 from keras_theano import trace
 from keras_theano.tensor import Tensor
 

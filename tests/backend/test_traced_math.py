@@ -5,13 +5,13 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import scipy.special
-from cases import agrees, gradients, in_64_bits, ops_of, refuses
 from keras.src.backend import math
 from keras.src.backend.numpy import math as eager
 from pytensor.compile.mode import Mode
-from tracing import gradient_of, traced
 
 import keras_theano.traced.math as under_test
+from backend.cases import agrees, gradients, in_64_bits, ops_of, refuses
+from backend.tracing import gradient_of, traced
 from keras_theano import trace
 from keras_theano.tensor import Tensor
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from cases import agrees, gradients, in_64_bits, ops_of, refuses
 from keras.src.backend import linalg
 from keras.src.backend.numpy import linalg as eager
-from tracing import gradient_of, traced
 
 import keras_theano.traced.linalg as under_test
+from backend.cases import agrees, gradients, in_64_bits, ops_of, refuses
+from backend.tracing import gradient_of, traced
 
 RNG = np.random.default_rng(0)
 

@@ -9,8 +9,8 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from keras import tree
-from tracing import INTERPRETED, Function, traced
 
+from backend.tracing import INTERPRETED, Function, traced
 from keras_theano import trace
 from keras_theano.tensor import Tensor, as_node
 
