@@ -15,6 +15,12 @@ from pytensor.tensor.variable import TensorVariable
 UNTRACEABLE_DTYPES = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
 
 
+class NoValueYet(TypeError, NotImplementedError):
+    """Python code or another library wanted the numbers in a traced tensor. What takes no gradients can run
+    without a trace instead.
+    """
+
+
 class Tensor:
     """
     node: the PyTensor variable. shape: a tuple of int, and None where a size is not known before the call.
@@ -50,7 +56,7 @@ class Tensor:
         return iter([self[n] for n in range(len(self))])
 
     def _no_value(self, *_: object) -> Any:
-        raise TypeError(
+        raise NoValueYet(
             f"{self!r} has no value yet: the Theano backend runs this code once, to record what is computed, "
             "and then runs what it recorded. Use keras.ops.cond or keras.ops.where instead of Python's `if`, "
             "and keras.ops instead of NumPy."

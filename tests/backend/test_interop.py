@@ -1,5 +1,7 @@
 """Keras layers in graphs of PyTensor."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -54,6 +56,18 @@ def test_functions_of_several_tensors_and_nests() -> None:
     total, doubled = compute(X[0], X[1])
     np.testing.assert_allclose(total, X[0] + X[1])
     np.testing.assert_allclose(doubled, 2 * X[0])
+
+
+def test_example_of_the_documentation_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "keras-theano.md").read_text()
+    (example,) = [
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "to_pytensor" in block
+    ]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    weights = [names["x"], names["kernel"]]
+    compute = pytensor.function(weights, names["y"], mode=INTERPRETED)
+    assert compute(X.astype("float64"), np.zeros((3, 8))).shape == (5, 1)
 
 
 def test_function_that_assigns_is_refused() -> None:

@@ -283,6 +283,26 @@ def test_train_step_of_ones_own() -> None:
     assert values[-1] < values[0]
 
 
+def test_gradient_of_ones_own_replaces_the_derived_one() -> None:
+    @ops.custom_gradient
+    def doubled_backwards(x: Any) -> Any:
+        return x * 1.0, lambda upstream: upstream * 2.0
+
+    class Own(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return doubled_backwards(x)
+
+    def moved(*after: Any) -> Any:
+        keras.utils.set_random_seed(2)
+        model = keras.Sequential([layers.Input((6,)), layers.Dense(1), *after])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        start = model.get_weights()[0]
+        model.train_on_batch(X, Y)
+        return model.get_weights()[0] - start
+
+    np.testing.assert_allclose(moved(Own()), 2 * moved(), rtol=1e-4)
+
+
 def test_frozen_layers_stay_and_others_train() -> None:
     model = mlp()
     model.layers[0].trainable = False
@@ -396,6 +416,8 @@ def test_python_branch_on_a_traced_value_is_explained() -> None:
             return x if ops.sum(x) > 0 else -x
 
     model = compiled(keras.Sequential([layers.Input((6,)), Branching(), layers.Dense(1)]), loss="mse")
+    with pytest.warns(RuntimeWarning, match="predict runs op by op"):
+        assert model.predict(X, verbose=0).shape == (200, 1)
     with pytest.raises(TypeError, match=r"keras\.ops\.cond or keras\.ops\.where instead of Python's `if`"):
         model.train_on_batch(X, Y)
 

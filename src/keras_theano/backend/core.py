@@ -101,16 +101,28 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class custom_gradient:  # Keras's name
-    """Runs the forward pass of `fun`. In a trace it refuses, because the gradient would be another one."""
+    """fun: returns its outputs and a function of their gradients (`upstream`), which returns those of `fun`'s
+    arguments. Outside of a trace there are no gradients, and only the outputs matter.
+    """
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         self.fun = fun
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if trace.current() is not None:
-            raise NotImplementedError(
-                "the Theano backend cannot train through keras.ops.custom_gradient yet. Write the function "
-                "with keras.ops and let the backend derive its gradient, or use another backend"
-            )
-        outputs, _ = self.fun(*args, **kwargs)
-        return outputs
+        # Variables as their values: JAX's backend does so, and Keras's functions rely on it.
+        args = tuple(arg.value if isinstance(arg, KerasVariable) else arg for arg in args)
+        outputs, gradient = self.fun(*args, **kwargs)
+        if trace.current() is None:
+            return outputs
+        from keras_theano.overridden import with_gradient
+        from keras_theano.tensor import Tensor
+
+        flat = tree.flatten(outputs)
+        if not any(isinstance(output, Tensor) for output in flat):
+            return outputs
+
+        def of_each(upstream: list[Any]) -> Any:
+            found = gradient(*upstream)
+            return found if isinstance(found, (list, tuple)) else [found]
+
+        return tree.pack_sequence_as(outputs, with_gradient(flat, args, of_each))

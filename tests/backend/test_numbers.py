@@ -1,0 +1,65 @@
+"""Twenty epochs from the same start end at the same weights on Theano, JAX and TensorFlow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+OPTIMIZERS = (
+    *("SGD", "RMSprop", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax", "Adafactor", "Nadam", "Ftrl"),
+    *("Lion", "Lamb"),
+)
+TRAIN = """
+import sys
+import keras, numpy as np
+
+rng = np.random.default_rng(1)
+x = rng.random((256, 10), dtype="float32")
+y = (x.sum(axis=1, keepdims=True) > 5).astype("float32")
+found = {}
+for name in sys.argv[2:]:
+    hidden, out = keras.layers.Dense(16, "tanh"), keras.layers.Dense(1, "sigmoid")
+    model = keras.Sequential([keras.Input((10,)), hidden, out])
+    start = np.random.default_rng(2)
+    model.set_weights([start.normal(0, 0.3, w.shape).astype("float32") for w in model.get_weights()])
+    model.compile(getattr(keras.optimizers, name)(0.001), "binary_crossentropy")
+    model.fit(x, y, epochs=20, batch_size=32, shuffle=False, verbose=0)
+    found.update({f"{name}/{n}": w for n, w in enumerate(model.get_weights())})
+np.savez(sys.argv[1], **found)
+"""
+
+
+def trained(backend: str, folder: Path) -> dict[str, Any]:
+    path = folder / f"{backend}.npz"
+    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(path), *OPTIMIZERS], env=environment, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    return dict(np.load(path))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("numbers")
+    return {backend: trained(backend, folder) for backend in ("theano", "jax", "tensorflow")}
+
+
+@pytest.mark.parametrize("other", ["jax", "tensorflow"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_agree_to_rounding(name: str, other: str, weights: dict[str, dict[str, Any]]) -> None:
+    for n in range(4):
+        ours, theirs = weights["theano"][f"{name}/{n}"], weights[other][f"{name}/{n}"]
+        # 160 steps, each of which rounds: 160 times the spacing of float32 at 1 is 2e-5.
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
+
+
+def test_the_optimizers_do_not_end_at_one_place(weights: dict[str, dict[str, Any]]) -> None:
+    ends = [weights["theano"][f"{name}/0"] for name in OPTIMIZERS]
+    assert all(np.abs(a - b).max() > 1e-4 for n, a in enumerate(ends) for b in ends[:n])
