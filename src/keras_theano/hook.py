@@ -62,11 +62,24 @@ class _Finder:
 
         from keras_theano.branches import Loader
 
-        _require_pytensor()
+        if name == "keras.src.backend":
+            from keras.src.version import __version__
+
+            require_known(__version__)
+            _require_pytensor()
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin is not None:
             spec.loader = Loader(name, spec.origin)
         return spec
+
+
+def require_known(keras_version: str) -> None:
+    """Raises ImportError: a version of Keras whose backends are laid out in another way, as 3.16's are."""
+    if not keras_version.startswith(f"{KNOWN_KERAS}."):
+        raise ImportError(
+            f"KERAS_BACKEND=theano knows Keras {KNOWN_KERAS}, and this is Keras {keras_version}. "
+            f"Install the one it knows: pip install 'keras=={KNOWN_KERAS}.*'"
+        )
 
 
 def _require_pytensor() -> None:

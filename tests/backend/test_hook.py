@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_theano.branches import with_branches_for_theano
+from keras_theano.hook import require_known
 
 SHOW = "import keras; print(keras.config.backend(), type(keras.Variable(1.0)).__mro__[1].__module__)"
 OURS = "theano keras_theano.variable"
@@ -87,6 +88,13 @@ def test_keras_that_chooses_in_another_way_is_refused() -> None:
     with pytest.raises(ImportError, match=r"does not know this version of Keras: keras\.src\.backend") as e:
         with_branches_for_theano(b"from importlib import import_module\n", "keras.src.backend")
     assert "pip install 'keras==3.15.*'" in str(e.value)
+
+
+@pytest.mark.parametrize("version", ["3.16.0", "3.16.0.dev2026102704", "3.14.1", "4.0"])
+def test_version_of_keras_that_is_not_known_is_refused(version: str) -> None:
+    require_known("3.15.1")
+    with pytest.raises(ImportError, match=f"this is Keras {version}. .*pip install 'keras==3.15"):
+        require_known(version)
 
 
 def test_a_branch_keeps_its_neighbours_and_its_line_numbers() -> None:
