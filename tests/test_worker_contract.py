@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,14 +64,14 @@ def test_epochs_that_follow_slowly_are_sent_each_at_once(pipe: tuple[int, int]) 
 
 def test_event_that_is_longer_than_the_pipe_arrives_whole(pipe: tuple[int, int]) -> None:
     read, write = pipe
-    child = os.fork()
-    if child == 0:  # the writer blocks until the other end is read
-        EventPipe(write).send("failed", traceback="x" * 300_000)
-        os._exit(0)
+    send = EventPipe(write).send
+    # The writer blocks until the other end is read.
+    writer = threading.Thread(target=send, args=("failed",), kwargs={"traceback": "x" * 300_000})
+    writer.start()
     content = b""
     while not content.endswith(b"\n"):
         content += os.read(read, 1 << 16)
-    os.waitpid(child, 0)
+    writer.join()
     assert len(json.loads(content)["traceback"]) == 300_000
 
 
