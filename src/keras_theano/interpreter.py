@@ -5,7 +5,7 @@ than two terms element by element: 17 ms for a step of the tutorial's model, whe
 """
 
 from collections.abc import Callable
-from functools import reduce, singledispatch
+from functools import partial, reduce, singledispatch
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pytensor.tensor.blas import Dot22
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
+from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
 Function = Callable[..., Any]
@@ -64,10 +65,9 @@ class NumpyLinker(JITLinker):  # type: ignore[misc]
         return [storage_map[variable] for variable in self.fgraph.inputs]
 
 
-INTERPRETED = Mode(
-    NumpyLinker(),
-    RewriteDatabaseQuery(include=["fast_compile"], exclude=["BlasOpt", "inplace", "fusion", "py_only"]),
-)
+# Nothing is rewritten but that equal nodes become one: rewriting takes fifteen times as long and makes a step
+# a twentieth faster.
+INTERPRETED = Mode(NumpyLinker(), RewriteDatabaseQuery(include=["merge"]))
 
 
 @singledispatch
@@ -153,6 +153,13 @@ def _(op: CAReduce, node: Apply) -> Function:  # type: ignore[type-arg]
     if accumulate is None:
         return lambda x: ufunc.reduce(x, axis=axis)
     return lambda x: ufunc.reduce(x, axis=axis, dtype=accumulate).astype(dtype)
+
+
+@function_of.register(Softmax)
+@function_of.register(LogSoftmax)
+def _(op: Any, node: Apply) -> Function:  # type: ignore[type-arg]
+    function = scipy.special.softmax if isinstance(op, Softmax) else scipy.special.log_softmax
+    return partial(function, axis=op.axis)
 
 
 @function_of.register(Dot)

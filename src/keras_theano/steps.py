@@ -1,6 +1,7 @@
 """A Python function of one batch, recorded once for each kind of batch and then run compiled."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,8 @@ import pytensor.tensor as pt
 from keras.src import tree
 
 from keras_theano.programs import Program
-from keras_theano.tensor import UNTRACEABLE_DTYPES, Tensor, as_node
+from keras_theano.tensor import UNTRACEABLE_DTYPES, WIDENED, Tensor, as_node
 from keras_theano.trace import Trace, opened
-
-# Keras computes in float32 what comes as float16, unless a policy says otherwise.
-_WIDENED = {"float16": "float32", "bfloat16": "float32"}
 
 
 class Step:
@@ -84,16 +82,22 @@ def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
         return (dict, *[(key, _flatten(data[key], arrays)) for key in sorted(data)])
     array = _array(data)
     arrays.append(array)
-    return (array.dtype.name, array.ndim, array.shape[1:])
+    return (array.dtype, array.ndim, array.shape[1:])
 
 
 def _array(leaf: Any) -> np.ndarray[Any, Any]:
     array = np.asarray(leaf)
-    name = array.dtype.name
-    if name in _WIDENED:
-        return array.astype(_WIDENED[name])
-    if name in UNTRACEABLE_DTYPES or array.dtype.kind not in "biufc":
+    dtype = _computed_in(array.dtype)
+    if dtype is None:
         raise NotImplementedError(
-            f"the Theano backend cannot train or predict on a batch of dtype {name}: {array!r:.80}"
+            f"the Theano backend cannot train or predict on a batch of dtype {array.dtype}: {array!r:.80}"
         )
-    return array
+    return array.astype(dtype, copy=False)
+
+
+@cache
+def _computed_in(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """None: batches of this dtype cannot be."""
+    if dtype.name in WIDENED:
+        return np.dtype(WIDENED[dtype.name])
+    return None if dtype.name in UNTRACEABLE_DTYPES or dtype.kind not in "biufc" else dtype

@@ -11,8 +11,13 @@ from keras.src.backend.common.variables import standardize_dtype
 from keras.src.backend.numpy.core import convert_to_tensor
 from pytensor.tensor.variable import TensorVariable
 
-# PyTensor's C and Numba back ends have no kernels for float16; the others are unknown to NumPy.
-UNTRACEABLE_DTYPES = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
+# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. What mixed
+# precision computes in them is computed in float32: wider, never narrower.
+WIDENED = {"float16": "float32", "bfloat16": "float32"}
+UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
+# Digits after the point, least exponent, greatest number and what lies beyond it
+# (https://arxiv.org/abs/2209.05433).
+_FLOAT8 = {"float8_e4m3fn": (3, -6, 448.0, np.nan), "float8_e5m2": (2, -14, 57344.0, np.inf)}
 
 
 class NoValueYet(TypeError, NotImplementedError):
@@ -157,10 +162,14 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
     """The PyTensor variable of whatever Keras passes for a tensor: Tensor, Variable, array, number, or a
     list of them.
 
-    dtype: what the result is cast to; None keeps the dtype, by Keras's rules for numbers and lists.
+    dtype: what the result is cast to; None keeps the dtype, by Keras's rules for numbers and lists. A float8
+        is rounded to its numbers, and stays float32.
     Raises NotImplementedError: the dtype cannot be traced.
     """
     if dtype is not None:
+        narrow = _FLOAT8.get(str(standardize_dtype(dtype)))
+        if narrow is not None:
+            return _as_float8(as_node(x, "float32"), *narrow)
         dtype = traceable(dtype)
     if isinstance(x, KerasVariable):
         x = x.value
@@ -170,11 +179,19 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
         node = pt.stack(as_nodes(*x))
     else:
         array = np.asarray(convert_to_tensor(x, dtype))
-        traceable(array.dtype)
-        node = pt.constant(array)
+        node = pt.constant(array.astype(traceable(array.dtype), copy=False))
     if dtype is not None and dtype != node.type.dtype:
         node = cast(node, dtype)
     return node
+
+
+def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyond: float) -> TensorVariable:
+    """x: float32. The nearest numbers that the narrow dtype has; of two, the even one."""
+    size = pt.maximum(abs(x), np.float32(2.0**least))
+    step = pt.power(np.float32(2.0), pt.floor(pt.log2(size)) - np.float32(digits))
+    rounded = pt.round(x / step, mode="half_to_even") * step
+    outside = pt.sign(x) * np.float32(beyond)
+    return pt.cast(pt.switch(pt.gt(abs(rounded), np.float32(greatest)), outside, rounded), "float32")
 
 
 def cast(node: TensorVariable, dtype: str) -> TensorVariable:
@@ -204,8 +221,9 @@ def _dtype_or_type(x: Any) -> Any:
 
 
 def traceable(dtype: Any) -> str:
-    """NumPy's name of `dtype`. Raises NotImplementedError: PyTensor does not compute in it."""
+    """NumPy's name of the dtype that `dtype` is computed in. Raises NotImplementedError: there is none."""
     name = str(standardize_dtype(dtype))
+    name = WIDENED.get(name, name)
     if name in UNTRACEABLE_DTYPES:
         raise NotImplementedError(
             f"the Theano backend does not compute in {name} when it trains or compiles. Use float32: "

@@ -74,7 +74,11 @@ class Variable(eager.Variable):  # type: ignore[misc]
             from keras_theano.tensor import traceable
 
             assert self._cell is not None
-            traceable(self._dtype)
+            if traceable(self._dtype) != self._dtype:
+                raise NotImplementedError(
+                    f"the Theano backend does not train variables of dtype {self._dtype}. Use float32, or "
+                    "mixed precision: keras.config.set_dtype_policy('mixed_float16')"
+                )
             array = self._cell[0]
             self._shared = pytensor.shared(array, name=self.path, shape=array.shape, borrow=True)
             self._cell = self._shared.container.storage

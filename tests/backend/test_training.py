@@ -437,11 +437,38 @@ def test_predict_goes_on_op_by_op_where_a_step_cannot_be_recorded() -> None:
     np.testing.assert_allclose(predicted, model(x), rtol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16"])
-def test_half_precision_is_refused_by_name(policy: str) -> None:
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_in_float32(policy: str) -> None:
+    def losses(policy: str) -> list[float]:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([layers.Input((6,)), layers.Dense(8, "relu", dtype=policy), layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        history = fitted(model)
+        assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
+        return history
+
+    assert losses(policy) == losses("float32")
+
+
+def test_mixed_precision_scales_the_loss_away_and_back() -> None:
+    keras.utils.set_random_seed(0)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([layers.Input((6,)), layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    losses = fitted(model)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_weights_in_half_precision_are_refused_by_name(policy: str) -> None:
     model = keras.Sequential([layers.Input((6,)), layers.Dense(1, dtype=policy)])
     model.compile("sgd", "mse")
-    with pytest.raises(NotImplementedError, match=r"float16 when it trains or compiles. Use float32"):
+    with pytest.raises(NotImplementedError, match=rf"variables of dtype {policy}. Use float32, or mixed"):
         model.train_on_batch(X, Y)
 
 

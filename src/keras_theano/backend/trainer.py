@@ -68,7 +68,10 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
-            step = self._compiled("train", self.train_step, record_anew=self.run_eagerly)
+            if self.trainable_weights:
+                step = self._compiled("train", self.train_step, record_anew=self.run_eagerly)
+            else:
+                step = self._compiled_or_eager("train", self.train_step)
             self.train_function = _last_of(step)
         return self.train_function
 
