@@ -44,6 +44,8 @@ BAD = [
     (["sync", "nowhere"], "nowhere is not there"),
     (["ui"], "mlflow.db is not there yet"),
     (["ui", "port=0"], "port is '0'"),
+    (["compare"], "mlflow.db is not there, so there are no runs to read"),
+    (["compare", "--format", "htm"], "--format is 'htm'. Did you mean 'html'?"),
 ]
 
 
@@ -69,9 +71,7 @@ def test_bad_input_costs_one_message_and_leaves_nothing(
     assert "backendexp" in imported
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["doctor", "--help"], ["sync", "--help"], ["ui", "--help"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in commands.COMMANDS)])
 def test_help_is_printed_and_nothing_is_made(
     arguments: list[str], backendexp: Command, project: Path
 ) -> None:

@@ -47,6 +47,8 @@ def test_defaults_with_sizes_are_valid_and_parse_returns_them() -> None:
         ("training.dtype", "float23", "Did you mean 'float32'?"),
         ("model.activation", "rleu", "Did you mean 'relu'?"),
         ("model.output_activation", "sigmod", "Did you mean 'sigmoid'?"),
+        ("compare.baseline", "tensorflwo", "Did you mean 'tensorflow'?"),
+        ("scale.baseline", "torhc", "Did you mean 'torch'?"),
     ],
 )
 def test_unknown_name_is_refused_with_the_nearest_one_and_an_example(key: str, value: str, said: str) -> None:
@@ -86,6 +88,14 @@ def test_unknown_name_is_refused_with_the_nearest_one_and_an_example(key: str, v
         ("data.noise", math.inf, "from 0 to below 0.5"),
         ("parity.probes", 0, "from 1 to 20, e.g. parity.probes=2"),
         ("parity.probes", 21, "from 1 to 20"),
+        ("compare.blocks", 2, "from 3 to 10,000, e.g. compare.blocks=10"),
+        ("compare.blocks", 10_001, "from 3 to 10,000"),
+        ("compare.margin", 0.0, "above 0 to 1, e.g. compare.margin=0.05"),
+        ("compare.margin", 1.5, "above 0 to 1"),
+        ("compare.margin", math.nan, "above 0 to 1"),
+        ("compare.accuracy_margin", 0.0, "above 0 to 1, e.g. compare.accuracy_margin=0.05"),
+        ("scale.repeats", 0, "from 1 to 1,000, e.g. scale.repeats=3"),
+        ("scale.epochs", 0, "from 1 to 1,000,000, e.g. scale.epochs=3"),
         ("seed", -1, "from 0 to 4,294,967,295, e.g. seed=7"),
         ("seed", 2**32, "from 0 to 4,294,967,295"),
         ("threads", 0, "from 1 to 4,096, e.g. threads=1"),
@@ -171,6 +181,94 @@ def test_npz_takes_its_sizes_from_the_file(size: str) -> None:
     config.data.kind, config.data.path = "npz", "x.npz"
     setattr(config.data, size, 10)
     with pytest.raises(ConfigError, match=rf"data\.{size} is set, but data=npz takes its sizes from the"):
+        check(config)
+
+
+@pytest.mark.parametrize("part", ["compare", "scale"])
+@pytest.mark.parametrize("names", [["jax"], [], ["jax", "jax"], ["jax", "theano", "jax"]])
+def test_backends_that_are_not_two_different_ones_are_refused(part: str, names: list[str]) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        check(with_value(f"{part}.backends", names))
+    assert str(refusal.value) == (
+        f"{part}.backends is [{', '.join(names)}]: expected two or more different ones, "
+        f"e.g. {part}.backends=[tensorflow,theano], or null for all that can run here"
+    )
+
+
+@pytest.mark.parametrize("part", ["compare", "scale"])
+def test_unknown_backend_of_a_list_is_refused_with_the_nearest(part: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{part}\.backends is 'thaeno'.*Did you mean 'theano'\?"):
+        check(with_value(f"{part}.backends", ["jax", "thaeno"]))
+
+
+def test_baseline_that_is_not_compared_is_refused() -> None:
+    config = with_value("compare.backends", ["jax", "theano"])
+    config.compare.baseline = "tensorflow"
+    with pytest.raises(ConfigError, match=r"compare\.baseline is 'tensorflow'.*Expected one of: jax, theano"):
+        check(config)
+    config.compare.baseline = "jax"
+    check(config)
+
+
+def test_one_experiment_at_a_time() -> None:
+    config = with_value("compare.enabled", True)
+    assert config.experiment == "compare"
+    config.parity.enabled = True
+    with pytest.raises(ConfigError, match=r"parity\.enabled and compare\.enabled are both true: expected"):
+        check(config)
+    assert small_config().experiment is None
+
+
+@pytest.mark.parametrize(("part", "count"), [("compare", "blocks"), ("scale", "repeats")])
+def test_experiment_whose_seeds_would_not_suffice_is_refused(part: str, count: str) -> None:
+    config = with_value(f"{part}.enabled", True)
+    setattr(getattr(config, part), count, 5)
+    config.seed = 2**32 - 6
+    check(config)
+    config.seed += 1
+    with pytest.raises(ConfigError, match=rf"experiment={part} counts up from it 5 times: expected to end"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    ("samples", "widths"), [([100], [64]), ([], []), ([], [64]), ([100, 100], [])], ids=str
+)
+def test_scale_of_a_single_size_is_refused(samples: list[int], widths: list[int]) -> None:
+    config = with_value("scale.enabled", True)
+    config.scale.samples, config.scale.hidden_units = samples, widths
+    with pytest.raises(ConfigError, match=r"expected two or more sizes of one of them, e\.g\. scale"):
+        check(config)
+
+
+@pytest.mark.parametrize("key", ["scale.samples", "scale.hidden_units"])
+def test_size_that_cannot_be_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{key} is 0: expected a number from 1 to "):
+        check(with_value(key, [10, 0]))
+
+
+def test_samples_of_a_file_cannot_be_varied() -> None:
+    config = Config()
+    config.data.kind, config.data.path, config.scale.enabled = "npz", "x.npz", True
+    with pytest.raises(ConfigError, match=r"Use scale\.samples=\[\] to vary the width alone"):
+        check(config)
+    config.scale.samples = []
+    check(config)
+
+
+@pytest.mark.skipif(physical_memory_bytes() is None, reason="this system does not tell its memory")
+@pytest.mark.parametrize(
+    ("key", "sizes", "said"),
+    [
+        ("scale.samples", [10, 10**9], r"the data would take .* Lower scale\.samples, data\.test_samples or"),
+        ("scale.hidden_units", [10, 10**6], r"the weights would take .* Lower scale\.hidden_units"),
+    ],
+)
+def test_greatest_size_of_scale_must_fit_into_memory(key: str, sizes: list[int], said: str) -> None:
+    config = with_value(key, sizes)
+    config.data.features = 1000
+    check(config)
+    config.scale.enabled = True
+    with pytest.raises(ConfigError, match=said):
         check(config)
 
 

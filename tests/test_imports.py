@@ -28,13 +28,18 @@ def loaded_by(code: str, folder: Path) -> set[str]:
     [
         "import backendexp",
         "import backendexp.cli",
-        "from backendexp import application, doctor, mlproject, sync, ui",
+        "from backendexp import application, compare, doctor, mlproject, sync, ui",
     ],
 )
 def test_importing_backendexp_loads_neither_keras_nor_mlflow(code: str, project: Path) -> None:
     loaded = loaded_by(code, project)
     assert not loaded & HEAVY
     assert "backendexp" in loaded
+
+
+def test_what_only_a_comparison_needs_is_not_loaded_by_every_start(project: Path) -> None:
+    loaded = loaded_by("from backendexp import application", project)
+    assert not {"numpy", "scipy", "statsmodels", "matplotlib", "jinja2"} & loaded
 
 
 def test_importing_the_package_loads_nothing_but_itself(project: Path) -> None:

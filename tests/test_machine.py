@@ -79,3 +79,19 @@ def test_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     assert machine.user() == "unknown"
+
+
+def test_load_is_the_mean_of_the_last_minute() -> None:
+    (told,) = machine.load().values()
+    assert float(told) == pytest.approx(os.getloadavg()[0], abs=0.5)
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError])
+def test_system_that_does_not_tell_its_load_leaves_the_tag_out(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> tuple[float, float, float]:
+        raise error
+
+    monkeypatch.setattr(os, "getloadavg", unknown)
+    assert machine.load() == {}

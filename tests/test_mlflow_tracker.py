@@ -15,7 +15,8 @@ from backendexp import record
 from backendexp.errors import TrackingError
 from backendexp.plan import RunSpec
 from backendexp.tracking.base import Dataset, Metric, Report
-from backendexp.tracking.mlflow_tracker import MlflowTracker, absolute_uri, default_uri
+from backendexp.tracking.mlflow_connection import absolute_uri, default_uri
+from backendexp.tracking.mlflow_tracker import MlflowTracker
 
 MakeSpec = Callable[..., RunSpec]
 

@@ -87,6 +87,49 @@ def test_parity_is_an_experiment() -> None:
     assert through_mlflow("parity", {"seed": "3"}) == ["experiment=parity", "seed=3"]
 
 
+def test_compare_takes_backends_as_a_list_and_leaves_the_rest_to_the_configuration() -> None:
+    assert through_mlflow("compare", {}) == [
+        "experiment=compare",
+        "runtime=auto",
+        "compare.blocks=10",
+        "seed=0",
+    ]
+    given = {"backends": "theano,jax", "baseline": "jax", "blocks": "5", "overrides": "threads=1"}
+    assert through_mlflow("compare", given) == [
+        "experiment=compare",
+        "compare.backends=[theano,jax]",
+        "compare.baseline=jax",
+        "runtime=auto",
+        "compare.blocks=5",
+        "seed=0",
+        "threads=1",
+    ]
+
+
+def test_scale_takes_its_sizes_as_lists() -> None:
+    assert through_mlflow("scale", {"samples": "[500,5000]", "hidden_units": "8,16", "repeats": "2"}) == [
+        "experiment=scale",
+        "runtime=auto",
+        "scale.samples=[500,5000]",
+        "scale.hidden_units=[8,16]",
+        "scale.repeats=2",
+        "seed=0",
+    ]
+
+
+@pytest.mark.parametrize("entry", ["compare", "scale"])
+def test_defaults_of_an_experiments_entry_point_are_those_of_the_configuration(entry: str) -> None:
+    from test_preflight import check_config
+
+    assert check_config(*through_mlflow(entry, {})) == check_config(f"experiment={entry}")
+
+
+@pytest.mark.parametrize("experiment", ["compare", "scale"])
+def test_experiment_of_several_backends_is_not_for_the_entry_point_of_one(experiment: str) -> None:
+    with pytest.raises(ConfigError, match=rf"the entry point main runs one.*mlflow run \. -e {experiment}"):
+        through_mlflow("main", {"experiment": experiment})
+
+
 text = st.text(string.printable.replace("\x0b", "").replace("\x0c", "") + "é漢", min_size=1)
 
 
@@ -108,6 +151,11 @@ def test_key_that_is_given_twice_is_refused_with_the_way_out() -> None:
         command_line("main", ["--epochs", "20", "--overrides", "training.epochs=5"])
     with pytest.raises(ConfigError, match=r"seed is given twice: use -P seed="):
         command_line("main", ["--seed", "0", "--overrides", "+seed=5"])
+
+
+def test_key_of_an_entry_point_of_its_own_is_known_by_its_short_name() -> None:
+    with pytest.raises(ConfigError, match=r"scale\.samples is given twice: use -P samples=\.\.\.,"):
+        command_line("scale", ["--samples", "1,2", "--overrides", "scale.samples=[3]"])
 
 
 @pytest.mark.parametrize("overrides", ["seed='0", 'a="b', "a=1\\"])

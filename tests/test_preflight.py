@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from backendexp import application, preflight
+from backendexp import application, config, preflight
 from backendexp.cli import conf_dir
+from backendexp.config import Config
 from backendexp.errors import ConfigError, UserError
 from backendexp.plan import RunSpec
 from test_npz import good_arrays
@@ -16,6 +18,19 @@ from test_npz import good_arrays
 def check(*arguments: str) -> list[RunSpec]:
     application.register_schema()
     return preflight.check(list(arguments), conf_dir()).specs
+
+
+def compose_tree(*arguments: str) -> Any:
+    """What Hydra makes of the arguments of one job."""
+    from hydra import compose, initialize_config_dir
+
+    application.register_schema()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", list(arguments))
+
+
+def check_config(*arguments: str) -> Config:
+    return config.parse(compose_tree(*arguments))
 
 
 def refusal(*arguments: str) -> str:
@@ -118,6 +133,36 @@ def test_bad_argument_is_refused_in_one_message(argument: str, said: str) -> Non
         ),
         (("data.samples=1000000000", "data.features=1000000000"), "the data would take 3,725,290,675 GiB"),
         (("--config-name", "nothing"), "Cannot find primary config 'nothing'"),
+        (
+            ("experiment=compare", "backend=theano"),
+            "backend=theano names one backend, and experiment=compare runs several. Leave it out, or choose",
+        ),
+        (
+            ("experiment=scale", "backend.name=theano"),
+            "backend.name=theano names one backend, and experiment=scale runs several. Leave it out, or",
+        ),
+        (("-m", "experiment=compare", "seed=1,2"), "experiment=compare makes its own runs, so it cannot be"),
+        (("-m", "experiment=scale"), "so it cannot be a job of a sweep. Leave -m out"),
+        (("experiment=compare", "compare.backends=[jax,thaeno]"), "Did you mean 'theano'?"),
+        (("experiment=compare", "compare.baseline=tensorflwo"), "Did you mean 'tensorflow'?"),
+        (("experiment=compare", "compare.blocks=2"), "compare.blocks is 2: expected a number from 3 to"),
+        (
+            ("experiment=compare", "compare.backends=[jax,theano]", "runtime=keras2"),
+            "backend 'jax' is not offered by runtime 'keras2', which has tensorflow, theano. Leave it out;",
+        ),
+        (
+            ("experiment=compare", "compare.baseline=jax", "runtime=keras2"),
+            "backend 'jax' is not offered by runtime 'keras2'",
+        ),
+        (
+            ("experiment=scale", "scale.enabled=true", "compare.enabled=true"),
+            "compare.enabled and scale.enabled are both true: expected one experiment at a time",
+        ),
+        (("experiment=scale", "scale.samples=[100]", "scale.hidden_units=[]"), "expected two or more sizes"),
+        (
+            ("experiment=scale", "scale.samples=[10,20000000000]"),
+            "scale.samples is 20000000000: expected a number from 1",
+        ),
     ],
 )
 def test_combination_that_cannot_be_run_is_refused(arguments: tuple[str, ...], said: str) -> None:
@@ -199,6 +244,18 @@ def test_experiments_decide_last() -> None:
     assert not spec.controls.batch_order
 
 
+def test_comparison_is_of_the_runtime_that_auto_means_and_its_baseline_is_planned() -> None:
+    (spec,) = check("experiment=compare", "compare.backends=[theano,tensorflow]")
+    assert (spec.backend, spec.runtime) == ("tensorflow", "keras3")
+    (spec,) = check("experiment=scale", "scale.backends=[theano,tensorflow]", "scale.baseline=theano")
+    assert (spec.backend, spec.runtime, spec.training.epochs) == ("theano", "keras3", 3)
+
+
+def test_epochs_of_scale_can_be_set_in_both_ways() -> None:
+    assert check("experiment=scale", "scale.epochs=4")[0].training.epochs == 4
+    assert check("experiment=scale", "training.epochs=5")[0].training.epochs == 5
+
+
 def test_configuration_of_the_users_own_folder_can_be_chosen(project: Path) -> None:
     (project / "mine" / "training").mkdir(parents=True)
     (project / "mine" / "training" / "long.yaml").write_text("defaults: [tutorial]\nepochs: 500\n")
@@ -243,6 +300,8 @@ def test_defaults_in_code_are_those_of_the_files() -> None:
         (["backend=jax"], True),
         (["-m", "backend=jax"], False),
         (["backend=jax", "experiment=parity"], False),
+        (["experiment=compare"], False),
+        (["experiment=scale"], False),
         (["--cfg", "job"], True),
     ],
 )

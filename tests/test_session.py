@@ -105,6 +105,7 @@ def test_run_is_trained_recorded_and_tracked(
     assert report.params == spec.params()
     assert report.tags["sweep"] == "a/b"
     assert report.tags["backendexp.pid"] == str(os.getpid())
+    assert float(report.tags["load_average"]) >= 0
     assert tracker.tags[run_id]["backendexp.directory"] == str(done.directory)
     assert len([m for m in report.metrics if m.key == "train/loss"]) == 4
 

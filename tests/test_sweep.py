@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import streams
-from backendexp import sweep
+from backendexp import record, sweep
 from backendexp.errors import TrackingError
+from backendexp.experiment import Conclusion
 from backendexp.plan import RunSpec
 from backendexp.record import RunRecord
 from backendexp.session import Destination, Session
@@ -15,6 +16,7 @@ from backendexp.sweep import Sweep
 from backendexp.tracking.memory import MemoryTracker
 
 HERE = Destination("mlflow", "memory:", "backendexp", None)
+CONCLUSION = Conclusion("sweep", [], "A note.")
 
 
 @pytest.fixture
@@ -58,14 +60,13 @@ def test_summary_is_a_run_of_its_own_with_medians_caveats_and_the_failures(
 ) -> None:
     tracker = MemoryTracker()
     session = Session(_trackers={HERE: tracker})
-    metrics = {"parity/greatest_difference": 1.5}
-    run_id = sweep.track_summary(session, HERE, swept, records, "sweep", metrics, "A verdict.", False)
+    run_id = sweep.track_summary(session, HERE, swept, sweep.conclude(swept.directory, records, 4), False)
     assert run_id is not None
     report = tracker.reports[run_id]
     assert (report.name, report.status) == ("sweep 2025-01-01/10-00-00", "FAILED")
-    assert {m.key: m.value for m in report.metrics} == metrics
+    assert report.metrics == []
     note = report.tags["mlflow.note.content"]
-    assert note.startswith("A verdict.\n\n| backend |")
+    assert note.startswith("| backend |")
     assert "| tensorflow | keras3 | 2 of 2 | 2 |" in note
     assert "| jax | keras3 | 1 of 2 | 5 |" in note
     assert "put backend=... last" in note
@@ -75,32 +76,71 @@ def test_summary_is_a_run_of_its_own_with_medians_caveats_and_the_failures(
     assert [path.read_text() for path in report.artifacts] == [note]
 
 
-def test_summary_of_runs_that_all_finished_is_finished(swept: Sweep, records: list[RunRecord]) -> None:
+def test_verdict_stands_above_the_tables_of_a_note(records: list[RunRecord]) -> None:
+    assert sweep.markdown(records, "A verdict.").startswith("A verdict.\n\n| backend |")
+
+
+def test_summary_has_the_params_metrics_and_artifacts_of_its_conclusion(swept: Sweep) -> None:
     tracker = MemoryTracker()
     session = Session(_trackers={HERE: tracker})
-    run_id = sweep.track_summary(session, HERE, swept, records[:3], "parity", {}, "", True)
+    swept.directory.mkdir(parents=True)
+    concluded = Conclusion(
+        "parity",
+        [],
+        "A note.",
+        params={"scale.repeats": "3"},
+        metrics={"parity/greatest_difference": 1.5},
+        by_size={"jax/training_time_s_by_samples": {1000: 0.5, 10_000: 4.0}},
+        artifacts=[sweep.write_page(swept.directory, "parity", "A note.")],
+    )
+    run_id = sweep.track_summary(session, HERE, swept, concluded, True)
     assert run_id is not None
     assert tracker.statuses[run_id] == "FINISHED"
-    assert tracker.reports[run_id].artifacts == [swept.directory / "parity.md"]
+    report = tracker.reports[run_id]
+    assert report.params == {"scale.repeats": "3"}
+    assert [(m.key, m.value, m.step) for m in report.metrics] == [
+        ("parity/greatest_difference", 1.5, 0),
+        ("jax/training_time_s_by_samples", 0.5, 1000),
+        ("jax/training_time_s_by_samples", 4.0, 10_000),
+    ]
+    assert report.tags["kind"] == "parity"
+    assert report.artifacts == [swept.directory / "parity.md"]
+    assert not report.joined
 
 
-def test_summary_joins_the_run_of_mlflow_run(swept: Sweep, records: list[RunRecord]) -> None:
+def test_summary_joins_the_run_of_mlflow_run(swept: Sweep) -> None:
     tracker = MemoryTracker()
     session = Session(joined="f" * 32, _trackers={HERE: tracker})
-    assert sweep.track_summary(session, HERE, swept, records, "sweep", {}, "", True) == "f" * 32
+    assert sweep.track_summary(session, HERE, swept, CONCLUSION, True) == "f" * 32
     assert session.joined is None
+    # MLflow has logged params into it already.
+    assert tracker.reports["f" * 32].joined
 
 
-def test_sweep_without_a_store_has_no_summary_run(swept: Sweep, records: list[RunRecord]) -> None:
+def test_sweep_without_a_store_has_no_summary_run(swept: Sweep) -> None:
     nowhere = Destination("none", "memory:", "backendexp", None)
-    assert sweep.track_summary(Session(), nowhere, swept, records, "sweep", {}, "", True) is None
+    assert sweep.track_summary(Session(), nowhere, swept, CONCLUSION, True) is None
 
 
-def test_store_that_refuses_the_summary_is_told(swept: Sweep, records: list[RunRecord]) -> None:
+def test_store_that_refuses_the_summary_is_told(swept: Sweep) -> None:
     class Refusing(MemoryTracker):
         def begin(self, *arguments: object) -> str:  # type: ignore[override]
             raise TrackingError("the store is away")
 
     session = Session(_trackers={HERE: Refusing()})
-    assert sweep.track_summary(session, HERE, swept, records, "sweep", {}, "", True) is None
+    assert sweep.track_summary(session, HERE, swept, CONCLUSION, True) is None
     assert session.untracked == ["the store is away"]
+
+
+def test_sweep_that_was_cut_short_says_so(swept: Sweep, records: list[RunRecord]) -> None:
+    cut = "Note: the sweep ended after 4 of 6 runs."
+    assert cut in sweep.conclude(swept.directory, records, 6).said
+    assert cut not in sweep.conclude(swept.directory, records, 4).said
+    assert cut not in sweep.conclude(swept.directory, records, 0).said
+
+
+def test_warm_up_runs_are_no_part_of_a_sweep(swept: Sweep, make_spec: Callable[..., RunSpec]) -> None:
+    warm = streams.record_of(swept.directory / "warm-up", make_spec("jax"), streams.whole())
+    counted = streams.record_of(swept.directory, make_spec("jax"), streams.whole())
+    assert [r.directory for r in swept.records()] == [counted.directory]
+    assert record.find([warm.directory.parent]) == [warm.directory]

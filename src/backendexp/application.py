@@ -4,19 +4,25 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import config, links, parity, preflight, session, summary, sweep
+from backendexp import blocks, config, links, parity, preflight, session, summary, sweep
 from backendexp.commands import OK, RUN_FAILED
+from backendexp.comparison.experiment import BackendComparison
 from backendexp.config import Config
+from backendexp.experiment import PARALLEL, Experiment, PlannedRun
+from backendexp.parity_check import ParityCheck
 from backendexp.plan import RunSpec
 from backendexp.preflight import Checked
-from backendexp.record import RunRecord
+from backendexp.record import WARM_UP, RunRecord
+from backendexp.results import RunResult
 from backendexp.runtime import prepare
+from backendexp.scale import ScaleStudy
 from backendexp.session import Destination, Session
 from backendexp.sweep import Sweep
+from backendexp.terminal import print_table
 
 
 def check(arguments: list[str]) -> Checked:
@@ -44,18 +50,38 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
     hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
 
 
+def plan_experiment(spec: RunSpec, checked: Config) -> Experiment | None:
+    """The experiment that a job asks for, on this machine. None: it asks for one run.
+
+    Raises UserError: there are not two backends.
+    """
+    match checked.experiment:
+        case "parity":
+            return ParityCheck(parity.plan_parity(spec, checked.parity.probes, _say))
+        case "compare":
+            asked = checked.compare
+            who = blocks.entrants(spec, asked.backends, asked.baseline, "compare")
+            return BackendComparison(who, asked, checked.parity.probes)
+        case "scale":
+            sizes = checked.scale
+            return ScaleStudy(blocks.entrants(spec, sizes.backends, sizes.baseline, "scale"), sizes)
+    return None
+
+
 @dataclass
 class Application:
     """What one process of a Hydra application does.
 
-    planned: jobs, where they are known before. group, where: None until the first job is known.
+    planned: jobs, where they are known before. parallel: it is a launcher's own process, one of several.
+    group, where, experiment: None until the first job is known; group and experiment stay so for one run.
     """
 
     session: Session
     planned: int = 0
+    parallel: bool = False
     group: Sweep | None = None
     where: Destination | None = None
-    parity_plan: parity.ParityPlan | None = None
+    experiment: Experiment | None = None
 
     def run_job(self, tree: Any, hydra: Any) -> float:
         """Run what a job's configuration plans. Returns the test loss (for sweepers that minimise), NaN
@@ -64,40 +90,45 @@ class Application:
         from omegaconf import OmegaConf
 
         checked = config.parse(tree)
-        spec = preflight.check_job(checked)
+        multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+        spec = preflight.check_job(checked, multirun)
         self.where = session.destination(checked.tracking, Path.cwd())
         root = Path(hydra.runtime.output_dir)
-        if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
+        self.experiment = plan_experiment(spec, checked)
+        if multirun:
             self.group = self.group or sweep.sweep_of(hydra.sweep.dir)
-        elif checked.parity.enabled:
+        elif self.experiment is not None:
             self.group = sweep.sweep_of(str(root))
-        specs = self._plan(spec, checked)
+        for line in self.experiment.opening if self.experiment else ():
+            _say(line)
         config_yaml = OmegaConf.to_yaml(tree, resolve=True)
-        alone = self.group is None
-        for planned in specs:
-            record = self.session.run(
-                planned,
-                self.where,
-                root,
-                config_yaml,
-                name=checked.tracking.run_name,
-                tags=sweep.tags(self.group) if self.group else {},
-                run_id=self.session.take_joined() if alone else None,
-            )
-            if not alone:
-                _say_line(record)
-        result = record.result
+        result = None
+        for planned in self.experiment.runs if self.experiment else (PlannedRun(spec),):
+            result = self._run(planned, root, config_yaml, checked.tracking.run_name)
         return result.loss if result and result.loss is not None else math.nan
+
+    def _run(self, planned: PlannedRun, root: Path, config_yaml: str, name: str | None) -> RunResult | None:
+        assert self.where is not None
+        alone = self.group is None
+        shared = sweep.tags(self.group) if self.group else {}
+        if self.parallel:
+            shared[PARALLEL] = "true"
+        record = self.session.run(
+            planned.spec,
+            replace(self.where, kind="none") if planned.warm_up else self.where,
+            root / WARM_UP if planned.warm_up else root,
+            config_yaml,
+            name=name,
+            tags={**shared, **planned.tags},
+            run_id=self.session.take_joined() if alone else None,
+        )
+        if not alone:
+            _say_line(record, planned.place)
+        return record.result
 
     def expect_sweep(self, directory: str) -> None:
         """Know the sweep before its jobs, which a launcher may run in other processes."""
         self.group = sweep.sweep_of(directory)
-
-    def _plan(self, spec: RunSpec, checked: Config) -> list[RunSpec]:
-        if not checked.parity.enabled:
-            return [spec]
-        self.parity_plan = parity.plan_parity(spec, checked.parity.probes, _say)
-        return self.parity_plan.specs
 
     def conclude(self) -> int:
         """Stop the workers, say what came out and where to look. Returns the exit code."""
@@ -121,35 +152,30 @@ class Application:
     def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
         records = done.records()
         if not records:
+            if self.experiment is not None:
+                print("Nothing was measured, so there is nothing to conclude.")
             return OK
-        agree, verdict = True, ""
-        metrics: dict[str, float] = {}
-        if self.parity_plan is not None:
-            agree, verdict, metrics = self._judge(self.parity_plan, records)
-        _print_table(summary.run_table(records))
-        _print_table(summary.median_table(records))
-        for line in summary.caveats(records):
-            print(f"Note: {line}")
-        if self.parity_plan is None and len(records) < self.planned:
-            print(f"Note: the sweep ended after {len(records)} of {self.planned} runs.")
-        if verdict:
-            print(verdict)
-        kind = "parity" if self.parity_plan else "sweep"
-        code = _code(records) if agree else RUN_FAILED
-        sweep.track_summary(self.session, where, done, records, kind, metrics, verdict, code == OK)
-        self._say_where(records)
+        if self.experiment is not None:
+            conclusion = self.experiment.conclude(done.id, done.directory, records)
+        else:
+            conclusion = sweep.conclude(done.directory, records, self.planned)
+        for said in conclusion.said:
+            if isinstance(said, summary.Table):
+                print_table(said)
+            else:
+                print(said)
+        code = _code(records) if conclusion.good else RUN_FAILED
+        summary_id = sweep.track_summary(self.session, where, done, conclusion, code == OK)
+        self._say_where(records, summary_id, conclusion.report)
         return code
 
-    def _judge(self, plan: parity.ParityPlan, records: list[RunRecord]) -> tuple[bool, str, dict[str, float]]:
-        """(the backends agree, the verdict, the metrics of the summary run)."""
-        differences = parity.judge(records)
-        greatest = [d.distance for d in differences if d.agrees is not None]
-        extra = {"parity/greatest_difference": max(greatest)} if greatest else {}
-        return *parity.verdict(differences, records, plan.missing), extra
-
-    def _say_where(self, records: list[RunRecord]) -> None:
-        """The store and the links; or, for what the store did not take, how it gets there."""
+    def _say_where(
+        self, records: list[RunRecord], summary_id: str | None = None, report: Path | None = None
+    ) -> None:
+        """The report, the store and the links; or, for what the store did not take, how it gets there."""
         assert self.where is not None
+        if report is not None:
+            print(f"  report  {report}")
         tracker = None if self.session.untracked else self.session.tracker(self.where)
         runs = [run for record in records if (run := record.tracked_run_id)]
         if tracker is not None and runs:
@@ -159,8 +185,10 @@ class Application:
                 print(f"  UI  {command}")
             if len(records) == 1:
                 print(f"  run  {links.run_link(uri, experiment, runs[0])}")
+            if summary_id is not None:
+                print(f"  summary  {links.run_link(uri, experiment, summary_id)}")
             print(f"  experiment  {links.experiment_link(uri, experiment)}")
-            if len(runs) > 1:
+            if len(runs) > 1 and report is None:
                 print(f"  compare  {links.compare_link(uri, experiment, runs)}")
         lost = [record for record in records if not record.tracked_run_id]
         if lost:
@@ -198,7 +226,7 @@ def current() -> Application:
         register_schema()
         # The parent of the launcher has it, and joins it with its summary.
         os.environ.pop("MLFLOW_RUN_ID", None)
-        _current = Application(Session())
+        _current = Application(Session(), parallel=True)
         atexit.register(_current.session.close)
     return _current
 
@@ -207,24 +235,10 @@ def _code(records: list[RunRecord]) -> int:
     return RUN_FAILED if session.failures(records) else OK
 
 
-def _say_line(record: RunRecord) -> None:
-    """One line a run of a sweep, as it ends."""
+def _say_line(record: RunRecord, place: str) -> None:
+    """One line a run of a sweep, as it ends. place: in the experiment, or nothing."""
     result = record.result
     assert result is not None
     numbers = "  ".join(f"{c.title} {c.show(c.value(result))}" for c in summary.COLUMNS)
     why = f" ({result.reason})" if result.reason else ""
-    print(f"{record.spec.title}: {result.status}{why}  {numbers}", file=sys.stderr, flush=True)
-
-
-def _print_table(table: summary.Table) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    drawn = Table(*table.titles, box=SIMPLE)
-    for row in table.rows:
-        drawn.add_row(*map(escape, row))
-    # Piped into a file, a table is as wide as it needs to be.
-    console = Console() if sys.stdout.isatty() else Console(width=240)
-    console.print(drawn)
+    _say(f"{f'{place}  ' if place else ''}{record.spec.title}: {result.status}{why}  {numbers}")

@@ -1,7 +1,7 @@
 """`backendexp`: configuration → plan → run → record → summary.
 
-backendexp [-m] [KEY=VALUE ...]   a Hydra application: one run, or with -m a sweep
-backendexp doctor|sync|ui         see `backendexp doctor --help` and so on
+backendexp [-m] [KEY=VALUE ...]     a Hydra application: one run, or with -m a sweep
+backendexp compare|doctor|sync|ui   see `backendexp compare --help` and so on
 """
 
 import gc

@@ -1,6 +1,6 @@
 """The words of the command line that are not settings, and what the process answers with."""
 
 # Each is a module with `main(arguments) -> exit code`, imported only when it is asked for.
-COMMANDS = ("doctor", "sync", "ui")
+COMMANDS = ("compare", "doctor", "sync", "ui")
 
 OK, RUN_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 from backendexp import catalog
 from backendexp.errors import ConfigError
 
+# The greatest that NumPy's RandomState takes.
+_LAST_SEED = 2**32 - 1
+
 
 @dataclass
 class BackendConfig:
@@ -118,6 +121,48 @@ class ParityConfig:
 
 
 @dataclass
+class CompareConfig:
+    """
+    enabled: run every backend in randomised blocks, and say which is faster.
+    blocks: how many times every backend is timed.
+    backends: null for all that can run on the runtime.
+    baseline: the backend that the others are compared with; null for tensorflow where it is compared, else
+        the first of them.
+    margin: two times whose ratio is within 1/(1+margin) to 1+margin are equivalent.
+    accuracy_margin: so are two accuracies that differ by no more.
+    parity: first check that the backends compute the same.
+    """
+
+    enabled: bool = False
+    blocks: int = 10
+    backends: list[str] | None = None
+    baseline: str | None = None
+    margin: float = 0.1
+    accuracy_margin: float = 0.05
+    parity: bool = True
+
+
+@dataclass
+class ScaleConfig:
+    """
+    enabled: run every backend with growing data and growing layers, and say where they cross.
+    samples: values of data.samples, under the width of the first layer of model.hidden_units.
+    hidden_units: widths of all layers, under data.samples.
+    repeats: how many times each size is run.
+    epochs: what experiment=scale sets training.epochs to.
+    backends, baseline: as in CompareConfig.
+    """
+
+    enabled: bool = False
+    samples: list[int] = field(default_factory=lambda: [1_000, 10_000, 100_000])
+    hidden_units: list[int] = field(default_factory=lambda: [64, 256, 1024])
+    repeats: int = 3
+    epochs: int = 3
+    backends: list[str] | None = None
+    baseline: str | None = None
+
+
+@dataclass
 class Config:
     """The whole configuration. threads: of the engine, null for every core that the process may use.
     timeout_s: deadline of a run from its start, null for none.
@@ -131,9 +176,20 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     controls: ControlsConfig = field(default_factory=ControlsConfig)
     parity: ParityConfig = field(default_factory=ParityConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
     threads: int | None = None
     seed: int = 0
     timeout_s: float | None = None
+
+    @property
+    def experiment(self) -> str | None:
+        """Which of the experiments that make several runs it asks for: parity, compare, scale, or None."""
+        return next((name for name in EXPERIMENTS if getattr(self, name).enabled), None)
+
+
+# Those that make several runs by a design of their own. Each is a part of the configuration.
+EXPERIMENTS = ("parity", "compare", "scale")
 
 
 def conf_dir() -> Path:
@@ -167,13 +223,83 @@ def check(config: Config) -> None:
     _check_training(config.training)
     _one_of("tracking.kind", config.tracking.kind, ["mlflow", "none"], "tracking=mlflow")
     _number("parity.probes", config.parity.probes, 1, 20, "parity.probes=2")
-    _number("seed", config.seed, 0, 2**32 - 1, "seed=7")
+    _number("seed", config.seed, 0, _LAST_SEED, "seed=7")
     if config.threads is not None:
         _number("threads", config.threads, 1, 4096, "threads=1")
     if config.timeout_s is not None:
         _number("timeout_s", config.timeout_s, 0, 1e9, "timeout_s=600", above=True)
+    _check_experiments(config)
     if config.data.kind != "npz":
         _check_memory(config)
+
+
+def _check_experiments(config: Config) -> None:
+    enabled = [name for name in EXPERIMENTS if getattr(config, name).enabled]
+    if len(enabled) > 1:
+        raise ConfigError(
+            f"{' and '.join(f'{name}.enabled' for name in enabled)} are both true: expected one experiment "
+            f"at a time, e.g. experiment={enabled[-1]}"
+        )
+    compare, scale = config.compare, config.scale
+    # Fewer than three blocks give no verdict.
+    _number("compare.blocks", compare.blocks, 3, 10_000, "compare.blocks=10")
+    for margin in ("margin", "accuracy_margin"):
+        _number(f"compare.{margin}", getattr(compare, margin), 0, 1, f"compare.{margin}=0.05", above=True)
+    _check_backends("compare", compare)
+    _number("scale.repeats", scale.repeats, 1, 1_000, "scale.repeats=3")
+    _number("scale.epochs", scale.epochs, 1, 10**6, "scale.epochs=3")
+    _check_backends("scale", scale)
+    for key, sizes, most in (
+        ("scale.samples", scale.samples, 10**9),
+        ("scale.hidden_units", scale.hidden_units, 10**6),
+    ):
+        for size in sizes:
+            _number(key, size, 1, most, f"{key}=[1000,10000]")
+    if scale.enabled:
+        _check_scale(config)
+    seeds = {"compare": compare.blocks, "scale": scale.repeats}
+    for name in enabled:
+        if config.seed + seeds.get(name, 0) > _LAST_SEED:
+            raise ConfigError(
+                f"seed is {config.seed}, and experiment={name} counts up from it {seeds[name]:,} times: "
+                f"expected to end at {_LAST_SEED:,} at most, e.g. seed=7"
+            )
+
+
+class _Backends(Protocol):
+    @property
+    def backends(self) -> list[str] | None: ...
+    @property
+    def baseline(self) -> str | None: ...
+
+
+def _check_backends(part: str, asked: _Backends) -> None:
+    example = f"{part}.backends=[tensorflow,theano]"
+    if asked.backends is not None:
+        for name in asked.backends:
+            _one_of(f"{part}.backends", name, catalog.BACKENDS, example)
+        if len(set(asked.backends)) < max(2, len(asked.backends)):
+            raise ConfigError(
+                f"{part}.backends is [{', '.join(asked.backends)}]: expected two or more different ones, "
+                f"e.g. {example}, or null for all that can run here"
+            )
+    if asked.baseline is not None:
+        among = asked.backends or catalog.BACKENDS
+        _one_of(f"{part}.baseline", asked.baseline, among, f"{part}.baseline={among[0]}")
+
+
+def _check_scale(config: Config) -> None:
+    scale = config.scale
+    if config.data.kind == "npz" and scale.samples:
+        raise ConfigError(
+            "scale.samples is set, but data=npz has as many samples as its file. Use scale.samples=[] to "
+            "vary the width alone, or data=random"
+        )
+    if max(len(set(scale.samples)), len(set(scale.hidden_units))) < 2:
+        raise ConfigError(
+            f"scale.samples is {scale.samples} and scale.hidden_units is {scale.hidden_units}: expected two "
+            "or more sizes of one of them, e.g. scale.samples=[1000,10000,100000]"
+        )
 
 
 def _check_data(data: DataConfig) -> None:
@@ -260,18 +386,21 @@ def check_names(model: _Network, training: _Training, runtime: catalog.RuntimeFa
 
 def _check_memory(config: Config) -> None:
     """Sizes that no memory can hold fail here, in a sentence, and not after minutes in the kernel."""
-    data, model = config.data, config.model
+    data, scale = config.data, config.scale
     assert data.samples is not None
     assert data.test_samples is not None
     assert data.features is not None
-    arrays = 4 * (data.samples + data.test_samples) * (data.features + 1)
-    widths = [data.features, *model.hidden_units, 1]
+    samples, hidden_units = data.samples, config.model.hidden_units
+    data_keys, width_key = "data.samples, data.test_samples or data.features", "model.hidden_units"
+    if scale.enabled and max(scale.samples, default=0) > samples:
+        samples, data_keys = max(scale.samples), "scale.samples, data.test_samples or data.features"
+    if scale.enabled and max(scale.hidden_units, default=0) > max(hidden_units):
+        hidden_units, width_key = [max(scale.hidden_units)] * len(hidden_units), "scale.hidden_units"
+    arrays = 4 * (samples + data.test_samples) * (data.features + 1)
+    widths = [data.features, *hidden_units, 1]
     weights = 4 * sum((inner + 1) * outer for inner, outer in pairwise(widths))
     memory = physical_memory_bytes()
-    for bytes_, what, keys in (
-        (arrays, "the data", "data.samples, data.test_samples or data.features"),
-        (weights, "the weights", "model.hidden_units"),
-    ):
+    for bytes_, what, keys in ((arrays, "the data", data_keys), (weights, "the weights", width_key)):
         if memory and bytes_ > memory:
             raise ConfigError(
                 f"{what} would take {bytes_ / 2**30:,.0f} GiB, and this machine has "

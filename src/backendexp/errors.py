@@ -4,7 +4,8 @@ BackendexpError
 ├── UserError                 something the user can mend: one message, no traceback, exit code 2
 │   ├── ConfigError           a value or a key of the configuration
 │   ├── BackendUnavailable    the runtime does not offer the backend, or its engine is missing
-│   └── RuntimeUnavailable    the runtime's interpreter cannot be found, built or used
+│   ├── RuntimeUnavailable    the runtime's interpreter cannot be found, built or used
+│   └── ComparisonError       runs that cannot be compared, or are too few
 ├── WorkerError               the worker process broke the contract
 └── TrackingError             the tracking store did not take what it was given
 """
@@ -28,6 +29,10 @@ class BackendUnavailable(UserError):
 
 class RuntimeUnavailable(UserError):
     """A runtime's Python environment cannot be found, built or used."""
+
+
+class ComparisonError(UserError):
+    """The runs cannot be compared: unlike, too few, still under way, or all of one backend."""
 
 
 class WorkerError(BackendexpError):

@@ -71,6 +71,17 @@ def _token_without_proc(pid: int) -> str | None:
     return "alive"
 
 
+def load() -> dict[str, str]:
+    """A tag that tells how busy the machine is: the runnable processes, in the mean of the last minute.
+
+    Nothing where the system does not tell, as Windows does not.
+    """
+    try:
+        return {"load_average": f"{os.getloadavg()[0]:.2f}"}
+    except (AttributeError, OSError):
+        return {}
+
+
 def tags() -> dict[str, str]:
     """Tags of the machine and of this process, from which a later start sees whether it still lives."""
     return {

@@ -20,15 +20,42 @@ _KEYS = {
     "optimizer": "training.optimizer",
     "learning_rate": "training.learning_rate",
 }
+# And those that mean something else under an entry point of their own.
+_KEYS_OF = {
+    "compare": {
+        "backends": "compare.backends",
+        "baseline": "compare.baseline",
+        "blocks": "compare.blocks",
+    },
+    "scale": {
+        "backends": "scale.backends",
+        "baseline": "scale.baseline",
+        "samples": "scale.samples",
+        "hidden_units": "scale.hidden_units",
+        "repeats": "scale.repeats",
+    },
+}
+# Lists, which a person may write without their brackets.
+_LISTS = ("model.hidden_units", "scale.hidden_units", "scale.samples", "compare.backends", "scale.backends")
 _UNSET = "none"
-_PREFIXES = {"main": [], "sweep": ["--multirun"], "parity": ["experiment=parity"]}
+# Settings of which MLproject's default leaves the choice to the configuration.
+_OPTIONAL = ("experiment", "backends", "baseline")
+_PREFIXES = {
+    "main": [],
+    "sweep": ["--multirun"],
+    "parity": ["experiment=parity"],
+    "compare": ["experiment=compare"],
+    "scale": ["experiment=scale"],
+}
 
 
 def command_line(entry: str, arguments: list[str]) -> list[str]:
     """The arguments of `backendexp` for MLflow's.
 
-    Raises ConfigError: an option has no value, or a key is given twice.
+    Raises ConfigError: an option has no value, a key is given twice, or the experiment has an entry point of
+    its own.
     """
+    keys = {**_KEYS, **_KEYS_OF.get(entry, {})}
     given: dict[str, str] = {}
     more: list[str] = []
     names, values = arguments[0::2], arguments[1::2]
@@ -38,14 +65,19 @@ def command_line(entry: str, arguments: list[str]) -> list[str]:
         key = name.removeprefix("--")
         if key == "overrides":
             more += _split(value)
-        elif value != _UNSET or key != "experiment":
-            given[_KEYS.get(key, key)] = value
-    if "model.hidden_units" in given:
-        given["model.hidden_units"] = f"[{given['model.hidden_units'].strip('[]')}]"
+        elif value != _UNSET or key not in _OPTIONAL:
+            given[keys.get(key, key)] = value
+    for key in given.keys() & _LISTS:
+        given[key] = f"[{given[key].strip('[]')}]"
+    if entry == "main" and given.get("experiment") in _KEYS_OF:
+        raise ConfigError(
+            f"experiment={given['experiment']} runs several backends, and the entry point main runs one. Use "
+            f"its own: mlflow run . -e {given['experiment']}"
+        )
     for word in more:
         key = word.split("=")[0].lstrip("+~")
         if key in given:
-            name = next((short for short, long in _KEYS.items() if long == key), key)
+            name = next((short for short, long in keys.items() if long == key), key)
             raise ConfigError(f"{key} is given twice: use -P {name}=..., and leave it out of overrides")
     return [*_PREFIXES[entry], *(f"{key}={value}" for key, value in given.items()), *more]
 

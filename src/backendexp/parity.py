@@ -8,7 +8,7 @@ something else. Higham, Accuracy and Stability of Numerical Algorithms (2002), s
 experiments with perturbed inputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -29,6 +29,31 @@ class ParityPlan:
 
     specs: list[RunSpec]
     missing: list[str]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What the check looks at of a run, wherever it was read from.
+
+    title: what a person calls the run. probe: 0, or the number of a rounding probe.
+    peculiarity: see `peculiarity`. steps_per_epoch: of the optimizer.
+    losses: of training, one an epoch; empty unless it finished.
+    data_digest, weights_digest: of what it started from, None where that is not known.
+    """
+
+    title: str
+    backend: str
+    runtime: str
+    probe: int
+    peculiarity: str | None
+    steps_per_epoch: int
+    losses: tuple[float, ...]
+    data_digest: str | None
+    weights_digest: str | None
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.losses)
 
 
 @dataclass(frozen=True)
@@ -72,29 +97,55 @@ def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> Parit
             specs.append(candidate)
     if len(specs) < 2:
         raise UserError("parity needs two backends, and here there is not a second:\n" + "\n".join(missing))
-    references = [alike[0] for alike in _by_formula(specs, lambda spec: spec) if len(alike) > 1]
+    references = [alike[0] for alike in _by_formula(specs, _peculiarity_of) if len(alike) > 1]
     specs += [with_probe(reference, n) for reference in references for n in range(1, probes + 1)]
     return ParityPlan(specs, missing)
 
 
 def judge(records: list[RunRecord]) -> list[Difference]:
+    """`judge_trajectories` of the runs of `experiment=parity`."""
+    return judge_trajectories([trajectory_of(record) for record in records])
+
+
+def judge_trajectories(trajectories: Sequence[Trajectory]) -> list[Difference]:
     """The differences of the finished runs, each from the first run that computes the same formula.
 
     Raises UserError: runs that ought to be alike had other data or other initial weights.
     """
-    finished = [r for r in records if r.result is not None and r.result.status == FINISHED]
-    trained = [r for r in finished if not r.spec.probe]
+    finished = [t for t in trajectories if t.finished]
+    trained = [t for t in finished if not t.probe]
     differences = []
-    for alike in _by_formula(trained, lambda record: record.spec):
+    for alike in _by_formula(trained, lambda trajectory: trajectory.peculiarity):
         reference = alike[0]
-        probes = [r for r in finished if r.spec.probe and _same_place(r, reference)]
+        probes = [t for t in finished if t.probe and _same_place(t, reference)]
         for other in alike[1:]:
             _check_alike(reference, other)
             differences.append(_compare(reference, other, _rounding_bounds_of(reference, probes)))
         if len(alike) == 1 and reference is not trained[0]:
-            unlike = _unlike(reference.spec, trained[0].spec)
+            peculiar = dict.fromkeys([reference.peculiarity, trained[0].peculiarity])
+            unlike = "; ".join(p for p in peculiar if p)
             differences.append(_compare(trained[0], reference, None, unlike))
     return differences
+
+
+def trajectory_of(record: RunRecord) -> Trajectory:
+    spec, result = record.spec, record.result
+    finished = result is not None and result.status == FINISHED
+    return Trajectory(
+        title=spec.title,
+        backend=spec.backend,
+        runtime=spec.runtime,
+        probe=spec.probe,
+        peculiarity=_peculiarity_of(spec),
+        steps_per_epoch=steps_per_epoch(spec.data.samples, spec.training.batch_size),
+        losses=tuple(epoch.loss for epoch in result.epochs) if result is not None and finished else (),
+        data_digest=(result.data or {}).get("digest") if result is not None else None,
+        weights_digest=result.weights_digest if result is not None else None,
+    )
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    return -(-samples // batch_size)
 
 
 def rounding_bounds(losses: list[float], probed: list[list[float]], steps_per_epoch: int) -> list[float]:
@@ -110,23 +161,23 @@ def rounding_bounds(losses: list[float], probed: list[list[float]], steps_per_ep
 
 
 def verdict(differences: list[Difference], records: list[RunRecord], missing: list[str]) -> tuple[bool, str]:
-    """(they agree, the sentences that say so)."""
+    """(they agree, the sentences that say so), of the runs of `experiment=parity`."""
+    agree, said = conclude(differences, [trajectory_of(record) for record in records])
+    said += [f"not here: {line}" for line in missing]
+    return agree, "\n- ".join(said)
+
+
+def conclude(differences: Sequence[Difference], trajectories: Sequence[Trajectory]) -> tuple[bool, list[str]]:
+    """(they agree, the sentences that say so: the verdict, then a line for each run that was judged)."""
     compared = [d for d in differences if d.agrees is not None]
-    failed = [r for r in records if r.result is None or r.result.status != FINISHED]
+    failed = [t for t in trajectories if not t.finished]
     agree = bool(compared) and all(d.agrees for d in compared) and not failed
     if compared:
         greatest = max(d.distance for d in compared)
         head = f"{'Agreement' if agree else 'NO agreement'}: greatest difference of the loss {greatest:.2e}"
     else:
         head = "NO agreement: nothing could be compared"
-    return agree, "\n".join(
-        [
-            head,
-            *(f"- {_sentence(d)}" for d in differences),
-            *(f"- {r.spec.title}: did not finish" for r in failed),
-            *(f"- not here: {line}" for line in missing),
-        ]
-    )
+    return agree, [head, *map(_sentence, differences), *(f"{t.title}: did not finish" for t in failed)]
 
 
 def _sentence(d: Difference) -> str:
@@ -139,66 +190,62 @@ def _sentence(d: Difference) -> str:
 
 
 def _compare(
-    reference: RunRecord, other: RunRecord, bounds: list[float] | None, unlike: str | None = None
+    reference: Trajectory, other: Trajectory, bounds: list[float] | None, unlike: str | None = None
 ) -> Difference:
-    distances = [abs(a - b) for a, b in zip(_losses(reference), _losses(other), strict=True)]
+    distances = [abs(a - b) for a, b in zip(reference.losses, other.losses, strict=True)]
     epochs = range(len(distances))
     at = max(epochs, key=lambda e: distances[e])
     if bounds is not None:
         beyond = [e for e in epochs if distances[e] > bounds[e]]
         at = max(beyond, key=lambda e: distances[e] / (bounds[e] or _TINY), default=at)
     bound = None if bounds is None else bounds[at]
-    return Difference(other.spec.title, reference.spec.title, distances[at], bound, at + 1, unlike)
+    return Difference(other.title, reference.title, distances[at], bound, at + 1, unlike)
 
 
-def _rounding_bounds_of(reference: RunRecord, probes: list[RunRecord]) -> list[float]:
-    data, training = reference.spec.data, reference.spec.training
-    steps_per_epoch = -(-data.samples // training.batch_size)
-    return rounding_bounds(_losses(reference), [_losses(p) for p in probes], steps_per_epoch)
-
-
-def _losses(record: RunRecord) -> list[float]:
-    assert record.result is not None
-    return [epoch.loss for epoch in record.result.epochs]
+def _rounding_bounds_of(reference: Trajectory, probes: list[Trajectory]) -> list[float]:
+    probed = [list(probe.losses) for probe in probes]
+    return rounding_bounds(list(reference.losses), probed, reference.steps_per_epoch)
 
 
 _T = TypeVar("_T")
 
 
-def _by_formula(items: list[_T], spec_of: Callable[[_T], RunSpec]) -> list[list[_T]]:
+def _by_formula(items: Sequence[_T], peculiarity_of: Callable[[_T], str | None]) -> list[list[_T]]:
     """Those that compute the same formula, together, in their order."""
     found: dict[str | None, list[_T]] = {}
     for item in items:
-        found.setdefault(_peculiarity(spec_of(item)), []).append(item)
+        found.setdefault(peculiarity_of(item), []).append(item)
     return list(found.values())
 
 
-def _peculiarity(spec: RunSpec) -> str | None:
-    """What sets the run's arithmetic apart from Keras 3's on purpose, or None."""
-    if spec.model.dropout:
-        return f"dropout draws from the random stream of {spec.backend} on {spec.runtime}"
-    if not spec.controls.initial_weights or not spec.controls.batch_order:
-        return f"{spec.backend} on {spec.runtime} draws its own weights or batches"
-    return catalog.UNLIKE_FORMULAS.get((spec.training.optimizer, spec.runtime, spec.backend))
+def peculiarity(backend: str, runtime: str, optimizer: str, dropout: float, own_start: bool) -> str | None:
+    """What sets a run's arithmetic apart from Keras 3's on purpose, or None.
+
+    own_start: the engine drew its initial weights or the order of its batches itself.
+    """
+    if dropout:
+        return f"dropout draws from the random stream of {backend} on {runtime}"
+    if own_start:
+        return f"{backend} on {runtime} draws its own weights or batches"
+    return catalog.UNLIKE_FORMULAS.get((optimizer, runtime, backend))
 
 
-def _unlike(a: RunSpec, b: RunSpec) -> str:
-    return "; ".join(p for p in dict.fromkeys([_peculiarity(a), _peculiarity(b)]) if p)
+def _peculiarity_of(spec: RunSpec) -> str | None:
+    own_start = not (spec.controls.initial_weights and spec.controls.batch_order)
+    return peculiarity(spec.backend, spec.runtime, spec.training.optimizer, spec.model.dropout, own_start)
 
 
-def _same_place(a: RunRecord, b: RunRecord) -> bool:
-    return (a.spec.backend, a.spec.runtime) == (b.spec.backend, b.spec.runtime)
+def _same_place(a: Trajectory, b: Trajectory) -> bool:
+    return (a.backend, a.runtime) == (b.backend, b.runtime)
 
 
-def _check_alike(a: RunRecord, b: RunRecord) -> None:
-    assert a.result is not None
-    assert b.result is not None
+def _check_alike(a: Trajectory, b: Trajectory) -> None:
     for what, first, second in (
-        ("data", (a.result.data or {}).get("digest"), (b.result.data or {}).get("digest")),
-        ("initial weights", a.result.weights_digest, b.result.weights_digest),
+        ("data", a.data_digest, b.data_digest),
+        ("initial weights", a.weights_digest, b.weights_digest),
     ):
-        if first != second:
+        if first != second and None not in (first, second):
             raise UserError(
-                f"{b.spec.title} had other {what} than {a.spec.title}: their digests differ, so a "
+                f"{b.title} had other {what} than {a.title}: their digests differ, so a "
                 "comparison would mean nothing"
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backendexp import catalog, config
+from backendexp.blocks import entrants
 from backendexp.commands import COMMANDS
 from backendexp.config import Config, TrackingConfig
 from backendexp.errors import ConfigError
@@ -56,17 +57,44 @@ def check(arguments: list[str], conf: Path) -> Checked:
                 _check_name(override, conf)
         trees = _jobs(overrides, asked, conf)
         configs = [] if asked.cfg else [config.parse(tree) for tree in trees]
-        alone = not asked.multirun and not any(c.parity.enabled for c in configs)
+        for checked in configs:
+            _check_chooses_backends(checked, overrides)
+        alone = not asked.multirun and not any(c.experiment for c in configs)
         tracking = configs[0].tracking if configs else None
-        return Checked([check_job(c) for c in configs], alone, tracking)
+        return Checked([check_job(c, asked.multirun) for c in configs], alone, tracking)
 
 
-def check_job(checked: Config) -> RunSpec:
-    """The plan of a checked configuration, once it is known that this machine can run it."""
+def check_job(checked: Config, multirun: bool) -> RunSpec:
+    """The plan of a checked configuration, once it is known that this machine can run it.
+
+    multirun: it is one of several.
+    """
     spec = plan_run(checked)
-    if not checked.parity.enabled:
+    name = checked.experiment
+    if name in ("compare", "scale"):
+        if multirun:
+            raise ConfigError(
+                f"experiment={name} makes its own runs, so it cannot be a job of a sweep. Leave -m out, and "
+                "start one after the other"
+            )
+        asked = getattr(checked, name)
+        return entrants(spec, asked.backends, asked.baseline, name).specs[0]
+    if name is None:
         check_available(spec)
     return spec
+
+
+def _check_chooses_backends(checked: Config, overrides: list[Any]) -> None:
+    """One backend, given where several are run, would be left out of account without a word."""
+    name = checked.experiment
+    if name not in ("compare", "scale"):
+        return
+    for override in overrides:
+        if override.key_or_group in ("backend", "backend.name"):
+            raise ConfigError(
+                f"{override.input_line} names one backend, and experiment={name} runs several. Leave it out, "
+                f"or choose them with {name}.backends=[tensorflow,theano] and {name}.baseline=tensorflow"
+            )
 
 
 def _parse(words: list[str]) -> list[Any]:

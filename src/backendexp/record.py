@@ -25,6 +25,8 @@ from backendexp.plan import RunSpec
 from backendexp.results import RunResult
 from backendexp.tracking.base import Dataset, Metric, Report
 
+# The folder of the runs that only fill caches.
+WARM_UP = "warm-up"
 _NAMED_AFTER_ITS_ID = re.compile(r"-[0-9a-f]{8}$")
 _MLFLOW_NOTE = "mlflow.note.content"
 
@@ -91,10 +93,14 @@ def load(directory: Path) -> RunRecord:
 
 def find(roots: list[Path]) -> list[Path]:
     """The directories of runs below `roots`, oldest first. A run's directory is named after its id; a copy
-    of it among the artifacts of a store is not.
+    of it among the artifacts of a store is not. Warm-up runs are left out, but for a root of their own.
     """
-    contexts = (path for root in roots for path in root.rglob("context.json"))
-    found = {path.parent for path in contexts if _NAMED_AFTER_ITS_ID.search(path.parent.name)}
+    found = {
+        path.parent
+        for root in roots
+        for path in root.rglob("context.json")
+        if _NAMED_AFTER_ITS_ID.search(path.parent.name) and WARM_UP not in path.relative_to(root).parts
+    }
     return sorted(found, key=lambda d: (d / "context.json").stat().st_mtime_ns)
 
 

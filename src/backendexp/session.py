@@ -19,7 +19,8 @@ from backendexp.progress import Progress, progress_for
 from backendexp.record import RunRecord
 from backendexp.runtime import prepare
 from backendexp.tracking.base import Tracker
-from backendexp.tracking.mlflow_tracker import MlflowTracker, absolute_uri, default_uri
+from backendexp.tracking.mlflow_connection import absolute_uri, default_uri
+from backendexp.tracking.mlflow_tracker import MlflowTracker
 from backendexp.workers import WorkerPool
 
 DEFAULT_EXPERIMENT = "backendexp"
@@ -97,7 +98,7 @@ class Session:
                 experiment=where.experiment,
                 experiment_id=where.experiment_id,
                 run_id=run_id,
-                tags={**machine.tags(), **source_tags(), **(tags or {})},
+                tags={**machine.tags(), **machine.load(), **source_tags(), **(tags or {})},
             )
             file = record.open_events(draft)
             tracked_as: str | None = None

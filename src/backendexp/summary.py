@@ -119,13 +119,20 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "A run started with an empty compile cache: its first epoch holds compilation that later runs "
             "do not repeat."
         )
-    order = [r.spec.backend for r in records]
-    if _wholly_one_after_another(order):
-        said.append(
-            "One backend ran wholly before the other, so a drift of the machine looks like a difference of "
-            "backends. The last key of a sweep varies fastest: put backend=... last."
-        )
+    caveat = order_caveat([r.spec.backend for r in records])
+    if caveat:
+        said.append(caveat)
     return said
+
+
+def order_caveat(order: list[str]) -> str | None:
+    """order: the backend of each run, in the order of the runs."""
+    if not _wholly_one_after_another(order):
+        return None
+    return (
+        "One backend ran wholly before the other, so a drift of the machine looks like a difference of "
+        "backends. The last key of a sweep varies fastest: put backend=... last."
+    )
 
 
 def _wholly_one_after_another(order: list[str]) -> bool:

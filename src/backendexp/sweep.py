@@ -2,13 +2,16 @@
 
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backendexp import machine, record, results, summary
 from backendexp.errors import TrackingError
+from backendexp.experiment import Conclusion
 from backendexp.record import RunRecord
 from backendexp.session import Destination, Session, source_tags
+from backendexp.summary import Table
 from backendexp.tracking.base import Metric, Report
 
 _TAG = "sweep"
@@ -23,7 +26,9 @@ class Sweep:
     began: float
 
     def records(self) -> list[RunRecord]:
-        """The runs of the sweep, from whatever process they were made by, in the order of their start."""
+        """The runs of the sweep, from whatever process they were made by, in the order of their start.
+        Warm-up runs are not among them.
+        """
         return [record.load(directory) for directory in record.find([self.directory])]
 
 
@@ -37,52 +42,77 @@ def tags(sweep: Sweep) -> dict[str, str]:
     return {_TAG: sweep.id}
 
 
-def track_summary(
-    session: Session,
-    where: Destination,
-    sweep: Sweep,
-    records: list[RunRecord],
-    kind: str,
-    metrics: dict[str, float],
-    verdict: str,
-    good: bool,
-) -> str | None:
-    """A run of its own that sums the others up, with the tables as its description.
+def conclude(folder: Path, records: Sequence[RunRecord], planned: int) -> Conclusion:
+    """What a sweep came to. planned: how many runs it was to have, 0 where nobody knew."""
+    note = markdown(records)
+    said = tables_and_caveats(records)
+    if len(records) < planned:
+        said.append(f"Note: the sweep ended after {len(records)} of {planned} runs.")
+    return Conclusion("sweep", said, note, artifacts=[write_page(folder, "sweep", note)])
 
-    Medians are no metrics of it: the UI would draw a chart of one bar for each, among the runs' own.
-    verdict: stands above the table. good: every run finished, and what was to agree does.
+
+def tables_and_caveats(records: Sequence[RunRecord]) -> list[str | Table]:
+    """For the terminal: every run, the medians, and what to know before believing them."""
+    runs = list(records)
+    notes = (f"Note: {line}" for line in summary.caveats(runs))
+    return [summary.run_table(runs), summary.median_table(runs), *notes]
+
+
+def markdown(records: Sequence[RunRecord], verdict: str = "") -> str:
+    """The same as a note of a summary run. verdict: stands above the tables."""
+    runs = list(records)
+    parts = [verdict, summary.median_table(runs).markdown(), *summary.caveats(runs)]
+    return "\n\n".join([*filter(None, parts), summary.run_table(runs).markdown()]) + "\n"
+
+
+def write_page(folder: Path, kind: str, note: str) -> Path:
+    page = folder / f"{kind}.md"
+    page.write_text(note)
+    return page
+
+
+def track_summary(
+    session: Session, where: Destination, sweep: Sweep, conclusion: Conclusion, good: bool
+) -> str | None:
+    """A run of its own that sums the others up, with the conclusion's note as its description.
+
+    Medians are no metrics of a sweep: the UI would draw a chart of one bar for each, among the runs' own.
+    good: every run finished, and what was to be shown is shown.
     Returns its run id, or None when there is no store to take it.
     """
     tracker = session.tracker(where)
     if tracker is None:
         return None
     ended_ms = round(time.time() * 1000)
-    text = _markdown(records, verdict)
-    page = sweep.directory / f"{kind}.md"
-    page.write_text(text)
+    kind = conclusion.kind
     identity = uuid.uuid4().hex
-    run_tags = {**machine.tags(), **source_tags(), **tags(sweep), "kind": kind, "mlflow.note.content": text}
+    note = {"mlflow.note.content": conclusion.note}
+    run_tags = {**machine.tags(), **source_tags(), **tags(sweep), "kind": kind, **note}
+    joined = session.take_joined()
     report = Report(
         record_id=identity,
         name=f"{kind} {sweep.id}",
         status=results.FINISHED if good else results.FAILED,
         start_ms=round(sweep.began * 1000),
         end_ms=ended_ms,
-        params={},
+        params=dict(conclusion.params),
         tags=run_tags,
-        metrics=[Metric(name, value, ended_ms, 0) for name, value in metrics.items()],
+        metrics=[
+            *(Metric(name, value, ended_ms, 0) for name, value in conclusion.metrics.items()),
+            *(
+                Metric(name, value, ended_ms, size)
+                for name, values in conclusion.by_size.items()
+                for size, value in values.items()
+            ),
+        ],
         dataset=None,
-        artifacts=[page],
+        artifacts=list(conclusion.artifacts),
+        joined=joined is not None,
     )
     try:
-        run_id = tracker.begin(identity, report.name, report.start_ms, run_tags, session.take_joined())
+        run_id = tracker.begin(identity, report.name, report.start_ms, run_tags, joined)
         tracker.end(run_id, report)
     except TrackingError as error:
         session.untracked.append(str(error))
         return None
     return run_id
-
-
-def _markdown(records: list[RunRecord], verdict: str) -> str:
-    parts = [verdict, summary.median_table(records).markdown(), *summary.caveats(records)]
-    return "\n\n".join([*filter(None, parts), summary.run_table(records).markdown()]) + "\n"

@@ -9,7 +9,8 @@ from backendexp.errors import TrackingError, UserError
 from backendexp.record import RunRecord
 from backendexp.session import Destination
 from backendexp.tracking.base import Tracker
-from backendexp.tracking.mlflow_tracker import MlflowTracker, absolute_uri
+from backendexp.tracking.mlflow_connection import absolute_uri
+from backendexp.tracking.mlflow_tracker import MlflowTracker
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from typing import NoReturn
 from backendexp.config import TrackingConfig
 from backendexp.errors import UserError
 from backendexp.session import destination
+from backendexp.tracking.mlflow_connection import database_file
 
 _USAGE = """usage: backendexp ui [tracking.uri=URI] [port=5000]
 
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     uri = destination(TrackingConfig(uri=settings.get("tracking.uri")), Path.cwd()).uri
     if uri.startswith("http"):
         raise UserError(f"{uri} is a server already: open it in a browser")
-    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    database = database_file(uri)
     if database is not None and not database.exists():
         raise UserError(f"{database} is not there yet: run an experiment first, e.g. backendexp backend=jax")
     return _serve(uri, port)

@@ -147,6 +147,21 @@ def test_the_parity_entry_point_says_that_the_backends_agree(clone: Project) -> 
     assert "parity/greatest_difference" in summary.data.metrics
 
 
+def test_the_compare_entry_point_concludes_in_mlflows_run(clone: Project) -> None:
+    overrides = shlex.join([*SMALL, "compare.parity=false"])
+    parameters = ["backends=theano,jax", "blocks=3", f"overrides={overrides}"]
+    answer = mlflow_run(clone, LOCAL, "-e", "compare", *(word for p in parameters for word in ("-P", p)))
+    assert answer.returncode == 0, answer.stderr
+    runs = clone.tracked(experiment="Default")
+    assert statuses(runs) == ["FINISHED"] * 7
+    summary = summary_of(runs)
+    assert summary.data.tags["mlflow.project.entryPoint"] == "compare"
+    # MLflow has logged its own parameters into the run before us.
+    assert summary.data.params["blocks"] == "3"
+    assert summary.data.params["compare.blocks"] == "3"
+    assert "theano/training_time_s_median" in summary.data.metrics
+
+
 @pytest.fixture
 def environments(tmp_path: Path) -> Iterator[Path]:
     """Where MLflow builds environments: an empty folder, which is emptied again, for each takes 2 GiB."""

@@ -46,6 +46,7 @@ def test_the_runs_of_a_sweep_are_flat_tagged_and_summed_up(swept: tuple[Project,
     runs = project.tracked()
     assert statuses(runs) == ["FINISHED"] * 5
     assert not any("mlflow.parentRunId" in run.data.tags for run in runs)
+    assert not any("parallel" in run.data.tags for run in runs)
     (sweep,) = {run.data.tags["sweep"] for run in runs}
     summary = summary_of(runs)
     assert summary.info.run_name == f"sweep {sweep}"
@@ -103,6 +104,8 @@ def test_the_joblib_launcher_works_on_an_empty_database(lab: Project) -> None:
     assert statuses(runs) == ["FINISHED"] * 5
     assert sorted(run.data.params["seed"] for run in trained(runs)) == ["0", "1", "2", "3"]
     assert len({run.data.tags["sweep"] for run in runs}) == 1
+    # So that nobody takes their times for a comparison.
+    assert {run.data.tags.get("parallel") for run in trained(runs)} == {"true"}
     assert lab.nothing_runs()
 
 

@@ -1,41 +1,17 @@
 """MLflow as the tracking store, through its client: no global state, one batch a run."""
 
 import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backendexp import cache
 from backendexp.errors import TrackingError
 from backendexp.tracking.base import Dataset, OpenRun, Report
+from backendexp.tracking.mlflow_connection import connect, is_database, patient_database, translated
 
 RECORD_TAG = "backendexp.record"
 # https://mlflow.org/docs/latest/rest-api.html#log-batch
 _MOST_METRICS, _MOST_PARAMS = 1000, 100
 _LONGEST_DIGEST = 36
-# mlflow imports pandas and others where they are installed, and does without them where they are not (it
-# is how mlflow-skinny works). Nothing here needs them, and they are a third of its import.
-_OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
-# mlflow would report our use of it to its makers, from a thread of this process.
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
-# A store that is not there should be said within seconds, not after mlflow's minutes of retries.
-_IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-
-
-def default_uri(folder: Path) -> str:
-    """mlflow's own default, made absolute."""
-    return f"sqlite:///{folder.absolute()}/mlflow.db"
-
-
-def absolute_uri(uri: str, folder: Path) -> str:
-    """The same store, whatever the working directory. Only relative sqlite paths change."""
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return f"{prefix}{(folder / uri.removeprefix(prefix)).absolute()}"
-    return uri
 
 
 class MlflowTracker:
@@ -49,14 +25,14 @@ class MlflowTracker:
 
     def __init__(self, uri: str, experiment: str, experiment_id: str | None, folder: Path) -> None:
         self.uri = uri
-        with _translated(uri), _patient_database(uri):
-            self._client = _connect(uri)
+        with translated(uri), patient_database(uri):
+            self._client = connect(uri)
             self.experiment_id = experiment_id or self._ensure_experiment(experiment, folder)
 
     def _ensure_experiment(self, name: str, folder: Path) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            local = _is_database(self.uri)
+            local = is_database(self.uri)
             location = f"{(folder / 'mlruns').absolute().as_uri()}/{name}" if local else None
             return str(self._client.create_experiment(name, artifact_location=location))
         if found.lifecycle_stage != "active":
@@ -70,7 +46,7 @@ class MlflowTracker:
         self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
     ) -> str:
         tags = {**tags, RECORD_TAG: record_id}
-        with _translated(self.uri):
+        with translated(self.uri):
             if run_id is not None:
                 self._log(run_id, tags=tags)
                 return run_id
@@ -80,7 +56,7 @@ class MlflowTracker:
     def end(self, run_id: str, report: Report) -> None:
         from mlflow.entities import Metric, Param
 
-        with _translated(self.uri):
+        with translated(self.uri):
             metrics = [Metric(m.key, m.value, m.timestamp_ms, m.step) for m in report.metrics]
             held = self._client.get_run(run_id).data.params if report.joined else {}
             params = [Param(key, value) for key, value in report.params.items() if key not in held]
@@ -113,14 +89,14 @@ class MlflowTracker:
         self._client.log_batch(run_id, metrics or [], params or [], entities, synchronous=True)
 
     def find(self, record_id: str) -> str | None:
-        with _translated(self.uri):
+        with translated(self.uri):
             runs = self._client.search_runs(
                 [self.experiment_id], f"tags.`{RECORD_TAG}` = '{record_id}'", max_results=1
             )
             return runs[0].info.run_id if runs else None
 
     def open_runs(self, host: str) -> list[OpenRun]:
-        with _translated(self.uri):
+        with translated(self.uri):
             runs = self._client.search_runs(
                 [self.experiment_id],
                 f"attributes.status = 'RUNNING' and tags.`backendexp.host` = '{host}'",
@@ -128,56 +104,8 @@ class MlflowTracker:
             return [OpenRun(run.info.run_id, dict(run.data.tags)) for run in runs]
 
     def kill(self, run_id: str) -> None:
-        with _translated(self.uri):
+        with translated(self.uri):
             self._client.set_terminated(run_id, "KILLED")
-
-
-def _is_database(uri: str) -> bool:
-    return uri.split(":")[0].split("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
-
-
-@contextmanager
-def _translated(uri: str) -> Iterator[None]:
-    """Whatever mlflow, its HTTP client or its database raise comes out as TrackingError."""
-    try:
-        yield
-    except TrackingError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TrackingError(f"the tracking store {uri} did not take it: {reason}") from error
-
-
-def _connect(uri: str) -> Any:
-    for name, value in {**_QUIET, **_IMPATIENCE}.items():
-        os.environ.setdefault(name, value)
-    blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
-    for name in blocked:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        from mlflow import MlflowClient
-    finally:
-        for name in blocked:
-            if name in sys.modules and sys.modules[name] is None:
-                del sys.modules[name]
-    import logging
-
-    # alembic tells of every step of a new database's schema.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    return MlflowClient(uri)
-
-
-@contextmanager
-def _patient_database(uri: str) -> Iterator[None]:
-    """One process at a time opens an sqlite store: several that make its tables at once break it."""
-    if not uri.startswith("sqlite:"):
-        yield
-        return
-    from filelock import FileLock
-
-    with FileLock(cache.lock_file(uri)):
-        yield
 
 
 def _dataset_input(dataset: Dataset) -> Any:

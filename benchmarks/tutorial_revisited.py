@@ -1,0 +1,225 @@
+"""The tutorial's own question, answered: writes docs/tutorial-revisited.md from real runs on this machine.
+
+First what the tutorial does, on its exact versions: one run of each backend, with nothing compiled before,
+and once more. Then what answers the question: randomised blocks, on its versions and on Keras 3. Takes about
+ten minutes on an idle machine.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import measure
+
+from backendexp import machine, record, sweep
+from backendexp.comparison import analysis, runs, text
+from backendexp.comparison.findings import Comparison, Group
+from backendexp.plan import usable_cores
+from backendexp.record import RunRecord
+from backendexp.results import RunResult
+from backendexp.summary import Table
+
+PAGE = Path(__file__).parents[1] / "docs" / "tutorial-revisited.md"
+TUTORIAL = "https://data-flair.training/blogs/keras-backend/"
+BACKENDS = ("tensorflow", "theano")
+
+
+@dataclass(frozen=True)
+class Told:
+    """One run of each backend, and what the tutorial would conclude. results: by backend."""
+
+    title: str
+    results: dict[str, RunResult]
+
+    @property
+    def faster(self) -> str:
+        return min(self.results, key=lambda backend: _training(self.results[backend]))
+
+    @property
+    def more_accurate(self) -> str:
+        accuracies = {backend: result.accuracy for backend, result in self.results.items()}
+        if len(set(accuracies.values())) == 1:
+            return "neither"
+        return max(accuracies, key=lambda backend: accuracies[backend] or 0.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--blocks", type=int, default=10, help="of each comparison; default: 10")
+    parser.add_argument("--output", type=Path, default=PAGE, help="default: docs/tutorial-revisited.md")
+    asked = parser.parse_args()
+    with measure.laboratory(None) as lab:
+        # Its compile cache is empty, so that the first run is a newcomer's first.
+        project = lab.new_folder()
+        told = [
+            Told(title, {backend: _run(project, backend, number) for backend in BACKENDS})
+            for number, title in enumerate(("the first time", "once more"))
+        ]
+        found = [_compare(project, runtime, asked.blocks) for runtime in ("keras2", "keras3")]
+    asked.output.write_text(_page(told, *found))
+    measure.say(f"wrote {asked.output}")
+
+
+def _run(project: Path, backend: str, number: int) -> RunResult:
+    folder = f"{backend}-{number}"
+    measure.say(f"one run on {backend}, as the tutorial does it")
+    _backendexp(project, folder, "experiment=tutorial", "runtime=keras2", f"backend={backend}")
+    (directory,) = record.find([project / folder])
+    result = record.load(directory).result
+    assert result is not None
+    return result
+
+
+def _compare(project: Path, runtime: str, blocks: int) -> Comparison:
+    measure.say(f"{blocks} blocks on {runtime}")
+    _backendexp(project, runtime, "experiment=compare", f"runtime={runtime}", f"compare.blocks={blocks}")
+    records: list[RunRecord] = sweep.sweep_of(str(project / runtime)).records()
+    return analysis.analyse(runs.of_records(records), title=runtime, baseline="tensorflow")
+
+
+def _backendexp(project: Path, folder: str, *settings: str) -> None:
+    command = [sys.executable, "-m", "backendexp", *settings, f"hydra.run.dir={project / folder}"]
+    done = subprocess.run(
+        command, cwd=project, env=measure.own_environment(), stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\nleft with code {done.returncode}:\n{done.stdout[-2000:]}")
+
+
+# -- the page ----------------------------------------------------------------------------------------
+
+
+def _page(told: list[Told], keras2: Comparison, keras3: Comparison) -> str:
+    first, again = told
+    opening = (
+        f"[A tutorial on Keras's backends]({TUTORIAL}) trains one small MLP on random data under TensorFlow "
+        "and under Theano, once each, prints a time and an accuracy for both, and concludes that one is the "
+        "faster and the other the more accurate. Its own numbers are those of another machine, and are not "
+        "repeated. Here are ours: first its way, on its exact versions, then with what the question needs."
+    )
+    parts = {
+        "# The tutorial, revisited": [
+            opening,
+            "`python benchmarks/tutorial_revisited.py` writes this page. Every number is from a run.",
+        ],
+        "## Its way: one run each": [_told_table(told).markdown(), _turns(first, again)],
+        "## What was compilation": [_compilation(first, again)],
+        "## What was noise": [_noise(keras2)],
+        "## What is true, on its versions": [_truth(keras2)],
+        "## What is true, on Keras 3": [
+            "Runs of different Keras versions do not compare backends: nothing here is against the above.",
+            _truth(keras3),
+        ],
+        "## Measured on": [_machine(keras2, keras3)],
+    }
+    return "\n\n".join(line for heading, lines in parts.items() for line in (heading, *lines)) + "\n"
+
+
+def _told_table(told: list[Told]) -> Table:
+    titles = ["", "backend", "training_time_s", "first epoch s", "steady epoch s", "accuracy"]
+    rows = [
+        [
+            one.title,
+            backend,
+            f"{_training(result):.2f}",
+            f"{result.first_epoch_s:.2f}",
+            f"{result.steady_epoch_s:.4f}",
+            f"{result.accuracy:.2f}",
+        ]
+        for one in told
+        for backend, result in one.results.items()
+    ]
+    return Table(titles, rows)
+
+
+def _turns(first: Told, again: Told) -> str:
+    def conclusion(one: Told) -> str:
+        return f"{one.faster} would be the faster, and {one.more_accurate} the more accurate"
+
+    same = (first.faster, first.more_accurate) == (again.faster, again.more_accurate)
+    return (
+        f"{first.title.capitalize()}, {conclusion(first)}. "
+        f"{again.title.capitalize()}, {conclusion(again)}. "
+        + (
+            "The same words twice prove little: each rests on one run."
+            if same
+            else "The same command, another answer: each rests on one run."
+        )
+    )
+
+
+def _compilation(first: Told, again: Told) -> str:
+    lines = []
+    for backend in BACKENDS:
+        cold, warm = first.results[backend], again.results[backend]
+        share = 1 - _training(warm) / _training(cold)
+        beyond = max(0.0, (warm.first_epoch_s or 0.0) - (warm.steady_epoch_s or 0.0))
+        lines.append(
+            f"- **{backend}**: {_training(cold):.2f} s with an empty compile cache, {_training(warm):.2f} s "
+            + (f"with a filled one: {share:.0%} of the first time was" if share > 0.1 else "again: none was")
+            + f" compilation that the next run does not repeat. Of the second, {beyond:.2f} s still went into"
+            f" the first epoch beyond what an epoch takes, {_training(warm) - beyond:.2f} s into training."
+        )
+    return "\n".join(lines)
+
+
+def _noise(found: Comparison) -> str:
+    groups = [found.group(label) for label in BACKENDS]
+    by_block = [
+        {run.block: run.values["accuracy"] for run in group.finished if "accuracy" in run.values}
+        for group in groups
+    ]
+    shared = sorted(set(by_block[0]) & set(by_block[1]), key=lambda block: block or 0)
+    signs = [by_block[1][block] - by_block[0][block] for block in shared]
+    ahead, behind = sum(s > 0 for s in signs), sum(s < 0 for s in signs)
+    return "\n\n".join(
+        [
+            f"The labels are coin flips, {found.common['data.test_samples']} of them to be tested on. In "
+            f"{len(shared)} blocks, both backends on the same data each time, {BACKENDS[1]} was the more "
+            f"accurate {ahead} times, {BACKENDS[0]} {behind} times, and "
+            f"{len(shared) - ahead - behind} times they were equal.",
+            "\n".join(f"- {group.chance.sentence}" for group in groups if group.chance),
+            "\n".join(f"- {group.label}: accuracy from {_range(group)}." for group in groups),
+        ]
+    )
+
+
+def _range(group: Group) -> str:
+    values = [run.values["accuracy"] for run in group.finished]
+    return f"{min(values):.2f} to {max(values):.2f} over {len(values)} seeds"
+
+
+def _truth(found: Comparison) -> str:
+    tables = [table.markdown() for table in text.tables(found)]
+    sentences = [*found.headlines(), *found.parity.sentences, *found.notes]
+    return "\n\n".join(["\n".join(f"- {sentence}" for sentence in sentences), *tables])
+
+
+def _training(result: RunResult) -> float:
+    assert result.training_time_s is not None
+    return result.training_time_s
+
+
+def _machine(keras2: Comparison, keras3: Comparison) -> str:
+    lines = [f"- {machine.cpu_model()}, {usable_cores()} usable cores; {platform.platform()}"]
+    for found in (keras2, keras3):
+        engines = ", ".join(f"{group.label}: {group.engine}" for group in found.groups)
+        lines.append(
+            f"- {found.title}: Keras {found.versions.get('Keras')} on Python {found.versions.get('Python')}, "
+            f"{found.common.get('threads')} threads; {engines}"
+        )
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    commit = machine.git_commit(str(PAGE.parent))
+    lines.append(f"- commit {commit or 'unknown'}, {time.strftime('%Y-%m-%d')}, load at the end {load}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

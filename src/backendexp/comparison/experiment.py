@@ -1,0 +1,99 @@
+"""experiment=compare: every backend in randomised blocks, and which of them is faster."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from backendexp import blocks, parity_check, sweep
+from backendexp.blocks import Entrants
+from backendexp.config import CompareConfig
+from backendexp.errors import UserError
+from backendexp.experiment import PARITY, ROLE, TIMED, Conclusion, PlannedRun
+from backendexp.record import RunRecord
+
+
+@dataclass(frozen=True)
+class BackendComparison:
+    """probes: rounding probes of the parity part."""
+
+    who: Entrants
+    asked: CompareConfig
+    probes: int
+
+    @cached_property
+    def runs(self) -> list[PlannedRun]:
+        """A warm-up, the parity part, the timed blocks."""
+        specs = self.who.specs
+        parity = parity_check.check_of(specs, self.probes) if self.asked.parity else []
+        return [*blocks.warm_ups(specs), *parity, *blocks.blocks(specs, self.asked.blocks)]
+
+    @property
+    def opening(self) -> list[str]:
+        others = list(self.who.backends[1:])
+        named = " and ".join([", ".join(others[:-1]), others[-1]] if len(others) > 1 else others)
+        warm_up, parity, timed = (
+            sum(map(of, self.runs))
+            for of in (
+                lambda run: run.warm_up,
+                lambda run: run.tags.get(ROLE) == PARITY,
+                lambda run: run.tags.get(ROLE) == TIMED,
+            )
+        )
+        agreement = f", {parity} to see that they compute the same" if parity else ""
+        return [
+            f"{named} against {self.who.baseline} on {self.who.specs[0].runtime}, {len(self.runs)} runs: "
+            f"{warm_up} to warm up{agreement}, {timed} that are timed, in {self.asked.blocks} blocks.",
+            *(f"Not here: {why}" for why in self.who.missing),
+        ]
+
+    def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
+        # SciPy and the drawing of figures are not needed until all is measured.
+        from backendexp.comparison import analysis, artifacts, runs, text
+
+        params = {
+            "compare.baseline": self.who.baseline,
+            "compare.backends": ", ".join(self.who.backends),
+            "compare.blocks": str(self.asked.blocks),
+            "compare.margin": str(self.asked.margin),
+            "compare.accuracy_margin": str(self.asked.accuracy_margin),
+        }
+        try:
+            found = analysis.analyse(
+                runs.of_records(list(records)),
+                title=f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime}, {sweep_id}",
+                baseline=self.who.baseline,
+                margin=self.asked.margin,
+                accuracy_margin=self.asked.accuracy_margin,
+            )
+        except UserError as error:
+            return _without_verdict(folder, records, str(error), params)
+        timed = sum(record.context.tags.get(ROLE) == TIMED for record in records)
+        planned = sum(run.tags.get(ROLE) == TIMED for run in self.runs)
+        if timed < planned:
+            cut_short = f"The comparison ended after {timed} of {planned} timed runs."
+            found = replace(found, notes=(cut_short, *found.notes))
+        return Conclusion(
+            kind="compare",
+            said=text.paragraphs(found),
+            note=artifacts.note(found),
+            good=found.parity.agree is True or not self.asked.parity,
+            params=params,
+            metrics=artifacts.metrics(found),
+            artifacts=[artifacts.write(found, folder / "comparison")],
+            report=folder / "comparison" / artifacts.REPORT,
+        )
+
+
+def _without_verdict(
+    folder: Path, records: Sequence[RunRecord], why: str, params: dict[str, str]
+) -> Conclusion:
+    note = sweep.markdown(records, f"**No verdict.** {why}")
+    return Conclusion(
+        kind="compare",
+        said=[*sweep.tables_and_caveats(records), f"No verdict: {why}"],
+        note=note,
+        good=False,
+        params=params,
+        artifacts=[sweep.write_page(folder, "compare", note)],
+    )

@@ -1,0 +1,98 @@
+"""The files of experiment=scale: a page that loads nothing from anywhere, its tables and its figures."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backendexp.comparison import palette
+from backendexp.comparison.findings import Measure, ScalePoint
+from backendexp.summary import Table
+
+PAGE = "scale.html"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the backends grow with one size. counts: what it is a number of, "samples".
+
+    curves: measures with a point a backend and size.
+    """
+
+    counts: str
+    table: Table
+    curves: Sequence[tuple[Measure, Sequence[ScalePoint]]]
+
+
+@dataclass(frozen=True)
+class ScaleFindings:
+    """said: sentences. growths: one for each size that was varied. notes: for before believing it."""
+
+    title: str
+    said: Sequence[str]
+    growths: Sequence[Growth]
+    notes: Sequence[str]
+
+    def markdown(self) -> str:
+        parts = [_bullets(self.said), *(g.table.markdown() for g in self.growths), _bullets(self.notes)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write(found: ScaleFindings, folder: Path) -> Path:
+    """scale.md, a .csv a table, scale.html and figures/*.svg below `folder`, which is returned.
+
+    The tables are written first: they are there even if a figure cannot be drawn.
+    """
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    (folder / "scale.md").write_text(f"# {found.title}\n\n{found.markdown()}", encoding="utf-8")
+    for growth in found.growths:
+        path = folder / f"{_file_name(growth.counts)}.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([growth.table.titles, *growth.table.rows])
+    drawings = [_draw(growth) for growth in found.growths]
+    for drawn in drawings:
+        for name, text in drawn.items():
+            (folder / "figures" / f"{name}.svg").write_text(text, encoding="utf-8")
+    page = html(found, [list(drawn.values()) for drawn in drawings])
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    return folder
+
+
+def _draw(growth: Growth) -> dict[str, str]:
+    from backendexp.comparison import figures
+
+    return {
+        f"{measure.key.rpartition('/')[2]}-by-{_file_name(growth.counts)}": figures.scaling(
+            points, measure, growth.counts
+        )
+        for measure, points in growth.curves
+    }
+
+
+def html(found: ScaleFindings, drawings: Sequence[Sequence[str]]) -> str:
+    """drawings: the SVG of each curve of each growth."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("scale.html.j2").render(
+        found=found,
+        parts=list(zip(found.growths, drawings, strict=True)),
+        light=Markup(palette.css(dark=False)),
+        dark=Markup(palette.css(dark=True)),
+        fonts=Markup(palette.FONTS),
+    )
+
+
+def _file_name(counts: str) -> str:
+    return "-".join(counts.split())
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)

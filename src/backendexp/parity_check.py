@@ -1,0 +1,65 @@
+"""experiment=parity: every backend of both runtimes trains from one start, and parity.py judges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backendexp import parity, sweep
+from backendexp.experiment import PARITY, ROLE, Conclusion, PlannedRun
+from backendexp.plan import ControlsSpec, RunSpec, with_probe
+from backendexp.record import RunRecord
+
+# What conf/experiment/parity.yaml sets, with its reasons.
+_OPTIMIZER, _LEARNING_RATE = "sgd", 0.1
+
+
+@dataclass(frozen=True)
+class ParityCheck:
+    plan: parity.ParityPlan
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        return [PlannedRun(spec, {ROLE: PARITY}) for spec in self.plan.specs]
+
+    @property
+    def opening(self) -> list[str]:
+        return [f"{len(self.plan.specs)} runs, each from the same weights on the same batches."]
+
+    def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
+        """Raises UserError: runs that ought to be alike had other data or other initial weights."""
+        runs = list(records)
+        differences = parity.judge(runs)
+        agree, verdict = parity.verdict(differences, runs, self.plan.missing)
+        greatest = [d.distance for d in differences if d.agrees is not None]
+        note = sweep.markdown(runs, verdict)
+        return Conclusion(
+            kind="parity",
+            said=[*sweep.tables_and_caveats(runs), verdict],
+            note=note,
+            good=agree,
+            metrics={"parity/greatest_difference": max(greatest)} if greatest else {},
+            artifacts=[sweep.write_page(folder, "parity", note)],
+        )
+
+
+def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
+    """Runs that show whether these plans, one a backend of one runtime, would compute the same.
+
+    Each is trained once as experiment=parity does it, under its own number of threads; then `probes` rounding
+    probes of the first.
+    """
+    alike = [
+        replace(
+            spec,
+            model=replace(spec.model, dropout=0.0),
+            training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
+            controls=ControlsSpec(initial_weights=True, batch_order=True),
+            log_model=False,
+        )
+        for spec in specs
+    ]
+    alike += [with_probe(alike[0], number) for number in range(1, probes + 1)]
+    return [
+        PlannedRun(spec, {ROLE: PARITY}, f"parity {number}/{len(alike)}")
+        for number, spec in enumerate(alike, 1)
+    ]

@@ -1,0 +1,115 @@
+"""What writing to MLflow and reading from it share: a client of its own, a deadline, and errors of ours."""
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from backendexp import cache
+from backendexp.errors import TrackingError
+
+_SQLITE = "sqlite:///"
+# mlflow imports pandas and others where they are installed, and does without them where they are not (it
+# is how mlflow-skinny works). Nothing here needs them, and they are a third of its import.
+_OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
+# mlflow would report our use of it to its makers, from a thread of this process.
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+# A store that is not there should be said within seconds, not after mlflow's minutes of retries.
+_IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_DATABASE_PATIENCE_S = 5.0
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def default_uri(folder: Path) -> str:
+    """mlflow's own default, made absolute."""
+    return f"{_SQLITE}{folder.absolute()}/mlflow.db"
+
+
+def absolute_uri(uri: str, folder: Path) -> str:
+    """The same store, whatever the working directory. Only relative sqlite paths change."""
+    if uri.startswith(_SQLITE) and not uri.startswith(_SQLITE + "/"):
+        return f"{_SQLITE}{(folder / uri.removeprefix(_SQLITE)).absolute()}"
+    return uri
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of an sqlite store, or None: it is another kind of store."""
+    return Path(uri.removeprefix(_SQLITE).split("?")[0]) if uri.startswith(_SQLITE) else None
+
+
+def is_database(uri: str) -> bool:
+    return _dialect(uri) in ("sqlite", *_DATABASE_PORTS)
+
+
+def _dialect(uri: str) -> str:
+    return uri.split(":")[0].split("+")[0]
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+
+
+@contextmanager
+def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
+    """Whatever mlflow, its HTTP client or its database raise comes out as TrackingError."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrackingError(f"the tracking store {without_password(uri)} {complaint}: {reason}") from error
+
+
+def connect(uri: str) -> Any:
+    """An MlflowClient. It imports mlflow, which takes seconds.
+
+    Raises OSError: nobody listens where the database should be.
+    """
+    for name, value in {**_QUIET, **_IMPATIENCE}.items():
+        os.environ.setdefault(name, value)
+    _knock(uri)
+    blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
+    for name in blocked:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        from mlflow import MlflowClient
+    finally:
+        for name in blocked:
+            if name in sys.modules and sys.modules[name] is None:
+                del sys.modules[name]
+    import logging
+
+    # alembic tells of every step of a new database's schema.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    return MlflowClient(uri)
+
+
+def _knock(uri: str) -> None:
+    """Raises OSError within seconds, where mlflow would try a database server for minutes.
+
+    An address without one host, such as that of a socket file, is left to the database's driver.
+    """
+    server = re.match(r"[^:]+://(?:[^@/]*@)?(?P<host>[\w.-]+)(?::(?P<port>\d+))?(?:[/?]|$)", uri)
+    if _dialect(uri) not in _DATABASE_PORTS or server is None:
+        return
+    port = int(server["port"] or _DATABASE_PORTS[_dialect(uri)])
+    socket.create_connection((server["host"], port), _DATABASE_PATIENCE_S).close()
+
+
+@contextmanager
+def patient_database(uri: str) -> Iterator[None]:
+    """One process at a time opens an sqlite store: several that make its tables at once break it."""
+    if not uri.startswith("sqlite:"):
+        yield
+        return
+    from filelock import FileLock
+
+    with FileLock(cache.lock_file(uri)):
+        yield

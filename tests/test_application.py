@@ -1,0 +1,265 @@
+"""Experiments from their configuration to their conclusion, with workers that are small scripts."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from backendexp import application, commands, record
+from backendexp.application import Application
+from backendexp.errors import ConfigError
+from backendexp.session import Destination, Session
+from backendexp.tracking.memory import MemoryTracker
+from test_preflight import compose_tree
+from test_session import PoolOf
+
+TINY = ("data.samples=256", "data.features=8", "data.test_samples=64", "model.hidden_units=[16]", "threads=1")
+HERE = Destination("mlflow", "memory:", "backendexp", None)
+IN_MEMORY = "tracking.uri='memory:'"
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Application]]:
+    """start("finishes", tracker): an application whose workers are that script of tests/workers."""
+    made: list[Application] = []
+
+    def make(script: str, tracker: MemoryTracker | None = None, **known: Any) -> Application:
+        session = Session(_pool=PoolOf(script), _trackers={HERE: tracker} if tracker else {})
+        made.append(Application(session, **known))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.session.close()
+
+
+def run(app: Application, project: Path, *arguments: str, mode: str = "RUN") -> int:
+    """What Hydra and cli.py do for one job. Returns the exit code."""
+    hydra = SimpleNamespace(
+        mode=SimpleNamespace(name=mode),
+        runtime=SimpleNamespace(output_dir=str(project / "outputs" / "2026-01-01" / "10-00-00")),
+        sweep=SimpleNamespace(dir=str(project / "multirun" / "2026-01-01" / "10-00-00")),
+    )
+    try:
+        app.run_job(compose_tree(*TINY, *arguments), hydra)
+    finally:
+        code = app.conclude()
+    return code
+
+
+def tags_of(tracker: MemoryTracker) -> list[dict[str, str]]:
+    """Of the runs, without the summary's."""
+    return [report.tags for report in tracker.reports.values() if "kind" not in report.tags]
+
+
+COMPARE = ("experiment=compare", "compare.backends=[tensorflow,theano]", "compare.blocks=3", IN_MEMORY)
+SCALE = (
+    "experiment=scale",
+    "scale.backends=[tensorflow,theano]",
+    "scale.samples=[64,256]",
+    "scale.hidden_units=[]",
+    "scale.repeats=2",
+    IN_MEMORY,
+)
+
+
+def test_comparison_runs_warm_up_parity_and_blocks_and_sums_them_up(
+    start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MemoryTracker()
+    assert run(start("finishes", tracker), project, *COMPARE) == commands.OK
+    tags = tags_of(tracker)
+    assert Counter(t["role"] for t in tags) == {"parity": 4, "timed": 6}
+    assert Counter((t["block"], t["backend"]) for t in tags if t["role"] == "timed") == {
+        (block, backend): 1 for block in "123" for backend in ("tensorflow", "theano")
+    }
+    assert {t["sweep"] for t in tags} == {"2026-01-01/10-00-00"}
+    assert not any("parallel" in t for t in tags)
+    (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
+    assert (summary.tags["kind"], summary.status) == ("compare", "FINISHED")
+    assert summary.params["compare.baseline"] == "tensorflow"
+    names = {metric.key for metric in summary.metrics}
+    assert {"theano/training_time_s_median", "theano/training_time_s_ratio_low"} <= names
+    folder = project / "outputs/2026-01-01/10-00-00/comparison"
+    assert summary.artifacts == [folder]
+    for name in ("report.html", "comparison.md", "comparison.csv", "comparison.json"):
+        assert (folder / name).stat().st_size > 0
+    assert list((folder / "figures").glob("*.svg"))
+    printed = capsys.readouterr()
+    assert f"  report  {folder / 'report.html'}" in printed.out
+    assert "theano against tensorflow on keras3, 12 runs: 2 to warm up, 4 to see that they" in printed.err
+    assert printed.err.count("block 3/3  ") == 2
+    assert printed.err.count("warm-up ") == 2
+
+
+def test_warm_up_runs_are_on_disk_apart_and_in_no_store(
+    start: Callable[..., Application], project: Path
+) -> None:
+    tracker = MemoryTracker()
+    app = start("finishes", tracker)
+    run(app, project, *COMPARE)
+    warm = [r for r in app.session.records if "warm-up" in r.directory.parts]
+    assert len(warm) == 2
+    assert {r.context.kind for r in warm} == {"none"}
+    assert not {r.context.id for r in warm} & {t["backendexp.record"] for t in tracker.tags.values()}
+    assert len(record.find([project / "outputs"])) == 10
+
+
+def test_comparison_goes_on_after_runs_that_fail_and_exits_with_1(
+    start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MemoryTracker()
+    code = run(start("reports_a_killed_run", tracker), project, *COMPARE, "compare.parity=false")
+    assert code == commands.RUN_FAILED
+    assert len(tags_of(tracker)) == 6
+    (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
+    assert summary.status == "FAILED"
+    assert summary.tags["mlflow.note.content"].startswith("**No verdict.** ")
+    assert summary.params["compare.blocks"] == "3"
+    printed = capsys.readouterr().out
+    assert "No verdict: " in printed
+    assert printed.count("killed_by_signal") == 6
+
+
+def test_comparison_without_the_parity_part_has_no_such_runs(
+    start: Callable[..., Application], project: Path
+) -> None:
+    tracker = MemoryTracker()
+    assert run(start("finishes", tracker), project, *COMPARE, "compare.parity=false") == commands.OK
+    assert {t["role"] for t in tags_of(tracker)} == {"timed"}
+
+
+def test_comparison_whose_store_is_away_leaves_all_of_it_on_disk(
+    start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = "tracking.uri='http://127.0.0.1:9'"
+    assert run(start("finishes"), project, *COMPARE[:-1], away) == commands.OK
+    folder = project / "outputs/2026-01-01/10-00-00"
+    found = json.loads((folder / "comparison" / "comparison.json").read_text())
+    assert found
+    printed = capsys.readouterr()
+    assert "http://127.0.0.1:9" in printed.err
+    assert f"upload them with  backendexp sync {folder}" in printed.out
+    assert f"report  {folder}/comparison/report.html" in printed.out
+
+
+def test_comparison_that_is_interrupted_says_what_there_is(
+    start: Callable[..., Application],
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = MemoryTracker()
+    app = start("finishes", tracker)
+    done = 0
+    real = app.session.run
+
+    def interrupted_in_block_4(*arguments: Any, **more: Any) -> Any:
+        nonlocal done
+        done += more["tags"].get("block") == "4"
+        if done:
+            raise KeyboardInterrupt
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(app.session, "run", interrupted_in_block_4)
+    with pytest.raises(KeyboardInterrupt):
+        run(app, project, *COMPARE, "compare.blocks=5")
+    printed = capsys.readouterr().out
+    assert "The comparison ended after 6 of 10 timed runs." in " ".join(printed.split())
+    (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
+    assert "theano/training_time_s_ratio" in {metric.key for metric in summary.metrics}
+
+
+def test_interrupt_during_the_warm_up_says_that_there_is_nothing(
+    start: Callable[..., Application],
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = start("finishes", MemoryTracker())
+
+    def interrupted(*arguments: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.session, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(app, project, *COMPARE)
+    assert "Nothing was measured, so there is nothing to conclude." in capsys.readouterr().out
+
+
+def test_summary_of_a_comparison_takes_the_run_that_mlflow_made(
+    start: Callable[..., Application], project: Path
+) -> None:
+    tracker = MemoryTracker()
+    app = start("finishes", tracker)
+    app.session.joined = "f" * 32
+    run(app, project, *COMPARE)
+    assert tracker.reports["f" * 32].tags["kind"] == "compare"
+    assert tracker.reports["f" * 32].joined
+
+
+def test_scale_runs_its_sizes_and_sums_them_up(
+    start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MemoryTracker()
+    assert run(start("finishes", tracker), project, *SCALE) == commands.OK
+    runs = [report for report in tracker.reports.values() if "kind" not in report.tags]
+    sizes = Counter((one.params["data.samples"], one.tags["backend"]) for one in runs)
+    assert sizes == {(n, backend): 2 for n in ("64", "256") for backend in ("tensorflow", "theano")}
+    (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
+    assert summary.tags["kind"] == "scale"
+    by_size = [(m.step, m.value) for m in summary.metrics if m.key == "theano/training_time_s_by_samples"]
+    assert by_size == [(64, 1.5), (256, 1.5)]
+    printed = capsys.readouterr()
+    assert "  report  " in printed.out
+    assert "repeat 2/2, 256 samples, layers 16  " in printed.err
+
+
+def test_parity_is_an_experiment_too(start: Callable[..., Application], project: Path) -> None:
+    """Its conclusion is tested with real engines; these workers do not run on Python 3.7."""
+    tracker = MemoryTracker()
+    run(start("finishes", tracker), project, "experiment=parity", IN_MEMORY)
+    assert {t["role"] for t in tags_of(tracker)} == {"parity"}
+    (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
+    assert summary.tags["kind"] == "parity"
+
+
+@pytest.mark.parametrize("experiment", ["compare", "scale"])
+def test_experiment_is_no_job_of_a_sweep(
+    experiment: str, start: Callable[..., Application], project: Path
+) -> None:
+    """A sweeper that makes up its jobs as it goes comes here unchecked."""
+    with pytest.raises(ConfigError, match="it cannot be a job of a sweep"):
+        run(start("finishes"), project, f"experiment={experiment}", IN_MEMORY, mode="MULTIRUN")
+
+
+@pytest.mark.parametrize(("parallel", "told"), [(True, ["true"]), (False, [None])])
+def test_run_of_a_launchers_own_process_is_tagged_as_parallel(
+    parallel: bool, told: list[str | None], start: Callable[..., Application], project: Path
+) -> None:
+    tracker = MemoryTracker()
+    app = start("finishes", tracker, parallel=parallel)
+    run(app, project, IN_MEMORY, "backend=jax", mode="MULTIRUN")
+    assert [t.get("parallel") for t in tags_of(tracker)] == told
+
+
+def test_single_run_has_no_tags_of_an_experiment(start: Callable[..., Application], project: Path) -> None:
+    tracker = MemoryTracker()
+    assert run(start("finishes", tracker), project, IN_MEMORY, "backend=jax") == commands.OK
+    (tags,) = tags_of(tracker)
+    assert not {"role", "block", "position", "parallel", "sweep"} & set(tags)
+    assert float(tags["load_average"]) >= 0
+
+
+def test_process_that_a_launcher_started_knows_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "_current", None)
+    assert application.current().parallel
+    checked = application.check(["backend=jax", "tracking=none"])
+    try:
+        assert not application.start(checked, None).parallel
+    finally:
+        application.current().session.close()

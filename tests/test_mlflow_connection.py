@@ -1,0 +1,78 @@
+"""Addresses of stores, and how long an answer is waited for."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from backendexp.errors import TrackingError
+from backendexp.tracking.mlflow_connection import (
+    connect,
+    database_file,
+    is_database,
+    translated,
+    without_password,
+)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "postgresql+psycopg", "mysql+pymysql"])
+def test_a_database_server_that_is_not_there_is_told_within_seconds(kind: str, closed_port: int) -> None:
+    uri = f"{kind}://me:secret@127.0.0.1:{closed_port}/mlflow"
+    began = time.monotonic()
+    with pytest.raises(TrackingError) as refusal, translated(uri, "cannot be read"):
+        connect(uri)
+    assert time.monotonic() - began < 10
+    shown = f"{kind}://me:***@127.0.0.1:{closed_port}/mlflow"
+    assert str(refusal.value).startswith(f"the tracking store {shown} cannot be read: ")
+    assert "refused" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("https://me:secret@host/mlflow", "https://me:***@host/mlflow"),
+        ("http://host:5000", "http://host:5000"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+    ],
+)
+def test_a_password_is_not_shown(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "file", "database"),
+    [
+        ("sqlite:////tmp/mlflow.db", Path("/tmp/mlflow.db"), True),
+        ("sqlite:////tmp/mlflow.db?timeout=9", Path("/tmp/mlflow.db"), True),
+        ("postgresql://host/db", None, True),
+        ("mssql+pyodbc://host/db", None, True),
+        ("http://host:5000", None, False),
+        ("databricks", None, False),
+    ],
+)
+def test_kinds_of_stores_are_told_apart(uri: str, file: Path | None, database: bool) -> None:
+    assert database_file(uri) == file
+    assert is_database(uri) == database
+
+
+def test_errors_of_ours_are_not_translated_again() -> None:
+    with pytest.raises(TrackingError, match=r"^as it was$"), translated("http://host"):
+        raise TrackingError("as it was")
+
+
+def test_the_first_line_of_an_error_is_the_reason() -> None:
+    with (
+        pytest.raises(TrackingError, match=r"^the tracking store http://host did not take it: no room$"),
+        translated("http://host"),
+    ):
+        raise RuntimeError("no room\nat all")
