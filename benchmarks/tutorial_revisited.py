@@ -156,18 +156,28 @@ def _turns(first: Told, again: Told) -> str:
 
 
 def _compilation(first: Told, again: Told) -> str:
-    lines = []
-    for backend in BACKENDS:
-        cold, warm = first.results[backend], again.results[backend]
-        share = 1 - _training(warm) / _training(cold)
-        beyond = max(0.0, (warm.first_epoch_s or 0.0) - (warm.steady_epoch_s or 0.0))
-        lines.append(
-            f"- **{backend}**: {_training(cold):.2f} s with an empty compile cache, {_training(warm):.2f} s "
-            + (f"with a filled one: {share:.0%} of the first time was" if share > 0.1 else "again: none was")
-            + f" compilation that the next run does not repeat. Of the second, {beyond:.2f} s still went into"
-            f" the first epoch beyond what an epoch takes, {_training(warm) - beyond:.2f} s into training."
-        )
-    return "\n".join(lines)
+    return "\n".join(
+        f"- **{backend}**: {_kept(first.results[backend], again.results[backend])} Of the second fit, "
+        f"{_beyond_an_epoch(again.results[backend]):.2f} s went into the first epoch beyond what an epoch "
+        "takes."
+        for backend in BACKENDS
+    )
+
+
+def _kept(cold: RunResult, warm: RunResult) -> str:
+    """What the engine's compiled code on disk saves."""
+    times = f"{_training(cold):.2f} s, then {_training(warm):.2f} s."
+    if cold.compile_cache is None:
+        return f"{times} It keeps no compiled code on disk, so it compiles in every run."
+    share = 1 - _training(warm) / _training(cold)
+    return (
+        f"{times} The first found an empty compile cache: {share:.0%} of it was compilation that the next "
+        "does not repeat."
+    )
+
+
+def _beyond_an_epoch(result: RunResult) -> float:
+    return max(0.0, (result.first_epoch_s or 0.0) - (result.steady_epoch_s or 0.0))
 
 
 def _noise(found: Comparison) -> str:
@@ -183,8 +193,8 @@ def _noise(found: Comparison) -> str:
         [
             f"The labels are coin flips, {found.common['data.test_samples']} of them to be tested on. In "
             f"{len(shared)} blocks, both backends on the same data each time, {BACKENDS[1]} was the more "
-            f"accurate {ahead} times, {BACKENDS[0]} {behind} times, and "
-            f"{len(shared) - ahead - behind} times they were equal.",
+            f"accurate in {ahead}, {BACKENDS[0]} in {behind}, and in {len(shared) - ahead - behind} they "
+            "were equal.",
             "\n".join(f"- {group.chance.sentence}" for group in groups if group.chance),
             "\n".join(f"- {group.label}: accuracy from {_range(group)}." for group in groups),
         ]
