@@ -1,6 +1,6 @@
 """Comparisons as the real analysis makes them, with all that a figure or a report can show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,22 @@ def timed_runs(
             )
         )
     return runs
+
+
+def on_keras2(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
+    """The same runs, a day later on the tutorial's Keras."""
+    return [
+        replace(
+            run,
+            run_id=f"old-{run.run_id}",
+            runtime="keras2",
+            began_ms=run.began_ms + 10**8,
+            ended_ms=run.began_ms + 10**8 + 1000,
+            params={**run.params, "runtime.name": "keras2"},
+            tags={**run.tags, "keras_version": "2.3.1"},
+        )
+        for run in runs
+    ]
 
 
 def parity_runs(backends: tuple[str, ...] = tuple(FACTORS)) -> list[TrackedRun]:

@@ -19,7 +19,7 @@ from backendexp.comparison.canvas import MARGIN
 from backendexp.comparison.figures import phase_medians
 from backendexp.comparison.findings import TIMES, Comparison, ScalePoint
 from backendexp.comparison.svg import WIDTH, Figure
-from comparison.pictured import parity_runs, pictured, timed_runs
+from comparison.pictured import on_keras2, parity_runs, pictured, timed_runs
 from comparison.tracked import run_of, sweep_of
 
 ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "accuracy", "parity"]
@@ -254,18 +254,7 @@ def test_ratio_without_a_verdict_is_hollow() -> None:
 
 
 def test_groups_of_another_keras_have_no_ratio_to_this_one() -> None:
-    old = [
-        replace(
-            run,
-            run_id=f"old-{run.run_id}",
-            runtime="keras2",
-            began_ms=run.began_ms + 10**8,
-            ended_ms=run.began_ms + 10**8 + 1000,
-            params={**run.params, "runtime.name": "keras2"},
-            tags={**run.tags, "keras_version": "2.3.1"},
-        )
-        for run in timed_runs({"tensorflow": 1.0, "theano": 3.0})
-    ]
+    old = on_keras2(timed_runs({"tensorflow": 1.0, "theano": 3.0}))
     found = analyse([*timed_runs({"tensorflow": 1.0, "jax": 2.0}), *old], title="")
     said = texts(shown(figures.ratios, found))
     over = [(label, below) for label, below in pairwise(said) if below.startswith("over ")]

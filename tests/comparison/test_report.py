@@ -12,7 +12,14 @@ from backendexp.comparison import report
 from backendexp.comparison.analysis import analyse
 from backendexp.comparison.findings import Comparison, TrackedRun
 from backendexp.comparison.report import MOST_RUNS, PER_RUN
-from comparison.pictured import OUT_OF_MEMORY, parity_runs, pictured, timed_runs, with_troubles
+from comparison.pictured import (
+    OUT_OF_MEMORY,
+    on_keras2,
+    parity_runs,
+    pictured,
+    timed_runs,
+    with_troubles,
+)
 from comparison.tracked import sweep_of
 
 HOSTILE = '</style><script>alert("1")</script>&amp;<img src=x onerror=alert(1)>\x1b[31m'
@@ -206,18 +213,7 @@ def test_failed_group_and_unknown_numbers_are_dashes() -> None:
 
 
 def test_pair_without_any_verdict_says_why_once() -> None:
-    old = [
-        replace(
-            run,
-            run_id=f"old-{run.run_id}",
-            runtime="keras2",
-            began_ms=run.began_ms + 10**8,
-            ended_ms=run.began_ms + 10**8 + 1000,
-            params={**run.params, "runtime.name": "keras2"},
-            tags={**run.tags, "keras_version": "2.3.1"},
-        )
-        for run in timed_runs({"tensorflow": 1.0, "theano": 3.0}, blocks=3)
-    ]
+    old = on_keras2(timed_runs({"tensorflow": 1.0, "theano": 3.0}, blocks=3))
     page = page_of(of([*timed_runs({"tensorflow": 1.0, "jax": 2.0}, blocks=3), *old]))
     said = [line for line in page.texts("p") if line.startswith("No verdict on times or accuracy")]
     assert len(said) == page.texts("h2").count("tensorflow (keras2) against tensorflow (keras3)") + (
