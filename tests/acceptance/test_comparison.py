@@ -250,6 +250,7 @@ def test_ctrl_c_during_the_warm_up_leaves_nothing_in_the_store(lab: Project) -> 
     assert lab.nothing_runs(within=0)
 
 
+@pytest.mark.extended
 def test_a_comparison_whose_store_is_away_is_on_disk(lab: Project) -> None:
     away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     answer = lab.run(*COMPARE, "compare.blocks=3", "compare.parity=false", **away)
@@ -280,6 +281,7 @@ def test_what_cannot_be_compared_is_told_before_anything_runs(
     assert list(lab.folder.iterdir()) == []
 
 
+@pytest.mark.extended
 def test_the_tutorials_versions_are_compared_on_their_runtime(lab: Project, keras2_python: str) -> None:
     answer = lab.run("experiment=compare", "runtime=keras2", "compare.blocks=3", *SMALL, timeout=550)
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -23,7 +23,7 @@ from backendexp.comparison.findings import (
 )
 from backendexp.comparison.statistics import LEVEL
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.extended, pytest.mark.timeout(1800)]
 
 SEEDS = 24
 RESAMPLINGS = 400

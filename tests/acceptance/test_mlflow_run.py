@@ -171,7 +171,13 @@ def environments(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("manager", [["--env-manager=uv"], []], ids=["uv", "mlflow's default, virtualenv"])
+@pytest.mark.parametrize(
+    "manager",
+    [
+        pytest.param(["--env-manager=uv"], id="uv"),
+        pytest.param([], id="mlflow's default, virtualenv", marks=pytest.mark.extended),
+    ],
+)
 def test_mlflow_builds_an_environment_that_trains(
     clone: Project, environments: Path, manager: list[str]
 ) -> None:
