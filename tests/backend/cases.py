@@ -20,7 +20,7 @@ def ops_of(module: ModuleType, eager: ModuleType) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if getattr(value, "__module__", "").startswith("keras_theano.traced")
+        if getattr(value, "__module__", "") == module.__name__
         and not isinstance(value, type)
         and getattr(getattr(eager, name, None), "__module__", None) == eager.__name__
     ]

@@ -260,7 +260,7 @@ def test_wrong_shapes_are_refused_as_eagerly(name, args):
 
 
 @pytest.mark.parametrize(
-    "name", ["conv", "max_pool", "average_pool", "depthwise_conv", "ctc_loss", "fold", "unfold"]
+    "name", ["max_pool", "average_pool", "depthwise_conv", "conv_transpose", "ctc_loss", "fold", "unfold"]
 )
 def test_what_cannot_be_traced_is_named(name):
     refuses(getattr(nn, name), name, IMAGES)

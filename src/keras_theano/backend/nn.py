@@ -1,4 +1,4 @@
-"""Activations, normalization, losses; convolution and pooling are eager only."""
+"""Activations, normalization, losses, plain convolution; its other kinds and pooling are eager only."""
 
 from typing import Any
 

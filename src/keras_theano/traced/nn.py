@@ -1,4 +1,4 @@
-"""Activations, losses and normalization.
+"""Activations, losses, normalization and convolution.
 
 Where a function has a kink, its gradient there is the one that JAX and TensorFlow take (relu: 0), and no
 branch that is not taken can put a NaN into the gradient of the one that is.
@@ -17,6 +17,7 @@ from pytensor.tensor.special import Softmax
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.tensor import Tensor, as_node, cast, common_dtype, shape_of, sizes, traceable
+from keras_theano.traced.convolution import conv as conv
 
 Formula = Callable[..., TensorVariable]
 
