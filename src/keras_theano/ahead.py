@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytensor
-from pytensor.compile.mode import NUMBA, Mode
+from pytensor.compile.mode import Mode
+
+from keras_theano.numba_mode import COMPILED
 
 
 @dataclass
@@ -93,7 +95,7 @@ def main(job: str) -> None:
     os.nice(10)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     graph, arrays = pickle.loads(Path(job).read_bytes())
-    compiled(graph, NUMBA)(*arrays)
+    compiled(graph, COMPILED)(*arrays)
 
 
 def _die_with_parent() -> None:

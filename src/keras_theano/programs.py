@@ -20,6 +20,7 @@ from pytensor.compile.mode import Mode
 from keras_theano import ahead
 from keras_theano.errors import CompilerMissing
 from keras_theano.interpreter import INTERPRETED
+from keras_theano.numba_mode import COMPILED
 
 INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
 # What loading a compiled program costs is a second or two: less is not worth it.
@@ -51,7 +52,7 @@ def mode_of(tier: str) -> Mode:
     if tier == INTERPRETER:
         return INTERPRETED
     if tier == NUMBA:
-        return pytensor.compile.mode.NUMBA
+        return COMPILED
     return Mode("cvm", "fast_run")
 
 
