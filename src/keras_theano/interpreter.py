@@ -13,7 +13,6 @@ import scipy.special
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
-from pytensor.ifelse import IfElse
 from pytensor.link.basic import JITLinker
 from pytensor.link.utils import fgraph_to_python
 from pytensor.raise_op import CheckAndRaise
@@ -25,6 +24,8 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
+
+from keras_theano.conditional import IfElse
 
 Function = Callable[..., Any]
 
@@ -210,6 +211,10 @@ def _(op: MakeVector, node: Apply) -> Function:  # type: ignore[type-arg]
 @function_of.register
 def _(op: Join, node: Apply) -> Function:  # type: ignore[type-arg]
     dtype = node.outputs[0].type.dtype
+    axis = getattr(op, "axis", None)
+    if axis is not None:
+        return lambda *arrays: np.concatenate(arrays, axis=axis, dtype=dtype)
+    # Before PyTensor 3.3 it is the first input.
     return lambda axis, *arrays: np.concatenate(arrays, axis=int(axis), dtype=dtype)
 
 

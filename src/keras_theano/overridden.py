@@ -38,8 +38,9 @@ class _Overridden(Op):
         for value, cell in zip(inputs, outputs, strict=False):
             cell[0] = value
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:  # type: ignore[type-arg]
-        return shapes[: self._count]
+    # PyTensor 3.3 leaves out the first of the three arguments.
+    def infer_shape(self, *arguments: Any) -> list[Any]:
+        return list(arguments[-1][: self._count])
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:  # type: ignore[type-arg]
         computed, args = node.inputs[: self._count], node.inputs[self._count :]

@@ -16,11 +16,11 @@ from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import vectorize_graph
 from pytensor.graph.traversal import io_toposort
-from pytensor.ifelse import ifelse
 from pytensor.scan.utils import until
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano import trace
+from keras_theano.conditional import ifelse
 from keras_theano.tensor import Tensor, as_node, as_nodes, cast, common_dtype, is_traced, shape_of, sizes
 from keras_theano.traced.math import MAX, MIN, PROD, grouped
 
