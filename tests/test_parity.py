@@ -1,9 +1,12 @@
 """The check on records that were made by hand, so that it can be seen to fail."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,13 +58,31 @@ def moved(by: float, losses: Iterable[float] = LOSSES) -> list[float]:
 
 
 def test_bound_is_the_growth_of_one_error_times_the_steps_so_far() -> None:
-    bounds = parity.rounding_bounds([1.0, 1.0], [[1.0 + 1e-6, 1.0 + 4e-6], [1.0 - 2e-6, 1.0]], 8)
+    bounds = parity.rounding_bounds([0.0, 0.0], [[1e-6, 4e-6], [-2e-6, 0.0]], 8, 128)
     assert bounds == pytest.approx([2e-6 * 8, 4e-6 * 16])
 
 
-def test_bound_is_at_least_one_rounding_of_the_loss() -> None:
-    assert parity.rounding_bounds([0.5], [[0.5]], 3) == [0.5 * 2.0**-24 * 3]
-    assert parity.rounding_bounds([0.5], [], 3) == [0.5 * 2.0**-24 * 3]
+def test_bound_holds_a_rounding_a_step_and_those_of_the_mean() -> None:
+    """3 steps; the mean of a batch of 128 adds up in 7 rounds, that of the epoch in 3."""
+    for probes in ([[0.5]], []):
+        assert parity.rounding_bounds([0.5], probes, 3, 128) == [0.5 * 2.0**-24 * (3 + 7 + 3)]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.sampled_from([1, 2, 32, 100, 128]))
+def test_means_of_equal_losses_in_another_order_are_within_the_bound(
+    seed: int, steps: int, batch: int
+) -> None:
+    losses = np.random.default_rng(seed).uniform(0.1, 2, (steps, batch)).astype("float32")
+
+    def told(losses: np.ndarray[Any, Any]) -> float:
+        total = np.float32(0)
+        for of_batch in losses:
+            total += of_batch.mean(dtype="float32")
+        return float(total / np.float32(steps))
+
+    loss, other = told(losses), told(losses[::-1, ::-1])
+    # Each of the two is rounded.
+    assert abs(other - loss) <= 2 * parity.rounding_bounds([loss], [], steps, batch)[0]
 
 
 losses_of_a_run = st.lists(st.floats(0, 100), min_size=1, max_size=20)
@@ -73,8 +94,8 @@ def test_probes_never_lower_a_bound_and_their_growth_is_not_forgotten(
 ) -> None:
     same_length = st.lists(st.floats(0, 100), min_size=len(losses), max_size=len(losses))
     probes = data.draw(st.lists(same_length, max_size=3))
-    bounds = parity.rounding_bounds(losses, probes, steps)
-    without = parity.rounding_bounds(losses, [], steps)
+    bounds = parity.rounding_bounds(losses, probes, steps, 128)
+    without = parity.rounding_bounds(losses, [], steps, 128)
     assert len(bounds) == len(losses)
     assert all(bound >= least >= 0 for bound, least in zip(bounds, without, strict=True))
     for number, bound in enumerate(bounds):
@@ -85,7 +106,7 @@ def test_probes_never_lower_a_bound_and_their_growth_is_not_forgotten(
 @given(losses_of_a_run, st.integers(1, 1000), st.floats(0, 1e-3))
 def test_bound_of_a_steady_loss_grows_with_every_epoch(losses: list[float], steps: int, error: float) -> None:
     steady = [losses[0]] * len(losses)
-    bounds = parity.rounding_bounds(steady, [moved(error, steady)], steps)
+    bounds = parity.rounding_bounds(steady, [moved(error, steady)], steps, 128)
     assert bounds == sorted(bounds)
 
 
@@ -105,7 +126,7 @@ def test_equal_trajectories_agree(make: Make) -> None:
     assert "- jax on keras3, seed 0 agrees with tensorflow on keras3, seed 0: 0.00e+00 after" in text
 
 
-def test_backend_that_computes_something_else_differs(make: Make) -> None:
+def test_backend_that_computes_something_else_differs(make: Make, parity_spec: RunSpec) -> None:
     records = [
         make("tensorflow"),
         make("tensorflow", losses=moved(1e-8), probe=1),
@@ -115,7 +136,9 @@ def test_backend_that_computes_something_else_differs(make: Make) -> None:
     assert difference.agrees is False
     assert difference.distance == pytest.approx(1e-3)
     assert difference.epoch == 3
-    assert difference.bound == pytest.approx(max(1e-8, 2.0**-24 * 0.5) * 2 * 3)
+    rounding = 2.0**-24 * 0.5
+    as_mean = math.ceil(math.log2(parity_spec.training.batch_size)) + 2
+    assert difference.bound == pytest.approx(rounding * (2 * 3 + as_mean))
     agree, text = parity.verdict([difference], records, [])
     assert not agree
     assert text.splitlines()[0] == "NO agreement: greatest difference of the loss 1.00e-03"
@@ -151,7 +174,7 @@ def test_loss_of_zero_can_be_judged(make: Make) -> None:
 
 @given(st.floats(1e-6, 10), st.floats(1e-3, 1))
 def test_any_difference_beyond_rounding_is_found(loss: float, difference: float) -> None:
-    bound = parity.rounding_bounds([loss], [[loss]], 8)[0]
+    bound = parity.rounding_bounds([loss], [[loss]], 8, 128)[0]
     judged = parity.Difference("b", "a", difference, bound, 1, None)
     assert judged.agrees == (difference <= bound)
     agree, text = parity.verdict([judged], [], [])

@@ -3,11 +3,12 @@
 Two engines that are both right still differ by float32 rounding, and training carries the difference on.
 How far is measured, not guessed: `probes` runs of each reference start from weights that are one rounding
 (one unit in the last place) away. A run makes such an error anew at every step, so after s steps rounding
-explains at most s times what one error at the start has grown to. Beyond that the backends compute
-something else. Higham, Accuracy and Stability of Numerical Algorithms (2002), section 1.18, on such
-experiments with perturbed inputs.
+explains at most s times what one error at the start has grown to. The loss that is told is a mean, and
+rounded itself. Beyond that the backends compute something else. Higham, Accuracy and Stability of Numerical
+Algorithms (2002), section 1.18, on such experiments with perturbed inputs, and 4.2, on sums.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -36,7 +37,7 @@ class Trajectory:
     """What the check looks at of a run, wherever it was read from.
 
     title: what a person calls the run. probe: 0, or the number of a rounding probe.
-    peculiarity: see `peculiarity`. steps_per_epoch: of the optimizer.
+    peculiarity: see `peculiarity`. steps_per_epoch: of the optimizer. batch_size: in samples.
     losses: of training, one an epoch; empty unless it finished.
     data_digest, weights_digest: of what it started from, None where that is not known.
     """
@@ -47,6 +48,7 @@ class Trajectory:
     probe: int
     peculiarity: str | None
     steps_per_epoch: int
+    batch_size: int
     losses: tuple[float, ...]
     data_digest: str | None
     weights_digest: str | None
@@ -138,6 +140,7 @@ def trajectory_of(record: RunRecord) -> Trajectory:
         probe=spec.probe,
         peculiarity=_peculiarity_of(spec),
         steps_per_epoch=steps_per_epoch(spec.data.samples, spec.training.batch_size),
+        batch_size=spec.training.batch_size,
         losses=tuple(epoch.loss for epoch in result.epochs) if result is not None and finished else (),
         data_digest=(result.data or {}).get("digest") if result is not None else None,
         weights_digest=result.weights_digest if result is not None else None,
@@ -148,15 +151,19 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
     return -(-samples // batch_size)
 
 
-def rounding_bounds(losses: list[float], probed: list[list[float]], steps_per_epoch: int) -> list[float]:
+def rounding_bounds(
+    losses: list[float], probed: list[list[float]], steps_per_epoch: int, batch_size: int
+) -> list[float]:
     """What rounding explains, after each epoch: the probes' distance so far, but at least one rounding of
-    the loss, times the steps so far.
+    the loss, times the steps so far. And the roundings of the loss as a mean: of a batch, which is summed in
+    pairs, and of the steps of an epoch, which are summed one by one.
     """
     bounds, grown = [], 0.0
+    as_mean = math.ceil(math.log2(batch_size)) + steps_per_epoch
     for number, loss in enumerate(losses):
         grown = max([grown, *(abs(probe[number] - loss) for probe in probed)])
-        one_error = max(grown, _FLOAT32_ROUNDING * abs(loss))
-        bounds.append(one_error * steps_per_epoch * (number + 1))
+        rounding = _FLOAT32_ROUNDING * abs(loss)
+        bounds.append(max(grown, rounding) * steps_per_epoch * (number + 1) + rounding * as_mean)
     return bounds
 
 
@@ -204,7 +211,7 @@ def _compare(
 
 def _rounding_bounds_of(reference: Trajectory, probes: list[Trajectory]) -> list[float]:
     probed = [list(probe.losses) for probe in probes]
-    return rounding_bounds(list(reference.losses), probed, reference.steps_per_epoch)
+    return rounding_bounds(list(reference.losses), probed, reference.steps_per_epoch, reference.batch_size)
 
 
 _T = TypeVar("_T")
