@@ -94,18 +94,20 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def make_spec() -> Callable[..., RunSpec]:
     """A small plan: make_spec(backend="jax", training__epochs=2) sets fields of the configuration."""
 
-    def make(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
-        config = small_config()
-        config.backend.name, config.runtime.name = backend, runtime
-        for path, value in fields.items():
-            *parents, last = path.split("__")
-            node: object = config
-            for parent in parents:
-                node = getattr(node, parent)
-            setattr(node, last, value)
-        return plan.plan_run(config)
+    return small_plan
 
-    return make
+
+def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
+    """fields: of the configuration, such as training__epochs=2."""
+    config = small_config()
+    config.backend.name, config.runtime.name = backend, runtime
+    for path, value in fields.items():
+        *parents, last = path.split("__")
+        node: object = config
+        for parent in parents:
+            node = getattr(node, parent)
+        setattr(node, last, value)
+    return plan.plan_run(config)
 
 
 def small_config() -> Config:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 import streams
-from backendexp import plan, record
+from backendexp import record
 from backendexp.events import Event
 from backendexp.plan import RunSpec
 from backendexp.record import RunRecord
 from backendexp.tracking.base import Report
 from backendexp.tracking.mlflow_tracker import MlflowTracker
-from conftest import small_config
+from conftest import small_plan
 
 EPOCHS = 3
 # Of the machine, which all runs of a store share.
@@ -87,18 +87,9 @@ class Store:
             self.tracker._client.delete_run(run_id)
 
 
-def spec_of(backend: str, seed: int = 0, runtime: str = "auto", **settings: Any) -> RunSpec:
+def spec_of(backend: str, **settings: Any) -> RunSpec:
     """A small plan. settings: of the configuration, such as training__epochs=2."""
-    config = small_config()
-    config.backend.name, config.runtime.name, config.seed = backend, runtime, seed
-    config.training.epochs = EPOCHS
-    for path, value in settings.items():
-        *parents, last = path.split("__")
-        node: Any = config
-        for parent in parents:
-            node = getattr(node, parent)
-        setattr(node, last, value)
-    return plan.plan_run(config)
+    return small_plan(backend, **{"training__epochs": EPOCHS, **settings})
 
 
 def events_of(spec: RunSpec, seconds: float, accuracy: float = 0.5, digest: str = "d") -> list[Event]:

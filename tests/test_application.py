@@ -11,7 +11,7 @@ import pytest
 
 from backendexp import application, commands, record
 from backendexp.application import Application
-from backendexp.errors import ConfigError
+from backendexp.errors import ConfigError, TrackingError
 from backendexp.session import Destination, Session
 from backendexp.tracking.memory import MemoryTracker
 from test_preflight import compose_tree
@@ -145,6 +145,42 @@ def test_comparison_whose_store_is_away_leaves_all_of_it_on_disk(
     assert "http://127.0.0.1:9" in printed.err
     assert f"upload them with  backendexp sync {folder}" in printed.out
     assert f"report  {folder}/comparison/report.html" in printed.out
+
+
+def test_figure_that_cannot_be_drawn_costs_no_table_and_no_summary_run(
+    start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MemoryTracker()
+    assert run(start("tells_huge_losses", tracker), project, *COMPARE) == commands.RUN_FAILED
+    folder = project / "outputs/2026-01-01/10-00-00/comparison"
+    printed = capsys.readouterr().out
+    assert "figures/learning-curves.svg is missing: ValueError" in printed
+    assert "This is a defect of backendexp" in printed
+    assert "theano and tensorflow are equivalent in training_time_s" in " ".join(printed.split())
+    assert f"  report  {folder / 'report.html'}" in printed
+    (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
+    assert summary.status == "FAILED"
+    assert summary.tags["mlflow.note.content"].startswith("- figures/learning-curves.svg is missing")
+    assert "theano/training_time_s_ratio" in {metric.key for metric in summary.metrics}
+    assert summary.artifacts == [folder]
+    assert not (folder / "figures/learning-curves.svg").exists()
+
+
+def test_summary_that_the_store_did_not_take_is_told_with_how_it_gets_there(
+    start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class GoneAtTheEnd(MemoryTracker):
+        def begin(
+            self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
+        ) -> str:
+            if "kind" in tags:
+                raise TrackingError("the store is away")
+            return super().begin(record_id, name, start_ms, tags, run_id)
+
+    assert run(start("finishes", GoneAtTheEnd()), project, *COMPARE) == commands.OK
+    printed = capsys.readouterr()
+    assert "backendexp: the store is away" in printed.err
+    assert f"upload them with  backendexp sync {project / 'outputs/2026-01-01/10-00-00'}" in printed.out
 
 
 def test_comparison_that_is_interrupted_says_what_there_is(

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from backendexp.tracking.mlflow_connection import (
     translated,
     without_password,
 )
+from backendexp.tracking.mlflow_reader import MlflowReader
+from conftest import Command
 
 
 @pytest.fixture
@@ -33,6 +36,39 @@ def test_a_database_server_that_is_not_there_is_told_within_seconds(kind: str, c
     shown = f"{kind}://me:***@127.0.0.1:{closed_port}/mlflow"
     assert str(refusal.value).startswith(f"the tracking store {shown} cannot be read: ")
     assert "refused" in str(refusal.value)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """It accepts connections, and says nothing on them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_server_that_never_answers_is_told_within_seconds(
+    silent_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    began = time.monotonic()
+    with pytest.raises(TrackingError) as refusal:
+        MlflowReader(silent_server, "backendexp")
+    assert time.monotonic() - began < 20
+    assert str(refusal.value) == (
+        f"the tracking store {silent_server} cannot be read: no answer within 1 s. Is an MLflow server "
+        "running there? A slow one gets more time with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
+    )
+
+
+def test_compare_gives_a_silent_server_ten_seconds(silent_server: str, backendexp: Command) -> None:
+    began = time.monotonic()
+    ended = backendexp("compare", f"tracking.uri={silent_server}", timeout=100)
+    assert time.monotonic() - began < 60
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(
+        f"backendexp: the tracking store {silent_server} cannot be read: no answer within 10 s. "
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import streams
-from backendexp import record, sweep
+from backendexp import record, summary_run, sweep
 from backendexp.errors import TrackingError
 from backendexp.experiment import Conclusion
 from backendexp.plan import RunSpec
@@ -130,6 +130,17 @@ def test_store_that_refuses_the_summary_is_told(swept: Sweep) -> None:
     session = Session(_trackers={HERE: Refusing()})
     assert sweep.track_summary(session, HERE, swept, CONCLUSION, True) is None
     assert session.untracked == ["the store is away"]
+    (file,) = summary_run.find([swept.directory])
+    assert summary_run.load(file).tracked_run_id is None
+
+
+def test_summary_is_on_disk_as_the_store_has_it(swept: Sweep) -> None:
+    tracker = MemoryTracker()
+    run_id = sweep.track_summary(Session(_trackers={HERE: tracker}), HERE, swept, CONCLUSION, True)
+    (file,) = summary_run.find([swept.directory.parent])
+    kept = summary_run.load(file)
+    assert (kept.where, kept.tracked_run_id) == (HERE, run_id)
+    assert kept.report == tracker.reports[str(run_id)]
 
 
 def test_sweep_that_was_cut_short_says_so(swept: Sweep, records: list[RunRecord]) -> None:

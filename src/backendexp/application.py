@@ -191,7 +191,7 @@ class Application:
             if len(runs) > 1 and report is None:
                 print(f"  compare  {links.compare_link(uri, experiment, runs)}")
         lost = [record for record in records if not record.tracked_run_id]
-        if lost:
+        if lost or (self.group is not None and summary_id is None):
             for why in self.session.untracked:
                 print(f"backendexp: {why}", file=sys.stderr)
             place = self.group.directory if self.group else lost[0].directory

@@ -120,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline",
         metavar="BACKEND",
-        help="what the others are compared with (default: tensorflow where it is, else the first by name; of "
-        "two sweeps the first)",
+        help="what the others are compared with (default: the one of experiment=compare; in other sweeps "
+        "tensorflow where it is, else the backend that ran first; of two sweeps the first)",
     )
     parser.add_argument(
         "--margin",

@@ -14,7 +14,8 @@ from backendexp.record import RunRecord
 from backendexp.summary import Table
 
 # Tags of the runs. Role: what a run is for; those without the tag count as timed.
-ROLE, BLOCK, POSITION, PARALLEL = "role", "block", "position", "parallel"
+# Baseline: the backend that the others are compared with, by the plan of their comparison.
+ROLE, BLOCK, POSITION, PARALLEL, BASELINE = "role", "block", "position", "parallel", "baseline"
 TIMED, PARITY = "timed", "parity"
 
 

@@ -107,13 +107,16 @@ class ScaleStudy:
             notes=self._notes(records),
         )
         tables = [growth.table for growth in found.growths]
+        written = scale_page.write(found, folder / "scale")
+        page = scale_page.PAGE if written.report else "figures"
         return Conclusion(
             kind="scale",
-            said=[*tables, *found.said, *(f"Note: {note}" for note in found.notes)],
+            said=[*tables, *found.said, *(f"Note: {note}" for note in found.notes), *written.defects],
             note=note_of(
-                [*found.said, *tables, *found.notes],
-                f"The curves are among the artifacts: {scale_page.PAGE}.",
+                [*written.defects, *found.said, *tables, *found.notes],
+                f"The curves are among the artifacts: {page}.",
             ),
+            good=not written.defects,
             params={
                 "scale.baseline": self.who.baseline,
                 "scale.backends": ", ".join(self.who.backends),
@@ -122,8 +125,8 @@ class ScaleStudy:
                 "scale.repeats": str(self.asked.repeats),
             },
             by_size=self._metrics(records),
-            artifacts=[scale_page.write(found, folder / "scale")],
-            report=folder / "scale" / scale_page.PAGE,
+            artifacts=[written.folder],
+            report=written.report,
         )
 
     def points(self, axis: Axis, measure: Measure, records: Sequence[RunRecord]) -> list[ScalePoint]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp import machine, record, results, summary
+from backendexp import machine, record, results, summary, summary_run
 from backendexp.errors import TrackingError
 from backendexp.experiment import Conclusion
 from backendexp.record import RunRecord
@@ -74,15 +74,13 @@ def write_page(folder: Path, kind: str, note: str) -> Path:
 def track_summary(
     session: Session, where: Destination, sweep: Sweep, conclusion: Conclusion, good: bool
 ) -> str | None:
-    """A run of its own that sums the others up, with the conclusion's note as its description.
+    """A run of its own that sums the others up, with the conclusion's note as its description. It is on disk,
+    in the sweep's directory, whatever becomes of the store.
 
     Medians are no metrics of a sweep: the UI would draw a chart of one bar for each, among the runs' own.
     good: every run finished, and what was to be shown is shown.
     Returns its run id, or None when there is no store to take it.
     """
-    tracker = session.tracker(where)
-    if tracker is None:
-        return None
     ended_ms = round(time.time() * 1000)
     kind = conclusion.kind
     identity = uuid.uuid4().hex
@@ -109,10 +107,13 @@ def track_summary(
         artifacts=list(conclusion.artifacts),
         joined=joined is not None,
     )
+    file = summary_run.write(sweep.directory, where, report, joined)
+    tracker = session.tracker(where)
+    if tracker is None:
+        return None
     try:
-        run_id = tracker.begin(identity, report.name, report.start_ms, run_tags, joined)
-        tracker.end(run_id, report)
+        with summary_run.locked(file) as told:
+            return told.tracked_run_id or summary_run.upload(told, tracker)
     except TrackingError as error:
         session.untracked.append(str(error))
         return None
-    return run_id

@@ -1,10 +1,13 @@
-"""`backendexp sync`: upload the runs that the tracking store did not take when they ended."""
+"""`backendexp sync`: upload the runs that the tracking store did not take when they ended, and those that sum
+others up.
+"""
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from backendexp import cache, record
+from backendexp import cache, record, summary_run
 from backendexp.errors import TrackingError, UserError
 from backendexp.record import RunRecord
 from backendexp.session import Destination
@@ -29,25 +32,29 @@ def main(arguments: list[str]) -> int:
     if missing and arguments and asked.folders != parser.get_default("folders"):
         raise UserError(f"{missing[0]} is not there. Expected a folder that holds runs")
     uri = absolute_uri(asked.uri, Path.cwd()) if asked.uri else None
-    return upload(record.find(asked.folders), uri)
+    return upload(record.find(asked.folders), summary_run.find(asked.folders), uri)
 
 
-def upload(directories: list[Path], uri: str | None) -> int:
-    """Upload every run of `directories` that is over and not in its store, each once."""
+def upload(directories: list[Path], summaries: list[Path], uri: str | None) -> int:
+    """Upload every run that is over and not in its store, each once.
+
+    directories: of runs. summaries: files of runs that sum others up; they go last, as they do in a store.
+    """
     trackers: dict[Destination, Tracker] = {}
     uploaded, refused = 0, 0
-    for directory in directories:
+    work = [*((path, _upload_run) for path in directories), *((path, _upload_summary) for path in summaries)]
+    for path, upload_one in work:
         try:
-            uploaded += _upload_one(directory, uri, trackers)
+            uploaded += upload_one(path, uri, trackers)
         except TrackingError as error:
             refused += 1
-            print(f"{directory}: {error}", file=sys.stderr)
-    there = len(directories) - uploaded - refused
+            print(f"{path}: {error}", file=sys.stderr)
+    there = len(work) - uploaded - refused
     print(f"{uploaded} uploaded, {refused} refused, {there} with nothing to upload")
     return 1 if refused else 0
 
 
-def _upload_one(directory: Path, uri: str | None, trackers: dict[Destination, Tracker]) -> int:
+def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tracker]) -> int:
     """1 if the run was uploaded, 0 if there was nothing to do."""
     from filelock import FileLock
 
@@ -59,8 +66,9 @@ def _upload_one(directory: Path, uri: str | None, trackers: dict[Destination, Tr
             run = _close_if_dead(run)
         if run.result is None:
             return 0  # it is still training
-        tracker = _tracker_for(run, uri, trackers)
         context = run.context
+        meant = Destination("mlflow", context.uri, context.experiment, context.experiment_id)
+        tracker = _tracker_for(meant, uri, trackers)
         # A run that the store had begun to take is continued, so that it is there once.
         run_id = tracker.find(context.id) or tracker.begin(
             context.id,
@@ -75,6 +83,18 @@ def _upload_one(directory: Path, uri: str | None, trackers: dict[Destination, Tr
     return 1
 
 
+def _upload_summary(file: Path, uri: str | None, trackers: dict[Destination, Tracker]) -> int:
+    """As `_upload_run`."""
+    with summary_run.locked(file) as summary:
+        if summary.tracked_run_id is not None:
+            return 0
+        if uri is not None:  # The run that it was to continue is in the store that it was meant for.
+            summary = replace(summary, joins=None)
+        run_id = summary_run.upload(summary, _tracker_for(summary.where, uri, trackers))
+        print(f"{file}: uploaded as run {run_id}")
+    return 1
+
+
 def _close_if_dead(run: RunRecord) -> RunRecord:
     from backendexp import machine
 
@@ -85,10 +105,10 @@ def _close_if_dead(run: RunRecord) -> RunRecord:
     return run
 
 
-def _tracker_for(run: RunRecord, uri: str | None, trackers: dict[Destination, Tracker]) -> Tracker:
-    context = run.context
-    by_id = context.experiment_id if uri is None else None
-    where = Destination("mlflow", uri or context.uri, context.experiment, by_id)
+def _tracker_for(meant: Destination, uri: str | None, trackers: dict[Destination, Tracker]) -> Tracker:
+    """meant: the store that was asked for at first. uri: of another one, or None."""
+    by_id = meant.experiment_id if uri is None else None
+    where = Destination("mlflow", uri or meant.uri, meant.experiment, by_id)
     if where not in trackers:
         trackers[where] = MlflowTracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
     return trackers[where]

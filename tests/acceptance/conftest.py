@@ -1,14 +1,21 @@
 """What the acceptance tests share."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from acceptance.projects import Project, reached
+from acceptance.projects import SMALL, Project, reached
+
+_BROWSER_FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-component-update "
+    "--disable-background-networking --disable-sync --hide-scrollbars --window-size=1600,1200"
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +39,40 @@ def lab(new_project: Callable[..., Project]) -> Project:
     return new_project()
 
 
+@pytest.fixture(scope="module")
+def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
+    """A project with a sweep of two seeds on two backends, and what the sweep printed."""
+    project = new_project()
+    answer = project.run("-m", *SMALL, "seed=range(2)", "backend=jax,theano")
+    assert answer.returncode == 0, answer.stderr
+    return project, answer.stdout
+
+
 @pytest.fixture
 def serve(new_project: Callable[..., Project]) -> Iterator[Callable[..., str]]:
     """serve(project) starts `mlflow server` on the project's store and returns its address."""
     servers = Servers()
     yield servers
     servers.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium without a window. It logs what its pages complain of and what they ask of the network."""
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        missing = "chromium" if chromium is None else "chromedriver"
+        pytest.fail(f"a test of what a browser shows needs {missing}: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for flag in [*_BROWSER_FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(flag)
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
 
 
 class Servers:

@@ -97,7 +97,7 @@ def test_warm_up_runs_are_on_disk_and_in_no_store(compared: tuple[Project, str, 
     assert len(trained(project.tracked())) == 10
     assert progress.count("warm-up ") == 2
     answer = project.run("sync")
-    assert "0 uploaded, 0 refused, 10 with nothing to upload" in answer.stdout
+    assert "0 uploaded, 0 refused, 11 with nothing to upload" in answer.stdout
 
 
 def test_progress_tells_what_will_be_run_and_where_it_is(compared: tuple[Project, str, str]) -> None:
@@ -258,7 +258,10 @@ def test_a_comparison_whose_store_is_away_is_on_disk(lab: Project) -> None:
     assert "http://127.0.0.1:9" in answer.stderr
     assert len(list(lab.folder.glob("outputs/*/*/comparison/report.html"))) == 1
     synced = lab.run("sync", "--uri", lab.store)
-    assert "6 uploaded" in synced.stdout, synced.stdout + synced.stderr
+    assert "7 uploaded" in synced.stdout, synced.stdout + synced.stderr
+    summary = summary_of(lab.tracked())
+    assert summary.data.params["compare.blocks"] == "3"
+    assert "training_time_s" in summary.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,7 @@ def test_an_exception_in_the_worker_fails_the_run_with_its_traceback(lab: Projec
     out, errors = begun.communicate(timeout=STARTED_S)
     assert begun.returncode == 1, errors
     assert "FileNotFoundError" in out
-    (run,) = lab.tracked()
-    assert run.info.status == "FAILED"
-    assert run.data.tags["failure"] == "exception"
+    run = only_run(lab, "FAILED", "exception")
     assert "Traceback" in run.data.tags["mlflow.note.content"]
     assert str(path) in run.data.tags["mlflow.note.content"]
     assert lab.nothing_runs()
@@ -44,9 +42,7 @@ def test_a_worker_killed_mid_epoch_leaves_a_failed_run_with_its_last_epoch(lab: 
     out, errors = begun.communicate(timeout=60)
     assert begun.returncode == 1, errors
     assert "SIGKILL" in out
-    (run,) = lab.tracked()
-    assert run.info.status == "FAILED"
-    assert run.data.tags["failure"] == "killed_by_signal"
+    run = only_run(lab, "FAILED", "killed_by_signal")
     assert_epochs_are_kept(lab, run)
     assert lab.nothing_runs()
 
@@ -61,9 +57,7 @@ def test_a_run_whose_whole_worker_is_killed_is_over(lab: Project) -> None:
     out, errors = begun.communicate(timeout=60)
     assert begun.returncode == 1, errors
     assert "SIGKILL" in out
-    (run,) = lab.tracked()
-    assert run.info.status == "FAILED"
-    assert run.data.tags["failure"] == "worker_lost"
+    run = only_run(lab, "FAILED", "worker_lost")
     assert_epochs_are_kept(lab, run)
     assert lab.nothing_runs()
 
@@ -109,9 +103,7 @@ def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
     took = time.monotonic() - sent
     assert begun.returncode == code, errors
     assert took < 2
-    (run,) = lab.tracked()
-    assert run.info.status == "KILLED"
-    assert run.data.tags["failure"] == "interrupted"
+    run = only_run(lab, "KILLED", "interrupted")
     assert_epochs_are_kept(lab, run)
     assert "KILLED" in out
     assert "Traceback" not in errors
@@ -201,10 +193,15 @@ def test_a_run_that_gets_no_memory_fails_as_out_of_memory(lab: Project) -> None:
     )
     assert answer.returncode == 1, answer.stderr
     assert "out_of_memory" in answer.stdout
-    (run,) = lab.tracked()
-    assert run.info.status == "FAILED"
-    assert run.data.tags["failure"] == "out_of_memory"
+    only_run(lab, "FAILED", "out_of_memory")
     assert lab.nothing_runs()
+
+
+def only_run(lab: Project, status: str, failure: str) -> Any:
+    """The one run of the store, which ended like this."""
+    (run,) = lab.tracked()
+    assert (run.info.status, run.data.tags.get("failure")) == (status, failure)
+    return run
 
 
 def save_arrays(path: Any) -> None:

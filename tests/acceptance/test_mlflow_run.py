@@ -28,8 +28,24 @@ def clone(new_project: Callable[..., Project]) -> Project:
     return project
 
 
-def mlflow_run(clone: Project, *arguments: str, timeout: float = 300, **env: str) -> Answer:
-    return clone.run("run", ".", *arguments, module="mlflow", timeout=timeout, **env)
+def mlflow_run(
+    clone: Project,
+    *parameters: str,
+    entry: str = "main",
+    manager: tuple[str, ...] = (LOCAL,),
+    timeout: float = 300,
+    **env: str,
+) -> Answer:
+    """parameters: NAME=VALUE each. manager: of environments; empty for MLflow's default."""
+    given = [word for parameter in parameters for word in ("-P", parameter)]
+    return clone.run("run", ".", "-e", entry, *manager, *given, module="mlflow", timeout=timeout, **env)
+
+
+def summary_of_entry(entry: str, runs: list[Any]) -> Any:
+    """The summary run, which is the one that MLflow made for the entry point."""
+    summary = summary_of(runs)
+    assert summary.data.tags["mlflow.project.entryPoint"] == entry
+    return summary
 
 
 def only_run(clone: Project) -> Any:
@@ -38,9 +54,9 @@ def only_run(clone: Project) -> Any:
 
 
 def test_mlflow_run_trains_on_the_backend_in_the_run_that_mlflow_made(clone: Project) -> None:
-    sizes = ["-P", "epochs=2", "-P", "batch_size=64", "-P", "hidden_units=16,8", "-P", "dropout=0.25"]
-    more = ["-P", "seed=7", "-P", "optimizer=adam", "-P", "learning_rate=0.01", "-P", f"overrides={TINY}"]
-    answer = mlflow_run(clone, LOCAL, "-P", "backend=theano", *sizes, *more)
+    sizes = ["epochs=2", "batch_size=64", "hidden_units=16,8", "dropout=0.25"]
+    more = ["seed=7", "optimizer=adam", "learning_rate=0.01", f"overrides={TINY}"]
+    answer = mlflow_run(clone, "backend=theano", *sizes, *more)
     assert answer.returncode == 0, answer.stderr
     run = only_run(clone)
     assert run.info.status == "FINISHED"
@@ -71,7 +87,7 @@ def test_spaces_quotes_commas_and_ampersands_arrive_as_they_were_meant(clone: Pr
     quoted = name.replace('"', '\\"')
     overrides = shlex.join([f'tracking.run_name="{quoted}"', *shlex.split(TINY), "data.noise=0.0"])
     parameters = ["backend=jax", "epochs=1", f"overrides={overrides}"]
-    answer = mlflow_run(clone, LOCAL, *(word for p in parameters for word in ("-P", p)))
+    answer = mlflow_run(clone, *parameters)
     assert answer.returncode == 0, answer.stderr
     run = only_run(clone)
     assert run.info.status == "FINISHED"
@@ -84,7 +100,7 @@ def test_spaces_quotes_commas_and_ampersands_arrive_as_they_were_meant(clone: Pr
 
 def test_a_parameter_that_mlproject_does_not_declare_is_an_override(clone: Project) -> None:
     parameters = ["backend=jax", "training.batch_size=64", "data.samples=256", "epochs=1"]
-    answer = mlflow_run(clone, LOCAL, *(word for p in parameters for word in ("-P", p)))
+    answer = mlflow_run(clone, *parameters)
     assert answer.returncode == 0, answer.stderr
     run = only_run(clone)
     assert run.info.status == "FINISHED"
@@ -102,7 +118,7 @@ def test_a_parameter_that_mlproject_does_not_declare_is_an_override(clone: Proje
     ],
 )
 def test_a_bad_value_fails_and_leaves_no_run_running(clone: Project, parameter: str, message: str) -> None:
-    answer = mlflow_run(clone, LOCAL, "-P", parameter)
+    answer = mlflow_run(clone, parameter)
     assert answer.returncode != 0
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
@@ -113,7 +129,7 @@ def test_a_bad_value_fails_and_leaves_no_run_running(clone: Project, parameter: 
 def test_a_run_that_fails_fails_the_run_of_mlflow(clone: Project) -> None:
     overrides = f"{TINY} training.loss=mean_squared_error model.output_activation=linear"
     parameters = ["backend=jax", "optimizer=sgd", "learning_rate=1e6", "dropout=0", f"overrides={overrides}"]
-    answer = mlflow_run(clone, LOCAL, *(word for p in parameters for word in ("-P", p)))
+    answer = mlflow_run(clone, *parameters)
     assert answer.returncode != 0
     run = only_run(clone)
     assert run.info.status == "FAILED"
@@ -123,12 +139,11 @@ def test_a_run_that_fails_fails_the_run_of_mlflow(clone: Project) -> None:
 def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: Project) -> None:
     small = shlex.join(SMALL)
     parameters = ["backend=jax,theano", "seed=range(2)", f"overrides={small}"]
-    answer = mlflow_run(clone, LOCAL, "-e", "sweep", *(word for p in parameters for word in ("-P", p)))
+    answer = mlflow_run(clone, *parameters, entry="sweep")
     assert answer.returncode == 0, answer.stderr
     runs = clone.tracked(experiment="Default")
     assert statuses(runs) == ["FINISHED"] * 5
-    summary = summary_of(runs)
-    assert summary.data.tags["mlflow.project.entryPoint"] == "sweep"
+    summary = summary_of_entry("sweep", runs)
     assert "| jax | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]
     assert {(run.data.tags["backend"], run.data.params["seed"]) for run in trained(runs)} == {
         (backend, seed) for backend in ("jax", "theano") for seed in ("0", "1")
@@ -137,25 +152,23 @@ def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: 
 
 def test_the_parity_entry_point_says_that_the_backends_agree(clone: Project) -> None:
     overrides = shlex.join([*SMALL, "parity.probes=1"])
-    answer = mlflow_run(clone, LOCAL, "-e", "parity", "-P", f"overrides={overrides}")
+    answer = mlflow_run(clone, f"overrides={overrides}", entry="parity")
     assert answer.returncode == 0, answer.stderr
     assert "Agreement" in answer.stdout
     runs = clone.tracked(experiment="Default")
     assert set(statuses(runs)) == {"FINISHED"}
-    summary = summary_of(runs)
-    assert summary.data.tags["mlflow.project.entryPoint"] == "parity"
+    summary = summary_of_entry("parity", runs)
     assert "parity/greatest_difference" in summary.data.metrics
 
 
 def test_the_compare_entry_point_concludes_in_mlflows_run(clone: Project) -> None:
     overrides = shlex.join([*SMALL, "compare.parity=false"])
     parameters = ["backends=theano,jax", "blocks=3", f"overrides={overrides}"]
-    answer = mlflow_run(clone, LOCAL, "-e", "compare", *(word for p in parameters for word in ("-P", p)))
+    answer = mlflow_run(clone, *parameters, entry="compare")
     assert answer.returncode == 0, answer.stderr
     runs = clone.tracked(experiment="Default")
     assert statuses(runs) == ["FINISHED"] * 7
-    summary = summary_of(runs)
-    assert summary.data.tags["mlflow.project.entryPoint"] == "compare"
+    summary = summary_of_entry("compare", runs)
     # MLflow has logged its own parameters into the run before us.
     assert summary.data.params["blocks"] == "3"
     assert summary.data.params["compare.blocks"] == "3"
@@ -174,16 +187,15 @@ def environments(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "manager",
     [
-        pytest.param(["--env-manager=uv"], id="uv"),
-        pytest.param([], id="mlflow's default, virtualenv", marks=pytest.mark.extended),
+        pytest.param(("--env-manager=uv",), id="uv"),
+        pytest.param((), id="mlflow's default, virtualenv", marks=pytest.mark.extended),
     ],
 )
 def test_mlflow_builds_an_environment_that_trains(
-    clone: Project, environments: Path, manager: list[str]
+    clone: Project, environments: Path, manager: tuple[str, ...]
 ) -> None:
     parameters = ["backend=tensorflow", "epochs=2", f"overrides={TINY}"]
-    given = [word for p in parameters for word in ("-P", p)]
-    answer = mlflow_run(clone, *manager, *given, timeout=2300, MLFLOW_ENV_ROOT=str(environments))
+    answer = mlflow_run(clone, *parameters, manager=manager, timeout=2300, MLFLOW_ENV_ROOT=str(environments))
     assert answer.returncode == 0, answer.stderr[-4000:]
     run = only_run(clone)
     assert run.info.status == "FINISHED"

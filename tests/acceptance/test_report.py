@@ -1,25 +1,24 @@
-"""The report of a comparison as a person sees it: on a light page, on a dark one, and on a phone."""
+"""The pages of experiment=compare and experiment=scale as a person sees them: light, dark, and on a phone."""
 
 import base64
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import streams
+from backendexp.blocks import Entrants
 from backendexp.comparison import artifacts, figures, report
+from backendexp.config import ScaleConfig
+from backendexp.scale import ScaleStudy
 from comparison.pictured import pictured
+from stores import spec_of
 
 pytestmark = pytest.mark.slow
 
-NEEDED = "the test of the report needs {}: apt install chromium chromium-driver"
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-component-update "
-    "--disable-background-networking --disable-sync --hide-scrollbars"
-)
 PHONE = 390
 VIEWS = {
     "light": ("light", 1280),
@@ -59,38 +58,55 @@ return [...document.querySelectorAll('svg.figure')].map(svg => {
 """
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("report") / "report.html"
+@dataclass(frozen=True)
+class Page:
+    """figures: their names, in their order. texts: at least so many pieces of text stand on it."""
+
+    file: Path
+    figures: list[str]
+    texts: int
+
+
+def report_page(folder: Path) -> Page:
+    file = folder / "report.html"
     file.write_text(report.html(pictured()), encoding="utf-8")
-    return file
+    return Page(file, list(figures.draw(pictured())), 200)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
+def scale_page(folder: Path) -> Page:
+    """Of three backends, of which two cross, with a run that failed."""
+    specs = tuple(spec_of(backend, data__samples=1000) for backend in ("tensorflow", "jax", "theano"))
+    study = ScaleStudy(
+        Entrants(specs, ()), ScaleConfig(samples=[1000, 10_000, 100_000], hidden_units=[16, 64], repeats=2)
+    )
+    fixed = {"tensorflow": 1.0, "jax": 0.6, "theano": 0.05}
+    records = []
+    for run in (run for run in study.runs if not run.warm_up):
+        growth = run.spec.data.samples * run.spec.model.hidden_units[0] * (1e-6 + 1e-7 * run.spec.seed)
+        taken = streams.whole(training_time_s=fixed[run.spec.backend] + growth / fixed[run.spec.backend])
+        stream = taken if records else streams.killed_in_epoch_3()
+        records.append(streams.record_of(folder / "runs", run.spec, stream, tags=dict(run.tags)))
+    concluded = study.conclude("2026-11-22/10-00-00", folder, records)
+    assert concluded.report is not None
+    measures = ("training_time_s", "time-steady_epoch_s", "memory-peak_mib")
+    sizes = ("samples", "units-a-layer")
+    return Page(concluded.report, [f"scaling-{m}-{size}" for size in sizes for m in measures], 150)
 
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.fail(NEEDED.format("chromium" if chromium is None else "chromedriver"))
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
+
+@pytest.fixture(scope="module", params=[report_page, scale_page], ids=["compare", "scale"])
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    made: Page = request.param(tmp_path_factory.mktemp("page"))
+    return made
 
 
 @pytest.fixture(params=VIEWS)
-def view(request: pytest.FixtureRequest, browser: Any, page: Path) -> Any:
-    """The browser, with the report open in one of VIEWS."""
+def view(request: pytest.FixtureRequest, browser: Any, page: Page) -> Any:
+    """The browser, with the page open in one of VIEWS."""
     open_in(browser, page, request.param)
     return browser
 
 
-def open_in(browser: Any, page: Path, view: str) -> None:
+def open_in(browser: Any, page: Page, view: str) -> None:
     scheme, width = VIEWS[view]
     scheme_of_view = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme_of_view})
@@ -98,8 +114,8 @@ def open_in(browser: Any, page: Path, view: str) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # What was there before is not this page's.
-    browser.get(page.as_uri())
-    keep_screenshot(browser, f"report-{view}", width)
+    browser.get(page.file.as_uri())
+    keep_screenshot(browser, f"{page.file.stem}-{view}", width)
 
 
 def keep_screenshot(browser: Any, name: str, width: int) -> None:
@@ -115,9 +131,9 @@ def keep_screenshot(browser: Any, name: str, width: int) -> None:
         (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
 
-def test_all_figures_are_seen_and_can_be_read(view: Any) -> None:
+def test_all_figures_are_seen_and_can_be_read(view: Any, page: Page) -> None:
     drawn = view.execute_script(FIGURES)
-    assert [figure["name"].split("-title")[0] for figure in drawn] == list(figures.draw(pictured()))
+    assert [figure["name"].split("-title")[0] for figure in drawn] == page.figures
     for figure in drawn:
         assert figure["width"] > 300
         assert figure["height"] > 100
@@ -131,7 +147,7 @@ def test_page_is_no_wider_than_the_screen(view: Any) -> None:
     assert view.execute_script("return document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_wide_tables_scroll_in_their_own_box(browser: Any, page: Path) -> None:
+def test_wide_tables_scroll_in_their_own_box(browser: Any, page: Page) -> None:
     open_in(browser, page, "phone")
     boxes = browser.execute_script(
         "return [...document.querySelectorAll('.wide')]"
@@ -141,14 +157,14 @@ def test_wide_tables_scroll_in_their_own_box(browser: Any, page: Path) -> None:
     assert all(width <= PHONE for _, width in boxes)
 
 
-def test_all_text_has_the_contrast_that_wcag_asks_for(view: Any) -> None:
+def test_all_text_has_the_contrast_that_wcag_asks_for(view: Any, page: Page) -> None:
     texts = view.execute_script(TEXTS)
-    assert len(texts) > 200
+    assert len(texts) > page.texts
     for text, colour, behind in texts:
         assert contrast(colour, behind) >= 4.5, (text, colour, behind)
 
 
-def test_dark_page_is_dark_and_light_page_is_light(browser: Any, page: Path) -> None:
+def test_dark_page_is_dark_and_light_page_is_light(browser: Any, page: Page) -> None:
     grounds = []
     for name in ("light", "dark"):
         open_in(browser, page, name)
@@ -164,17 +180,17 @@ def test_dark_page_is_dark_and_light_page_is_light(browser: Any, page: Path) -> 
     assert luminance(dark) < 0.05
 
 
-def test_nothing_is_asked_of_the_network_and_nothing_complains(view: Any, page: Path) -> None:
+def test_nothing_is_asked_of_the_network_and_nothing_complains(view: Any, page: Page) -> None:
     sent = [json.loads(entry["message"])["message"] for entry in view.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    assert page.as_uri() in asked
+    assert page.file.as_uri() in asked
     assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
-    assert [url for url in asked if url.startswith("file")] == [page.as_uri()]
+    assert [url for url in asked if url.startswith("file")] == [page.file.as_uri()]
     assert view.get_log("browser") == []
 
 
 def test_figures_that_stand_alone_are_drawn_too(browser: Any, tmp_path: Path) -> None:
-    folder = artifacts.write(pictured(), tmp_path / "comparison")
+    folder = artifacts.write(pictured(), tmp_path / "comparison").folder
     files = sorted((folder / "figures").iterdir())
     assert len(files) == 6
     for file in files:

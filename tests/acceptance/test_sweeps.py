@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,6 @@ from acceptance.projects import (
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
-    """A project with a sweep of two seeds on two backends, and what the sweep printed."""
-    project = new_project()
-    answer = project.run("-m", *SMALL, "seed=range(2)", "backend=jax,theano")
-    assert answer.returncode == 0, answer.stderr
-    return project, answer.stdout
 
 
 def test_every_run_of_a_sweep_has_a_fresh_process_and_shares_the_import(swept: tuple[Project, str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.conftest import Servers, free_port
-from acceptance.projects import ENDLESS, SMALL, Answer, Project, named, reached, statuses
+from acceptance.projects import ENDLESS, SMALL, Answer, Project, named, reached, statuses, summary_of, trained
 
 pytestmark = pytest.mark.slow
 
@@ -63,13 +63,15 @@ def test_sync_uploads_each_run_once_however_often_it_is_asked(
     shutil.copytree(project.folder / "multirun", lab.folder / "multirun")
     first = lab.run("sync", str(lab.folder / "multirun"), "--uri", lab.store)
     assert first.returncode == 0, first.stderr
-    assert "2 uploaded" in first.stdout
+    assert "3 uploaded" in first.stdout
     second = lab.run("sync", str(lab.folder / "multirun"), "--uri", lab.store)
     assert second.returncode == 0, second.stderr
     assert "0 uploaded" in second.stdout
     runs = lab.tracked()
-    assert statuses(runs) == ["FINISHED"] * 2
-    for run, seed in zip(runs, ("3", "4"), strict=True):
+    assert statuses(runs) == ["FINISHED"] * 3
+    summary = summary_of(runs)
+    assert "| jax | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]
+    for run, seed in zip(trained(runs), ("3", "4"), strict=True):
         assert run.data.params["seed"] == seed
         assert run.data.tags["backend"] == "jax"
         assert run.data.metrics["training_time_s"] > 0
@@ -82,8 +84,8 @@ def test_two_syncs_at_once_upload_each_run_once(offline: tuple[Project, Answer])
     ended = [process.communicate(timeout=120) for process in begun]
     assert [process.returncode for process in begun] == [0, 0], ended
     counts = [int(out.splitlines()[-1].split(" uploaded")[0]) for out, _ in ended]
-    assert sum(counts) == 2
-    assert statuses(project.tracked()) == ["FINISHED"] * 2
+    assert sum(counts) == 3
+    assert statuses(project.tracked()) == ["FINISHED"] * 3
 
 
 def test_sync_to_a_server_that_is_not_there_fails_and_keeps_the_runs(lab: Project) -> None:

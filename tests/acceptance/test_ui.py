@@ -2,33 +2,19 @@
 
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acceptance.conftest import free_port, is_open
-from acceptance.projects import SMALL, Project, reached, trained
+from acceptance.projects import Project, reached, trained
 from backendexp.links import run_link
 
 pytestmark = pytest.mark.slow
 
-NEEDED = "the test of the UI needs {}: apt install chromium chromium-driver"
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-component-update "
-    "--disable-background-networking --disable-sync --window-size=1600,1200"
-)
 PATIENCE_S = 60
-
-
-@pytest.fixture(scope="module")
-def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
-    project = new_project()
-    answer = project.run("-m", *SMALL, "seed=range(2)", "backend=jax,theano")
-    assert answer.returncode == 0, answer.stderr
-    return project, answer.stdout
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +32,6 @@ def links(swept: tuple[Project, str]) -> Iterator[dict[str, str]]:
     finally:
         server.terminate()
         server.communicate(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.fail(NEEDED.format("chromium" if chromium is None else "chromedriver"))
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
 
 
 def test_the_experiment_link_shows_the_runs_of_the_sweep(

@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -276,6 +275,8 @@ def test_swapped_baseline_inverts_ratio_and_interval_and_mirrors_the_verdict(
     for a, b in zip(one.contrasts, other.contrasts, strict=True):
         assert (a.baseline, a.candidate) == (b.candidate, b.baseline)
         assert (a.ratio, a.low, a.high) == pytest.approx((1 / b.ratio, 1 / b.high, 1 / b.low))  # type: ignore[operator]
+        mirrored = 1 / b.bootstrap_high, 1 / b.bootstrap_low  # type: ignore[operator]
+        assert (a.bootstrap_low, a.bootstrap_high) == pytest.approx(mirrored)
         assert a.faster_share == pytest.approx(1 - (b.faster_share or 0.0))
         assert b.verdict == MIRRORED.get(a.verdict, a.verdict)
         assert a.more_blocks == b.more_blocks
@@ -290,6 +291,7 @@ def test_unit_of_time_changes_nothing(factor: float, noise: float, unit: float) 
     for a, b in zip(compare(runs).contrasts, compare(scaled).contrasts, strict=True):
         assert b.verdict == a.verdict
         assert (b.ratio, b.low, b.high) == pytest.approx((a.ratio, a.low, a.high))
+        assert (b.bootstrap_low, b.bootstrap_high) == pytest.approx((a.bootstrap_low, a.bootstrap_high))
         assert b.p == pytest.approx(a.p, abs=1e-9)
 
 
@@ -350,12 +352,10 @@ def test_difference_as_large_as_the_margin_is_called_equivalent_no_more_often_th
 # -- size --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("blocks", "seconds"), [(40, 2.0), (1000, 20.0)])
-def test_many_runs_are_compared_in_time(blocks: int, seconds: float) -> None:
-    """200 and 5,000 runs of five backends; it takes a tenth of that on an idle machine."""
+@pytest.mark.parametrize("blocks", [40, 1000])
+def test_hundreds_and_thousands_of_runs_are_compared(blocks: int) -> None:
+    """200 and 5,000 runs of five backends; how long it takes is benchmarks/comparison.py's to say."""
     backends = ("jax", "tensorflow", "theano", "torch", "other")
-    runs = sweep_of(dict.fromkeys(backends, 1.0), blocks, 0.5)
-    began = time.perf_counter()
-    found = compare(runs)
-    assert time.perf_counter() - began < seconds
+    found = compare(sweep_of(dict.fromkeys(backends, 1.0), blocks, 0.5))
     assert sum(len(group.runs) for group in found.groups) == 5 * blocks
+    assert {contrast.blocks for contrast in found.contrasts if contrast.withheld is None} == {blocks}

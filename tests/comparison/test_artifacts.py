@@ -8,9 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from backendexp.comparison import analysis, artifacts
+from backendexp.comparison import analysis, artifacts, pages
+from backendexp.comparison.defects import Written
 from backendexp.comparison.findings import Comparison
 from comparison.tracked import sweep_of
+
+# No float32 holds such a loss, and no axis was made for it.
+UNDRAWABLE = (1.0, 1e300)
+WRITTEN = Written(Path("comparison"), Path("comparison/report.html"), ())
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,9 @@ def found() -> Comparison:
 
 
 def test_every_file_is_written_and_can_be_read(found: Comparison, tmp_path: Path) -> None:
-    folder = artifacts.write(found, tmp_path / "comparison")
+    written = artifacts.write(found, tmp_path / "comparison")
+    folder = written.folder
+    assert (written.report, written.defects) == (folder / "report.html", ())
     assert (folder / "comparison.md").read_text().startswith("# three backends")
     assert json.loads((folder / "comparison.json").read_text())
     with (folder / "comparison.csv").open(newline="") as file:
@@ -29,6 +36,47 @@ def test_every_file_is_written_and_can_be_read(found: Comparison, tmp_path: Path
     drawings = list((folder / "figures").iterdir())
     assert {path.suffix for path in drawings} == {".svg"}
     assert all(ElementTree.fromstring(path.read_text()).tag.endswith("svg") for path in drawings)
+    assert not (folder / "defects.txt").exists()
+
+
+def test_figure_that_cannot_be_drawn_is_told_and_the_rest_is_written(
+    found: Comparison, tmp_path: Path
+) -> None:
+    groups = tuple(
+        replace(group, runs=tuple(replace(run, loss_by_epoch=UNDRAWABLE) for run in group.runs))
+        for group in found.groups
+    )
+    written = artifacts.write(replace(found, groups=groups), tmp_path / "comparison")
+    (told,) = written.defects
+    assert told.startswith("figures/learning-curves.svg is missing: ValueError, ")
+    assert "This is a defect of backendexp" in told
+    assert told.endswith(f"Please report it, with {written.folder / 'defects.txt'}.")
+    assert "Traceback" in (written.folder / "defects.txt").read_text()
+    drawn = {path.stem for path in (written.folder / "figures").iterdir()}
+    assert drawn == {"ratios", "time-by-phase", "steady-epoch", "accuracy"}
+    assert written.report is not None
+    page = written.report.read_text()
+    assert all(f"{name}-title" in page for name in drawn)
+    assert "learning-curves" not in page
+
+
+def test_report_that_cannot_be_made_leaves_figures_and_tables(
+    found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **more: object) -> str:
+        raise KeyError("a field that the template wants")
+
+    monkeypatch.setattr(pages, "render", broken)
+    written = artifacts.write(found, tmp_path / "comparison")
+    (told,) = written.defects
+    assert told.startswith("report.html is missing: KeyError, ")
+    assert written.report is None
+    assert not (written.folder / "report.html").exists()
+    assert (written.folder / "comparison.md").exists()
+    assert list((written.folder / "figures").glob("*.svg"))
+    note = artifacts.note(found, written)
+    assert note.startswith(f"- {told}\n")
+    assert note.endswith("artifacts: comparison.md.\n")
 
 
 def test_metrics_are_the_aggregates_under_the_backends_names(found: Comparison) -> None:
@@ -73,7 +121,7 @@ def test_parity_is_a_metric_under_its_usual_name(found: Comparison) -> None:
 
 
 def test_note_begins_with_the_verdicts_and_holds_the_tables(found: Comparison) -> None:
-    note = artifacts.note(found)
+    note = artifacts.note(found, WRITTEN)
     assert note.startswith("- ")
     for sentence in found.headlines():
         assert f"- {sentence}\n" in note
@@ -85,7 +133,7 @@ def test_note_of_any_length_fits_into_a_tag_with_whole_tables(found: Comparison)
     """MLflow cuts at 8,000 characters."""
     for count in (0, 20, 200):
         long = replace(found, notes=tuple(f"Note {n} of many, and no short one." for n in range(count)))
-        note = artifacts.note(long)
+        note = artifacts.note(long, WRITTEN)
         assert len(note) <= 8000
         assert note.endswith("report.html, comparison.md.\n")
         assert f"- {found.headlines()[0]}\n" in note
@@ -99,7 +147,7 @@ def test_table_that_does_not_fit_is_left_out_whole(found: Comparison) -> None:
     wide = replace(
         found, groups=(replace(found.groups[0], label="tensorflow" * 800, engine="x"), *found.groups[1:])
     )
-    note = artifacts.note(wide)
+    note = artifacts.note(wide, WRITTEN)
     assert len(note) <= 8000
     assert "| engine |" not in note
     assert "| measure | pair |" in note

@@ -37,6 +37,14 @@ def test_parity_is_judged_by_the_baseline(who: Entrants) -> None:
     ]
 
 
+@pytest.mark.parametrize("parity", [True, False])
+def test_every_tracked_run_names_the_baseline(who: Entrants, parity: bool) -> None:
+    """`backendexp compare` takes it from there: a shuffled block does not tell it."""
+    named = replace(who, specs=who.specs[1:])
+    runs = BackendComparison(named, CompareConfig(parity=parity), 1).runs
+    assert {run.tags["baseline"] for run in runs if not run.warm_up} == {"jax"}
+
+
 def test_equal_settings_plan_equal_runs(who: Entrants) -> None:
     assert BackendComparison(who, CompareConfig(), 2).runs == BackendComparison(who, CompareConfig(), 2).runs
 

@@ -71,9 +71,19 @@ def baselines(runs: list[TrackedRun], wanted: str | None = None) -> list[str]:
     return labels(sides.choose_baselines(sides.split(runs, False), wanted))
 
 
-def test_baseline_is_tensorflow_where_it_is_and_else_the_first_by_name() -> None:
+def test_baseline_is_tensorflow_where_it_is_and_else_the_backend_that_ran_first() -> None:
     assert baselines(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}, 2)) == ["tensorflow"]
-    assert baselines(sweep_of({"theano": 1.0, "jax": 1.0}, 2)) == ["jax"]
+    assert baselines(sweep_of({"theano": 1.0, "jax": 1.0}, 2)) == ["theano"]
+    assert baselines(sweep_of({"jax": 1.0, "theano": 1.0}, 2)) == ["jax"]
+
+
+def test_baseline_is_the_one_that_the_comparison_was_planned_with() -> None:
+    planned = {"tags": {"baseline": "theano"}}
+    runs = sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}, 2, **planned)
+    assert baselines(runs) == ["theano"]
+    assert baselines(runs, "jax") == ["jax"]
+    # Where plans differ, or some runs have none, no plan speaks for all.
+    assert baselines([*runs, *moved(sweep_of({"torch": 1.0}, 2), 50)]) == ["tensorflow"]
 
 
 def test_baseline_can_be_named_by_backend_or_label() -> None:

@@ -61,28 +61,27 @@ def covered(found: list[Paired], truth: float) -> float:
     return float(np.mean([one.low <= truth <= one.high for one in found]))
 
 
+def assert_covers_as_promised(noise: Noise, effect: float, blocks: int, simulations: int) -> None:
+    share = covered(simulate(noise, effect, blocks, simulations), effect)
+    assert share >= least(0.95, simulations)
+    if noise is log_normal:
+        assert share <= most(0.95, simulations)
+
+
 # -- the interval ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("noise", [log_normal, with_outliers])
 @pytest.mark.parametrize("blocks", [3, 5, 10, 30])
 def test_interval_covers_the_truth_as_often_as_it_promises(noise: Noise, blocks: int) -> None:
-    simulations = 4000
-    share = covered(simulate(noise, math.log(0.7), blocks, simulations), math.log(0.7))
-    assert share >= least(0.95, simulations)
-    if noise is log_normal:
-        assert share <= most(0.95, simulations)
+    assert_covers_as_promised(noise, math.log(0.7), blocks, simulations=4000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [log_normal, with_outliers])
 @pytest.mark.parametrize("blocks", [3, 4, 5, 6, 7, 8, 10, 15, 20])
 def test_interval_covers_the_truth_in_many_simulations(noise: Noise, blocks: int) -> None:
-    simulations = 40_000
-    share = covered(simulate(noise, math.log(1.3), blocks, simulations), math.log(1.3))
-    assert share >= least(0.95, simulations)
-    if noise is log_normal:
-        assert share <= most(0.95, simulations)
+    assert_covers_as_promised(noise, math.log(1.3), blocks, simulations=40_000)
 
 
 @pytest.mark.slow
@@ -93,23 +92,50 @@ def test_interval_covers_better_than_a_percentile_bootstrap(noise: Noise, blocks
     simulations = 4000
     draw = np.random.default_rng(1)
     differences = noise(draw, simulations, blocks) - noise(draw, simulations, blocks)
-    tail = stats.norm.cdf(-math.sqrt(blocks / (blocks - 1)) * stats.t.ppf(0.975, blocks - 1))
-    hits = []
-    for rows in np.array_split(differences, 20):
-        interval = stats.bootstrap(
-            (rows,),
-            np.mean,
-            axis=1,
-            n_resamples=1999,
-            confidence_level=1 - 2 * tail,
-            method="percentile",
-            rng=np.random.default_rng(2),
-        ).confidence_interval
-        hits.append((interval.low <= 0) & (interval.high >= 0))
     ours = compare_pairs(np.zeros_like(differences), differences, MARGIN, 0.95)
-    bootstrapped, student = float(np.mean(np.concatenate(hits))), covered(ours, 0)
+    low, high = statistics.bootstrap_intervals(differences, 0.95).T
+    bootstrapped, student = float(np.mean((low <= 0) & (high >= 0))), covered(ours, 0)
     assert student >= least(0.95, simulations)
     assert bootstrapped < min(0.95, student)
+
+
+@pytest.mark.parametrize("noise", [log_normal, with_outliers])
+def test_bootstrap_at_the_expanded_level_covers_better_than_bca(noise: Noise) -> None:
+    """Which is why it is the one that is shown beside."""
+    draw = np.random.default_rng(1)
+    differences = noise(draw, 500, 5) - noise(draw, 500, 5)
+    low, high = statistics.bootstrap_intervals(differences, 0.95).T
+    bca = stats.bootstrap(
+        (differences,), np.mean, axis=1, n_resamples=999, method="BCa", rng=np.random.default_rng(2)
+    ).confidence_interval
+    shown, other = (
+        float(np.mean((lows <= 0) & (highs >= 0))) for lows, highs in ((low, high), (bca.low, bca.high))
+    )
+    assert shown > other + 0.05
+
+
+def test_bootstrap_of_many_pairs_is_as_wide_as_the_interval_of_the_verdict() -> None:
+    rows = np.random.default_rng(7).normal(0.1, 0.3, (30, 500))
+    student = compare_pairs(np.zeros_like(rows), rows, MARGIN, 0.95)
+    for one, (low, high) in zip(student, statistics.bootstrap_intervals(rows, 0.95), strict=True):
+        assert high - low == pytest.approx(one.high - one.low, rel=0.15)
+        assert low < one.mean < high
+
+
+@given(arrays.arrays(float, st.tuples(st.just(1), st.integers(2, 12)), elements=st.floats(-10, 10)))
+def test_bootstrap_lies_within_the_differences_and_mirrors_them(row: Floats) -> None:
+    ((low, high),) = statistics.bootstrap_intervals(row, 0.95)
+    assert row.min() - 1e-9 <= low <= row.mean() + 1e-9
+    assert row.mean() - 1e-9 <= high <= row.max() + 1e-9
+    ((mirrored_low, mirrored_high),) = statistics.bootstrap_intervals(-row, 0.95)
+    assert (mirrored_low, mirrored_high) == pytest.approx((-high, -low), abs=1e-9)
+
+
+def test_bootstrap_of_a_row_does_not_depend_on_the_others() -> None:
+    rows = np.random.default_rng(8).normal(size=(60, 7))
+    together = statistics.bootstrap_intervals(rows, 0.95)
+    alone = np.concatenate([statistics.bootstrap_intervals(row[None], 0.95) for row in rows])
+    assert together == pytest.approx(alone)
 
 
 # -- the tests ---------------------------------------------------------------------------------------

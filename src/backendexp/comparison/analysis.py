@@ -1,7 +1,8 @@
 """Tracked runs → a Comparison: who is compared, what must hold, the statistics, the verdicts."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,8 +51,8 @@ def analyse(
 ) -> Comparison:
     """
     runs: in any order; runs that sum others up are left out.
-    baseline: a backend, or the label of a group; None takes tensorflow, else the first by name. Where sweeps
-        are compared, one of them.
+    baseline: a backend, or the label of a group; None as in `sides.choose_baselines`. Where sweeps are
+        compared, one of them.
     by_sweep: each backend is compared with itself between sweeps. Without `baseline` they are compared with
         the sweep of the first of `runs`.
     margin: of a time's ratio, see `Comparison`. accuracy_margin, loss_margin: of a difference, likewise.
@@ -154,7 +155,12 @@ def _contrasts(
             values = None if no_sample else _paired_values(pair, measure)
             samples.append((measure, pair, withheld or no_sample, values))
     margins = [float(np.log1p(margin))] * len(samples)
-    return [verdicts.on_ratio(s, margin) for s in _sampled(samples, np.log, margins, _CONFIDENCE)]
+    found = _sampled(samples, np.log, margins, _CONFIDENCE)
+    intervals = _bootstrapped([values for *_, values in samples])
+    return [
+        verdicts.on_ratio(replace(sample, bootstrap=interval), margin)
+        for sample, interval in zip(found, intervals, strict=True)
+    ]
 
 
 def _qualities(
@@ -219,17 +225,33 @@ def _compare(
 ) -> list[Paired | None]:
     """Samples of one length are computed at once. None for those of fewer than two pairs."""
     found: list[Paired | None] = [None] * len(samples)
+    for numbers, baseline, candidate in _by_length(samples):
+        own = np.array([margins[number] for number in numbers])
+        results = statistics.compare_pairs(scale(baseline), scale(candidate), own, confidence)
+        for number, result in zip(numbers, results, strict=True):
+            found[number] = result
+    return found
+
+
+def _bootstrapped(samples: Sequence[_Values | None]) -> list[tuple[float, float] | None]:
+    """Intervals of the mean difference of logarithms; the rest as in `_compare`."""
+    found: list[tuple[float, float] | None] = [None] * len(samples)
+    for numbers, baseline, candidate in _by_length(samples):
+        results = statistics.bootstrap_intervals(np.log(candidate) - np.log(baseline), _CONFIDENCE)
+        for number, (low, high) in zip(numbers, results.tolist(), strict=True):
+            found[number] = (low, high)
+    return found
+
+
+def _by_length(samples: Sequence[_Values | None]) -> Iterator[tuple[list[int], Floats, Floats]]:
+    """(which samples, the baselines' numbers, the candidates') of two pairs or more: a row a sample."""
     lengths: dict[int, list[tuple[int, _Values]]] = {}
     for number, values in enumerate(samples):
         if values is not None and len(values[0]) >= 2:
             lengths.setdefault(len(values[0]), []).append((number, values))
     for members in lengths.values():
-        baseline, candidate = (scale(np.array([values[side] for _, values in members])) for side in (0, 1))
-        own = np.array([margins[number] for number, _ in members])
-        results = statistics.compare_pairs(baseline, candidate, own, confidence)
-        for (number, _), result in zip(members, results, strict=True):
-            found[number] = result
-    return found
+        baseline, candidate = (np.array([values[side] for _, values in members]) for side in (0, 1))
+        yield [number for number, _ in members], baseline, candidate
 
 
 def _corrected(

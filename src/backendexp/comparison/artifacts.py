@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from backendexp.comparison import text
+from backendexp.comparison.defects import Defects, Written
 from backendexp.comparison.findings import MEASURES, MEMORY, QUALITIES, Comparison, Measure
+from backendexp.comparison.svg import Figure
 from backendexp.experiment import note_of
 
 REPORT = "report.html"
-_MORE = "The runs and the figures are among the artifacts: report.html, comparison.md."
 
 # The aggregates that are metrics of the summary run. Each is a chart of one bar in the UI, so they are few.
 _TOLD = tuple(
@@ -17,10 +18,10 @@ _TOLD = tuple(
 )
 
 
-def write(comparison: Comparison, folder: Path) -> Path:
-    """report.html, comparison.md, .csv and .json, and figures/*.svg below `folder`, which is returned.
+def write(comparison: Comparison, folder: Path) -> Written:
+    """report.html, comparison.md, .csv and .json, and figures/*.svg below `folder`.
 
-    The tables are written first: they are there even if a figure cannot be drawn.
+    A figure that cannot be drawn because of a defect is in neither place, and the rest is there.
     """
     from backendexp.comparison import figures, report
 
@@ -28,11 +29,20 @@ def write(comparison: Comparison, folder: Path) -> Path:
     (folder / "comparison.md").write_text(text.markdown(comparison), encoding="utf-8")
     (folder / "comparison.csv").write_text(text.csv(comparison), encoding="utf-8")
     (folder / "comparison.json").write_text(text.to_json(comparison), encoding="utf-8")
-    (folder / REPORT).write_text(report.html(comparison), encoding="utf-8")
+    defects = Defects(folder)
+    drawn: list[Figure] = []
+    for name, draw in figures.kinds().items():
+        with defects.kept(f"figures/{name}.svg"):
+            drawn += filter(None, [draw(comparison)])
     (folder / "figures").mkdir(exist_ok=True)
-    for name, drawing in figures.draw(comparison).items():
-        (folder / "figures" / f"{name}.svg").write_text(drawing, encoding="utf-8")
-    return folder
+    for figure in drawn:
+        (folder / "figures" / f"{figure.name}.svg").write_text(figure.text, encoding="utf-8")
+    page = None
+    with defects.kept(REPORT):
+        page = report.html(comparison, drawn)
+    if page is not None:
+        (folder / REPORT).write_text(page, encoding="utf-8")
+    return Written(folder, None if page is None else folder / REPORT, tuple(defects.told))
 
 
 def metrics(comparison: Comparison) -> dict[str, float]:
@@ -64,8 +74,10 @@ def _name(backend: str, measure: Measure) -> str:
     return f"{backend}/{measure.key.rpartition('/')[2]}"
 
 
-def note(comparison: Comparison) -> str:
+def note(comparison: Comparison, written: Written) -> str:
     """Markdown for the description of the summary run: as much as fits of what the terminal shows, which is
     everything but the single runs.
     """
-    return note_of(text.paragraphs(comparison), _MORE)
+    pages = ([written.report.name] if written.report else []) + ["comparison.md"]
+    more = f"The runs and the figures are among the artifacts: {', '.join(pages)}."
+    return note_of([*written.defects, *text.paragraphs(comparison)], more)

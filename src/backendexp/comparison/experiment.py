@@ -9,7 +9,7 @@ from backendexp import blocks, parity_check, sweep
 from backendexp.blocks import Entrants
 from backendexp.config import CompareConfig
 from backendexp.errors import UserError
-from backendexp.experiment import PARITY, ROLE, TIMED, Conclusion, PlannedRun
+from backendexp.experiment import BASELINE, PARITY, ROLE, TIMED, Conclusion, PlannedRun
 from backendexp.record import RunRecord
 
 
@@ -26,7 +26,10 @@ class BackendComparison:
         """A warm-up, the parity part, the timed blocks."""
         specs = self.who.specs
         parity = parity_check.check_of(specs, self.probes) if self.asked.parity else []
-        return [*blocks.warm_ups(specs), *parity, *blocks.blocks(specs, self.asked.blocks)]
+        tracked = [*parity, *blocks.blocks(specs, self.asked.blocks)]
+        # The order of a block is shuffled, so nobody could tell it from the runs.
+        tagged = [replace(run, tags={**run.tags, BASELINE: self.who.baseline}) for run in tracked]
+        return [*blocks.warm_ups(specs), *tagged]
 
     @property
     def opening(self) -> list[str]:
@@ -73,15 +76,17 @@ class BackendComparison:
         if timed < planned:
             cut_short = f"The comparison ended after {timed} of {planned} timed runs."
             found = replace(found, notes=(cut_short, *found.notes))
+        written = artifacts.write(found, folder / "comparison")
+        agreed = found.parity.agree is True or not self.asked.parity
         return Conclusion(
             kind="compare",
-            said=text.paragraphs(found),
-            note=artifacts.note(found),
-            good=found.parity.agree is True or not self.asked.parity,
+            said=[*text.paragraphs(found), *written.defects],
+            note=artifacts.note(found, written),
+            good=agreed and not written.defects,
             params=params,
             metrics=artifacts.metrics(found),
-            artifacts=[artifacts.write(found, folder / "comparison")],
-            report=folder / "comparison" / artifacts.REPORT,
+            artifacts=[written.folder],
+            report=written.report,
         )
 
 

@@ -35,8 +35,13 @@ def draw(comparison: Comparison) -> dict[str, str]:
 
 def of(comparison: Comparison) -> list[Figure]:
     """The figures that have data, in the order of a report."""
-    kinds = (ratios, time_by_phase, steady_epoch, learning_curves, accuracy, parity)
-    return [figure for figure in (kind(comparison) for kind in kinds) if figure is not None]
+    return [figure for kind in kinds().values() if (figure := kind(comparison)) is not None]
+
+
+def kinds() -> dict[str, Callable[[Comparison], Figure | None]]:
+    """What draws each figure, by the figure's name."""
+    drawn_by = (ratios, time_by_phase, steady_epoch, learning_curves, accuracy, parity)
+    return {kind.__name__.replace("_", "-"): kind for kind in drawn_by}
 
 
 def ratios(comparison: Comparison) -> Figure | None:

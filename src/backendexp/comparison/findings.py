@@ -144,6 +144,8 @@ class Contrast:
 
     baseline, candidate: labels of groups. blocks: how many pairs.
     ratio, low, high: candidate over baseline, the geometric mean of the pairs' ratios, and its 95% interval.
+    bootstrap_low, bootstrap_high: another 95% interval of the ratio, see `statistics.bootstrap_intervals`.
+        The verdict does not look at it.
     faster_share: the share of blocks in which the candidate was the faster (ties count half).
     p: of the paired test that the ratio is 1. p_holm: corrected for all pairs of groups (Holm).
     verdict: FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE or WITHHELD; of memory LESS and MORE in place of the
@@ -160,6 +162,8 @@ class Contrast:
     ratio: float | None
     low: float | None
     high: float | None
+    bootstrap_low: float | None
+    bootstrap_high: float | None
     faster_share: float | None
     p: float | None
     p_holm: float | None

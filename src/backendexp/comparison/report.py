@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-from backendexp.comparison import figures, findings, numbers, palette, svg, text
+from backendexp.comparison import figures, findings, numbers, pages, text
 from backendexp.comparison.findings import (
     MEASURES,
     MEMORY,
@@ -23,6 +22,7 @@ from backendexp.comparison.findings import (
     Spread,
     TrackedRun,
 )
+from backendexp.comparison.svg import Figure
 from backendexp.results import FINISHED
 
 # Of a page that a phone can scroll; the CSV and the store have all.
@@ -67,20 +67,13 @@ class PairVerdicts:
     verdicts: tuple[Verdict, ...]
 
 
-def html(comparison: Comparison) -> str:
-    """The whole page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
+    """The whole page. drawn: its figures, as `figures.of` draws them; None draws them."""
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawn = figures.of(comparison)
-    page = environment.get_template("report.html.j2").render(
+    drawn = figures.of(comparison) if drawn is None else drawn
+    return pages.render(
+        "report.html.j2",
         question=_question(comparison),
         title=comparison.title,
         facts=_facts(comparison),
@@ -100,12 +93,8 @@ def html(comparison: Comparison) -> str:
         measures=[text.heading(measure) for measure in PER_RUN],
         marks=_MARKS,
         number=numbers,
-        fonts=Markup(palette.FONTS),
-        light=palette.css(dark=False),
-        dark=palette.css(dark=True),
         drawing=lambda figure: Markup(figure.text),
     )
-    return svg.clean(page)
 
 
 def _question(comparison: Comparison) -> str:

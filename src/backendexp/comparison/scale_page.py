@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp.comparison import palette
+from backendexp.comparison import pages
+from backendexp.comparison.defects import Defects, Written
 from backendexp.comparison.findings import Measure, ScalePoint
 from backendexp.summary import Table
 
@@ -38,10 +39,10 @@ class ScaleFindings:
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def write(found: ScaleFindings, folder: Path) -> Path:
-    """scale.md, a .csv a table, scale.html and figures/*.svg below `folder`, which is returned.
+def write(found: ScaleFindings, folder: Path) -> Written:
+    """scale.md, a .csv a table, scale.html and figures/*.svg below `folder`.
 
-    The tables are written first: they are there even if a figure cannot be drawn.
+    A figure that cannot be drawn because of a defect is in neither place, and the rest is there.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     (folder / "scale.md").write_text(f"# {found.title}\n\n{found.markdown()}", encoding="utf-8")
@@ -49,45 +50,34 @@ def write(found: ScaleFindings, folder: Path) -> Path:
         path = folder / f"{_file_name(growth.counts)}.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([growth.table.titles, *growth.table.rows])
-    drawings = [_draw(growth) for growth in found.growths]
+    defects = Defects(folder)
+    drawings = [_draw(growth, defects) for growth in found.growths]
     for drawn in drawings:
         for name, text in drawn.items():
-            (folder / "figures" / f"{name}.svg").write_text(text, encoding="utf-8")
-    page = html(found, [list(drawn.values()) for drawn in drawings])
-    (folder / PAGE).write_text(page, encoding="utf-8")
-    return folder
+            (folder / "figures" / name).write_text(text, encoding="utf-8")
+    page = None
+    with defects.kept(PAGE):
+        page = html(found, [list(drawn.values()) for drawn in drawings])
+    if page is not None:
+        (folder / PAGE).write_text(page, encoding="utf-8")
+    return Written(folder, None if page is None else folder / PAGE, tuple(defects.told))
 
 
-def _draw(growth: Growth) -> dict[str, str]:
+def _draw(growth: Growth, defects: Defects) -> dict[str, str]:
+    """SVG text by the name of its file."""
     from backendexp.comparison import figures
 
-    return {
-        f"{measure.key.rpartition('/')[2]}-by-{_file_name(growth.counts)}": figures.scaling(
-            points, measure, growth.counts
-        )
-        for measure, points in growth.curves
-    }
+    drawn = {}
+    for measure, points in growth.curves:
+        name = f"{measure.key.rpartition('/')[2]}-by-{_file_name(growth.counts)}.svg"
+        with defects.kept(f"figures/{name}"):
+            drawn[name] = figures.scaling(points, measure, growth.counts)
+    return drawn
 
 
 def html(found: ScaleFindings, drawings: Sequence[Sequence[str]]) -> str:
     """drawings: the SVG of each curve of each growth."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("scale.html.j2").render(
-        found=found,
-        parts=list(zip(found.growths, drawings, strict=True)),
-        light=Markup(palette.css(dark=False)),
-        dark=Markup(palette.css(dark=True)),
-        fonts=Markup(palette.FONTS),
-    )
+    return pages.render("scale.html.j2", found=found, parts=list(zip(found.growths, drawings, strict=True)))
 
 
 def _file_name(counts: str) -> str:

@@ -10,6 +10,7 @@ from itertools import combinations
 from backendexp import catalog
 from backendexp.comparison.findings import TrackedRun
 from backendexp.errors import ComparisonError
+from backendexp.experiment import BASELINE
 from backendexp.results import FINISHED
 
 DEFAULT_BASELINE = "tensorflow"
@@ -111,19 +112,24 @@ def comparable(a: Side, b: Side) -> bool:
 def choose_baselines(sides: Sequence[Side], wanted: str | None) -> list[Side]:
     """One for each Keras that has two sides, and the wanted one, which is first.
 
-    wanted: a backend or a label; None takes tensorflow where it is, else the first by name.
+    wanted: a backend or a label. None takes the one that the plan of the comparison names, where all runs are
+        of such a plan; else tensorflow where it is; else the backend that ran first, which is the first of a
+        sweep's backend=...
     Raises ComparisonError: there is no such side.
     """
     preferred = [s for s in sides if wanted in (s.backend, s.label)] if wanted else list(sides)
     if not preferred:
         raise ComparisonError(_unknown_baseline(str(wanted), sides))
 
-    def rank(side: Side) -> tuple[bool, bool, int, str]:
+    planned = {run.tags.get(BASELINE) for side in sides for run in side.runs}
+
+    def rank(side: Side) -> tuple[bool, bool, bool, int, int]:
         return (
             wanted not in (side.backend, side.label),
+            planned != {side.backend},
             side.backend != DEFAULT_BASELINE,
             list(catalog.RUNTIMES).index(side.runtime) if side.runtime in catalog.RUNTIMES else 99,
-            side.label,
+            side.runs[0].began_ms,
         )
 
     first, *others = sorted(sides, key=rank)

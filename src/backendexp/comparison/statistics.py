@@ -22,6 +22,9 @@ LEVEL = 0.05
 POWER = 0.8
 # Beyond this a number of blocks is no plan.
 MOST_MORE_BLOCKS = 10_000
+# Of a bootstrap; and how much of it is in memory at once, of how many rows.
+_RESAMPLES = 1999
+_NUMBERS_AT_ONCE, _ROWS_AT_ONCE = 100_000, 25
 # Numbers closer together than this, or than this share of their size, are equal: float64 rounds the rest.
 _ROUNDING = 1e-12
 
@@ -102,6 +105,36 @@ def _constant(row: Floats, margin: float, rounding: float) -> Paired:
         p=0.0 if mean else 1.0,
         p_equivalent=0.0 if abs(mean) < margin else 1.0,
     )
+
+
+def bootstrap_intervals(differences: Floats, confidence: float) -> Floats:
+    """Percentile bootstrap intervals of the mean, shape (rows, 2): the low ends and the high ones.
+
+    differences: shape (rows, pairs), pairs of at least 2. confidence: such as 0.95.
+
+    At Hesterberg's expanded level, which makes up for the spread that few pairs lack (What Teachers Should
+    Know About the Bootstrap, 2015). No verdict rests on it, because with few blocks it covers less than it
+    promises, see `compare_pairs`. Plain percentiles and BCa cover less still: 84% at 5 blocks and 89% at 7,
+    where 95% are promised.
+
+    The resamples come from one seed, so equal differences have equal intervals, whatever stands beside them.
+    """
+    pairs = differences.shape[1]
+    tail = stats.norm.cdf(-math.sqrt(pairs / (pairs - 1)) * stats.t.isf((1 - confidence) / 2, pairs - 1))
+    found = []
+    for rows in np.array_split(differences, -(-len(differences) // _ROWS_AT_ONCE)):
+        interval = stats.bootstrap(
+            (rows,),
+            np.mean,
+            axis=1,
+            n_resamples=_RESAMPLES,
+            batch=max(1, _NUMBERS_AT_ONCE // pairs),
+            confidence_level=1 - 2 * tail,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        found.append(np.column_stack([interval.low, interval.high]))
+    return np.concatenate(found)
 
 
 def share_below(baseline: Floats, candidate: Floats) -> float:

@@ -33,7 +33,7 @@ class Sample:
 
     blocks: that both sides measured. paired: None for fewer than two. withheld: why there is no verdict.
     p_holm: None where there is no test. tests: how many pairs Holm's correction was for.
-    share_below: see `statistics.share_below`, None where paired is.
+    share_below: see `statistics.share_below`, None where paired is. bootstrap: another interval of the mean.
     """
 
     measure: Measure
@@ -44,6 +44,7 @@ class Sample:
     share_below: float | None = None
     p_holm: float | None = None
     tests: int = 1
+    bootstrap: tuple[float, float] | None = None
 
 
 def on_ratio(sample: Sample, margin: float) -> Contrast:
@@ -53,6 +54,9 @@ def on_ratio(sample: Sample, margin: float) -> Contrast:
     ratio, low, high = (
         (None, None, None) if paired is None else map(math.exp, (paired.mean, paired.low, paired.high))
     )
+    bootstrap_low, bootstrap_high = (
+        (None, None) if sample.bootstrap is None else map(math.exp, sample.bootstrap)
+    )
     contrast = Contrast(
         measure=sample.measure,
         baseline=sample.pair.baseline.label,
@@ -61,6 +65,8 @@ def on_ratio(sample: Sample, margin: float) -> Contrast:
         ratio=ratio,
         low=low,
         high=high,
+        bootstrap_low=bootstrap_low,
+        bootstrap_high=bootstrap_high,
         faster_share=sample.share_below,
         p=None if paired is None or sample.withheld else paired.p,
         p_holm=sample.p_holm,
@@ -88,13 +94,9 @@ def _ratio_verdict(sample: Sample, margin: float) -> tuple[str, int | None]:
 
 def _ratio_sentence(c: Contrast, margin: float) -> str:
     what = c.measure.title
-    if c.verdict == WITHHELD:
-        return f"{c.candidate} against {c.baseline} in {what} has no verdict: {c.withheld}."
-    if c.blocks < FEWEST_BLOCKS:
-        return (
-            f"{c.candidate} against {c.baseline} in {what} is inconclusive: {count_of(c.blocks, 'block')}, "
-            f"and a verdict needs {FEWEST_BLOCKS}."
-        )
+    unjudged = _unjudged_sentence(c, c.withheld)
+    if unjudged is not None:
+        return unjudged
     ratio, low, high = map(numbers.significant, (c.ratio, c.low, c.high))
     found = f"{ratio} times as {'much' if c.measure == MEMORY else 'long'} (95% interval {low} to {high})"
     if c.verdict == EQUIVALENT:
@@ -158,13 +160,9 @@ def _difference_verdict(sample: Sample) -> str:
 
 def _difference_sentence(c: QualityContrast, withheld: str | None) -> str:
     what = c.measure.title
-    if c.verdict == WITHHELD:
-        return f"{c.candidate} against {c.baseline} in {what} has no verdict: {withheld}."
-    if c.blocks < FEWEST_BLOCKS:
-        return (
-            f"{c.candidate} against {c.baseline} in {what} is inconclusive: {count_of(c.blocks, 'block')}, "
-            f"and a verdict needs {FEWEST_BLOCKS}."
-        )
+    unjudged = _unjudged_sentence(c, withheld)
+    if unjudged is not None:
+        return unjudged
     difference, low, high = (numbers.signed(c.measure, value) for value in (c.difference, c.low, c.high))
     found = f"{difference} (90% interval {low} to {high})"
     if c.verdict == EQUIVALENT:
@@ -178,6 +176,16 @@ def _difference_sentence(c: QualityContrast, withheld: str | None) -> str:
         f"{c.candidate} against {c.baseline} in {what} is inconclusive after {c.blocks} blocks: the "
         f"difference is {found}, and {c.margin:g} either way counts as equal."
     )
+
+
+def _unjudged_sentence(c: Contrast | QualityContrast, withheld: str | None) -> str | None:
+    """Why the numbers are not looked at; None: they are."""
+    of = f"{c.candidate} against {c.baseline} in {c.measure.title}"
+    if c.verdict == WITHHELD:
+        return f"{of} has no verdict: {withheld}."
+    if c.blocks < FEWEST_BLOCKS:
+        return f"{of} is inconclusive: {count_of(c.blocks, 'block')}, and a verdict needs {FEWEST_BLOCKS}."
+    return None
 
 
 def on_guessing(label: str, correct: int, guesses: int) -> Chance:

@@ -19,7 +19,12 @@ _OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
 # mlflow would report our use of it to its makers, from a thread of this process.
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 # A store that is not there should be said within seconds, not after mlflow's minutes of retries.
-_IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_IMPATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # https://www.postgresql.org/docs/current/libpq-envars.html
+    "PGCONNECT_TIMEOUT": "10",
+}
 _DATABASE_PATIENCE_S = 5.0
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -69,11 +74,15 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
 def connect(uri: str) -> Any:
     """An MlflowClient. It imports mlflow, which takes seconds.
 
-    Raises OSError: nobody listens where the database should be.
+    Raises OSError: nobody listens where the database should be, or the server gives no answer; and what the
+    database's driver raises, where the database lets nobody in.
     """
     for name, value in {**_QUIET, **_IMPATIENCE}.items():
         os.environ.setdefault(name, value)
-    _knock(uri)
+    if uri.startswith(("http://", "https://")):
+        _ask(uri)
+    else:
+        _knock(uri)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -88,7 +97,29 @@ def connect(uri: str) -> Any:
     # alembic tells of every step of a new database's schema.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    if _dialect(uri) in _DATABASE_PORTS:
+        _log_in(uri)
     return MlflowClient(uri)
+
+
+def _ask(uri: str) -> None:
+    """Raises TimeoutError: a server gives no answer, or no connection. mlflow would ask again and again.
+
+    Whatever it answers is an answer. What else goes wrong, such as a connection that is refused, mlflow meets
+    at its first request, and tells.
+    """
+    import requests  # mlflow's own client, so that a proxy or a certificate counts as it does there
+
+    patience = float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=patience, stream=True).close()
+    except requests.Timeout as error:
+        raise TimeoutError(
+            f"no answer within {patience:g} s. Is an MLflow server running there? A slow one gets more time "
+            "with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
+        ) from error
+    except requests.RequestException:
+        return
 
 
 def _knock(uri: str) -> None:
@@ -101,6 +132,19 @@ def _knock(uri: str) -> None:
         return
     port = int(server["port"] or _DATABASE_PORTS[_dialect(uri)])
     socket.create_connection((server["host"], port), _DATABASE_PATIENCE_S).close()
+
+
+def _log_in(uri: str) -> None:
+    """One connection, as mlflow makes it. A wrong password, or a database that is not there, it would try
+    again for more than a minute.
+    """
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 @contextmanager
