@@ -1,6 +1,8 @@
 """Keras layers in graphs of PyTensor."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from keras import layers
 
 import keras_theano
+from backendexp.runtime.interpreters import find_python
 from keras_theano.interpreter import INTERPRETED
 
 X = np.random.default_rng(3).random((5, 3), dtype="float32")
@@ -58,16 +61,45 @@ def test_functions_of_several_tensors_and_nests() -> None:
     np.testing.assert_allclose(doubled, 2 * X[0])
 
 
-def test_example_of_the_documentation_runs() -> None:
+def example(word: str) -> str:
+    """The example of the documentation that converts a model, and has `word` in it."""
     page = (Path(__file__).parents[2] / "docs" / "keras-theano.md").read_text()
-    (example,) = [
-        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "to_pytensor" in block
+    (found,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        if "to_pytensor" in block and word in block
     ]
+    return str(found)
+
+
+def test_example_of_the_documentation_runs() -> None:
     names: dict[str, Any] = {}
-    exec(example, names)
+    exec(example("matrix"), names)
     weights = [names["x"], names["kernel"]]
     compute = pytensor.function(weights, names["y"], mode=INTERPRETED)
     assert compute(X.astype("float64"), np.zeros((3, 8))).shape == (5, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+def test_example_for_pymc_finds_the_weights(tmp_path: Path) -> None:
+    """In an environment of its own: no PyMC for Python 3.11 goes with PyTensor 3."""
+    python = tmp_path / "bin" / "python"
+    subprocess.run([find_python("3.12", needed_by="PyMC"), "-m", "venv", tmp_path], check=True)
+    install = [python, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*install, "pymc>=6.4", "pytensor>=3,<4", "keras==3.15.*"], check=True)
+    subprocess.run([*install, "--no-deps", Path(__file__).parents[2]], check=True)
+    script = example("pymc") + "print(*posterior['kernel'].mean(('chain', 'draw')).values.ravel())"
+    answer = subprocess.run(
+        [python, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "theano"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    weights = [float(word) for word in answer.stdout.split()[-3:]]
+    # The posterior of 60 observations with a deviation of 0.1 is about 0.1 / sqrt(60) wide.
+    assert weights == pytest.approx([1.0, -2.0, 0.5], abs=0.06)
 
 
 def test_function_that_assigns_is_refused() -> None:
