@@ -125,7 +125,8 @@ def grid(threads: int, rounds: int, folder: Path) -> str:
 
 
 def spread(ratios: Sequence[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    middle = f"{statistics.median(ratios):.2f}"
+    return f"{middle} ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else middle
 
 
 def main() -> None:

@@ -1,23 +1,10 @@
-"""The branch for "theano" in Keras's chains of `if backend() == ...`: one for each branch for "numpy"."""
+"""The branches for "theano" in Keras 3.15's chains of `if backend() == ...`: a twin of each for "numpy"."""
 
 import ast
 import copy
-from importlib.machinery import SourceFileLoader
-from types import CodeType
 from typing import Any
 
-from keras_theano.hook import BACKEND, KNOWN_KERAS
-
-
-class Loader(SourceFileLoader):
-    """Loads a module of Keras with its branches extended."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        # Not the inherited one: Keras's own bytecode must neither be taken for ours nor replaced by it.
-        path = self.get_filename(fullname)
-        return compile(
-            with_branches_for_theano(self.get_data(path), fullname), path, "exec", dont_inherit=True
-        )
+from keras_theano.hook import BACKEND, MEND
 
 
 def with_branches_for_theano(source: bytes, module: str) -> ast.Module:
@@ -31,7 +18,7 @@ def with_branches_for_theano(source: bytes, module: str) -> ast.Module:
     if not extend.found:
         raise ImportError(
             f"keras_theano does not know this version of Keras: {module} has no branch for the NumPy backend."
-            f" Install the one it knows: pip install 'keras=={KNOWN_KERAS}.*'"
+            f" {MEND}"
         )
     return ast.fix_missing_locations(tree)
 

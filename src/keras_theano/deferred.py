@@ -7,13 +7,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-_JAX, _JAX_MATH = "jax", "keras.src.backend.jax.math"
+from keras_theano.keras_versions import JAX_MATH
+
+_JAX = "jax"
 _ABSENT: Any = object()
 
 
 def import_numpy_backend() -> None:
     """Import keras.src.backend.numpy so that JAX is imported by the first op that needs it."""
-    before = {name: sys.modules.get(name, _ABSENT) for name in (_JAX, _JAX_MATH)}
+    before = {name: sys.modules.get(name, _ABSENT) for name in (_JAX, JAX_MATH)}
     sys.modules.update({name: _Deferred(name) for name, module in before.items() if not _is_loaded(module)})
     try:
         import_module("keras.src.backend.numpy")
@@ -37,7 +39,7 @@ class _Deferred(ModuleType):
             raise AttributeError(name)
         if self.__name__ == _JAX:
             return _Deferred(f"{_JAX}.{name}")
-        if self.__name__ == _JAX_MATH:
+        if self.__name__ == JAX_MATH:
             return lambda *args, **kwargs: getattr(_real(self.__name__), name)(*args, **kwargs)
         return getattr(_real(self.__name__), name)
 

@@ -1,8 +1,9 @@
 """Makes Keras know the backend `theano`, without a change to Keras on disk.
 
 `keras_theano.pth` calls `install` when Python starts, so nothing here may cost a script that does not use
-Keras. Keras chooses its backend with chains of `if backend() == "jax": ... elif backend() == "numpy": ...` in
-a few of its modules. When one of them is imported under KERAS_BACKEND=theano, branches.py extends it. Under
+Keras. Under KERAS_BACKEND=theano some modules of Keras are extended when they are imported. Keras 3.15 has
+chains of `if backend() == "jax": ... elif backend() == "numpy": ...` in five of them, see branches.py. Keras
+3.16 takes backends from packages of their own, of which one module lists the names, see pluggable.py. Under
 any other backend Keras loads as it is.
 """
 
@@ -13,12 +14,15 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from ast import Module
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
 BACKEND = "theano"
-KNOWN_KERAS = "3.15"
+KNOWN_KERAS = ("3.15", "3.16")
+# Of those, the one that is released.
+MEND = "Install one that it knows: pip install 'keras==3.15.*'"
 # The modules of Keras 3.15 that choose by the backend's name and know "numpy".
 _DISPATCHING = (
     "keras.src.backend",
@@ -27,6 +31,9 @@ _DISPATCHING = (
     "keras.src.export.saved_model",
     "keras.src.utils.backend_utils",
 )
+# The module of Keras 3.16 that lists the backends which are packages of their own.
+_LISTING = "keras.src.backend.config"
+_EXTENDED = (*_DISPATCHING, _LISTING)
 
 
 def install() -> None:
@@ -56,29 +63,52 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _DISPATCHING or not chosen():
+        if name not in _EXTENDED or not chosen():
+            return None
+        from keras.src.version import __version__
+
+        if name == "keras.src.backend":  # before all the others
+            require_known(__version__)
+            _require_pytensor()
+        extend = _extension(name, __version__)
+        if extend is None:
             return None
         from importlib.machinery import PathFinder
 
-        from keras_theano.branches import Loader
+        from keras_theano.loader import Loader
 
-        if name == "keras.src.backend":
-            from keras.src.version import __version__
-
-            require_known(__version__)
-            _require_pytensor()
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin is not None:
-            spec.loader = Loader(name, spec.origin)
+            spec.loader = Loader(name, spec.origin, extend)
         return spec
 
 
+def _extension(module: str, keras_version: str) -> Callable[[bytes], Module] | None:
+    """What makes the syntax tree of a module of Keras from its source, or None: it stays as it is."""
+    if release_of(keras_version) == "3.15":
+        if module not in _DISPATCHING:
+            return None
+        from keras_theano.branches import with_branches_for_theano
+
+        return lambda source: with_branches_for_theano(source, module)
+    if module != _LISTING:
+        return None
+    from keras_theano.pluggable import with_theano_pluggable
+
+    return lambda source: with_theano_pluggable(source, module, keras_version)
+
+
+def release_of(keras_version: str) -> str:
+    """The part of a version that decides how Keras is laid out: "3.16" of "3.16.0.dev2026102704"."""
+    return ".".join(keras_version.split(".")[:2])
+
+
 def require_known(keras_version: str) -> None:
-    """Raises ImportError: a version of Keras whose backends are laid out in another way, as 3.16's are."""
-    if not keras_version.startswith(f"{KNOWN_KERAS}."):
+    """Raises ImportError: a version of Keras that nobody has looked at, whose backends may lie elsewhere."""
+    if release_of(keras_version) not in KNOWN_KERAS:
+        known = " and ".join(KNOWN_KERAS)
         raise ImportError(
-            f"KERAS_BACKEND=theano knows Keras {KNOWN_KERAS}, and this is Keras {keras_version}. "
-            f"Install the one it knows: pip install 'keras=={KNOWN_KERAS}.*'"
+            f"KERAS_BACKEND=theano knows Keras {known}, and this is Keras {keras_version}. {MEND}"
         )
 
 

@@ -1,8 +1,8 @@
 """PyTensor's Numba mode, without its copies of transposed matrices.
 
 There, a transposed matrix is a view whose layout Numba does not know, and Numba's matrix product first copies
-such a view. For a weight matrix that takes longer than the product itself. A transposition that only matrix
-products read is replaced by one whose layout Numba knows, which goes to BLAS as it is.
+such a view. For a weight matrix that takes longer than the product itself. So a product gets a transposition
+whose layout Numba knows, which goes to BLAS as it is.
 """
 
 from collections.abc import Sequence
@@ -40,18 +40,18 @@ def _(op: Transposition, node: Apply, **_: Any) -> tuple[Any, int]:  # type: ign
     return transposed, 1
 
 
-@node_rewriter([DimShuffle])
-def _to_transposition(fgraph: FunctionGraph, node: Apply) -> list[Variable] | None:  # type: ignore[type-arg]
-    (output,) = node.outputs
-    clients = fgraph.clients[output]
-    if (
-        node.op.new_order != (1, 0)
-        or not clients
-        or not all(isinstance(client.op, Dot) for client, _ in clients)
-    ):
-        return None
-    return [Transposition()(node.inputs[0])]
+@node_rewriter([Dot])
+def _with_transpositions(fgraph: FunctionGraph, node: Apply) -> list[Variable] | None:  # type: ignore[type-arg]
+    factors = [_known_to_numba(factor) for factor in node.inputs]
+    return None if factors == node.inputs else [node.op(*factors)]
+
+
+def _known_to_numba(factor: Variable) -> Variable:  # type: ignore[type-arg]
+    made_by = factor.owner
+    if made_by is None or not isinstance(made_by.op, DimShuffle) or made_by.op.new_order != (1, 0):
+        return factor
+    return Transposition()(made_by.inputs[0])  # type: ignore[no-any-return]
 
 
 # After all of PyTensor's own rewrites, which know DimShuffle alone.
-COMPILED = NUMBA.register((dfs_rewriter(_to_transposition), 1000))
+COMPILED = NUMBA.register((dfs_rewriter(_with_transpositions), 1000))

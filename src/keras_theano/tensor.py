@@ -8,8 +8,11 @@ import pytensor.tensor as pt
 from keras.src.backend.common import KerasVariable
 from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.common.variables import standardize_dtype
-from keras.src.backend.numpy.core import convert_to_tensor
 from pytensor.tensor.variable import TensorVariable
+
+from keras_theano.keras_versions import numpy_ops
+
+convert_to_tensor = numpy_ops("core").convert_to_tensor
 
 # PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. What mixed
 # precision computes in them is computed in float32: wider, never narrower.

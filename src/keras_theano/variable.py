@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from keras.src.backend.numpy import core as eager
 
 from keras_theano import trace
+from keras_theano.keras_versions import numpy_ops
 
 if TYPE_CHECKING:
     from pytensor.compile.sharedvalue import SharedVariable
 
     from keras_theano.tensor import Tensor
+
+eager: Any = numpy_ops("core")
 
 
 class Variable(eager.Variable):  # type: ignore[misc]

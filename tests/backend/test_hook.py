@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from keras_theano.branches import with_branches_for_theano
-from keras_theano.hook import require_known
+from keras_theano.hook import release_of, require_known
 
-SHOW = "import keras; print(keras.config.backend(), type(keras.Variable(1.0)).__mro__[1].__module__)"
-OURS = "theano keras_theano.variable"
+SHOW = "import keras; print(keras.config.backend(), hasattr(keras.Variable, 'symbolic'))"
+OURS = "theano True"
 
 
 def python(code: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +48,7 @@ def test_environment_variable_goes_before_keras_json(tmp_path: Path) -> None:
 def test_other_backends_load_keras_as_it_is(tmp_path: Path) -> None:
     code = (
         "import keras, keras.src.layers.layer as module; "
-        "print(type(module.__loader__).__module__, 'keras_theano.branches' in __import__('sys').modules)"
+        "print(type(module.__loader__).__module__, 'keras_theano.loader' in __import__('sys').modules)"
     )
     assert python(code, tmp_path, KERAS_BACKEND="numpy").stdout.strip() == (
         "_frozen_importlib_external False"
@@ -90,11 +91,36 @@ def test_keras_that_chooses_in_another_way_is_refused() -> None:
     assert "pip install 'keras==3.15.*'" in str(e.value)
 
 
-@pytest.mark.parametrize("version", ["3.16.0", "3.16.0.dev2026102704", "3.14.1", "4.0"])
+@pytest.mark.parametrize("version", ["3.14.1", "3.17.0", "3.17.0.dev2027010104", "3.1", "3.150.0", "4.0"])
 def test_version_of_keras_that_is_not_known_is_refused(version: str) -> None:
-    require_known("3.15.1")
-    with pytest.raises(ImportError, match=f"this is Keras {version}. .*pip install 'keras==3.15"):
+    message = f"knows Keras 3.15 and 3.16, and this is Keras {version}. .*pip install 'keras==3.15"
+    with pytest.raises(ImportError, match=message):
         require_known(version)
+
+
+@pytest.mark.parametrize("version", ["3.15.0", "3.15.1", "3.16.0.dev2026102704", "3.16.0"])
+def test_every_build_of_a_known_version_passes(version: str) -> None:
+    require_known(version)
+
+
+@pytest.mark.parametrize(
+    ("pretended", "said"),
+    [
+        ("3.17.0", "KERAS_BACKEND=theano knows Keras 3.15 and 3.16, and this is Keras 3.17.0. "),
+        ("3.16.0", "keras_theano does not know this version of Keras, 3.16.0: keras.src.backend.config "),
+    ],
+)
+def test_import_of_a_keras_that_is_laid_out_in_another_way_says_so(
+    pretended: str, said: str, tmp_path: Path
+) -> None:
+    if release_of(keras.__version__) == release_of(pretended):
+        pytest.skip("this Keras is laid out as its version says")
+    code = (
+        "import sys, types; told = types.ModuleType('keras.src.version'); "
+        f"told.__version__ = {pretended!r}; sys.modules[told.__name__] = told; import keras"
+    )
+    answer = python(code, tmp_path, KERAS_BACKEND="theano")
+    assert answer.stderr.strip().splitlines()[-1].startswith(f"ImportError: {said}"), answer.stderr
 
 
 def test_a_branch_keeps_its_neighbours_and_its_line_numbers() -> None:

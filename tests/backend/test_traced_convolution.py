@@ -6,13 +6,15 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 from keras import layers
-from keras.src.backend import nn
-from keras.src.backend.numpy import nn as eager
 
 import keras_theano
 import keras_theano.traced.convolution as under_test
 from backend.cases import agrees, in_64_bits, ops_of
 from backend.tracing import gradient_of, traced
+from keras_theano.backend import nn
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("nn")
 
 RNG = np.random.default_rng(0)
 Array = np.ndarray[Any, Any]

@@ -5,15 +5,17 @@ import numpy as np
 import pytensor
 import pytest
 from keras import ops
-from keras.src.backend import core
-from keras.src.backend.numpy import core as eager
 from pytensor.graph.traversal import io_toposort
 
 import keras_theano.traced.core as under_test
 from backend.cases import agrees, gradients, in_64_bits, ops_of
 from backend.tracing import INTERPRETED, gradient_of, traced
 from keras_theano import trace
+from keras_theano.backend import core
+from keras_theano.keras_versions import numpy_ops
 from keras_theano.tensor import Tensor
+
+eager = numpy_ops("core")
 
 RNG = np.random.default_rng(0)
 

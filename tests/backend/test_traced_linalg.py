@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from keras.src.backend import linalg
-from keras.src.backend.numpy import linalg as eager
 
 import keras_theano.traced.linalg as under_test
 from backend.cases import agrees, gradients, in_64_bits, ops_of, refuses
 from backend.tracing import gradient_of, traced
+from keras_theano.backend import linalg
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("linalg")
 
 RNG = np.random.default_rng(0)
 

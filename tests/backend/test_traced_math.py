@@ -5,15 +5,17 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import scipy.special
-from keras.src.backend import math
-from keras.src.backend.numpy import math as eager
 from pytensor.compile.mode import Mode
 
 import keras_theano.traced.math as under_test
 from backend.cases import agrees, gradients, in_64_bits, ops_of, refuses
 from backend.tracing import gradient_of, traced
 from keras_theano import trace
+from keras_theano.backend import math
+from keras_theano.keras_versions import numpy_ops
 from keras_theano.tensor import Tensor
+
+eager = numpy_ops("math")
 
 RNG = np.random.default_rng(0)
 
@@ -92,6 +94,13 @@ def test_top_k_unsorted_has_the_same_values():
     values, places = traced(lambda x: math.top_k(x, 2, sorted=False), X)
     np.testing.assert_array_equal(np.sort(values), np.sort(math.top_k(X, 2, sorted=False)[0]))
     np.testing.assert_array_equal(np.take_along_axis(X, places, -1), values)
+
+
+def test_stable_top_k_takes_the_first_of_equals_first():
+    x = np.array([[1, 3, 3, 2, 3], [0, 0, 0, 0, 0]], "float32")
+    values, places = traced(lambda x: under_test.top_k(x, 4, is_stable=True), x)
+    np.testing.assert_array_equal(places, [[1, 2, 4, 3], [0, 1, 2, 3]])
+    np.testing.assert_array_equal(values, np.take_along_axis(x, places, -1))
 
 
 def test_top_1_survives_the_rewrites_of_pytensor():

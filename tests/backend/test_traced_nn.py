@@ -4,12 +4,14 @@ import jax
 import numpy as np
 import pytest
 from keras import losses
-from keras.src.backend import nn
-from keras.src.backend.numpy import nn as eager
 
 import keras_theano.traced.nn as under_test
 from backend.cases import agrees, gradients, in_64_bits, ops_of, refuses
 from backend.tracing import gradient_of, traced
+from keras_theano.backend import nn
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("nn")
 
 RNG = np.random.default_rng(0)
 

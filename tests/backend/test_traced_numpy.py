@@ -8,11 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.src.backend.numpy import numpy as eager
+from numpy.lib import NumpyVersion
 
 from backend.tracing import gradient_of, traced
 from keras_theano.backend import numpy as ops
+from keras_theano.keras_versions import numpy_ops
 from keras_theano.traced import numpy as symbolic
+
+eager = numpy_ops("numpy")
 
 NUMBERS = ("float32", "float64", "int32", "int8", "uint8")
 FLOATS = ("float32", "float64")
@@ -509,9 +512,10 @@ CASES: dict[str, list[Case]] = {
     "cross": [
         case(X, Y, dtypes=(*REALS, ("float32", "int32"))),
         case(X, ROW, known=True),
-        case(X, numbers(4, 2), dtypes=("float32",)),
         case(X.T.copy(), numbers(3, 4), axis=0, known=True),
         case(X, numbers(4, 3), axisc=0),
+        # NumPy 2.5 takes no vectors of two elements any more.
+        *([case(X, numbers(4, 2), dtypes=("float32",))] if NumpyVersion(np.__version__) < "2.5.0" else []),
     ],
     "corrcoef": [case(X, dtypes=(*REALS, "int64")), case(CUBE[:, 0], smooth=False)],
     "correlate": [
@@ -634,7 +638,9 @@ def test_only_these_ops_are_left_out() -> None:
         for name, function in inspect.getmembers(eager, inspect.isfunction)
         if function.__module__ == eager.__name__
     }
-    assert public - set(OPS) == {"gcd", "lcm", "nextafter", "nonzero", "unique", "vectorize", "view"}
+    left_out = {"gcd", "lcm", "nextafter", "nonzero", "unique", "vectorize", "view"}
+    new_in_keras_3_16 = {"column_stack", "copysign", "cov", "float_power"}
+    assert public - set(OPS) == left_out | (new_in_keras_3_16 & public)
 
 
 def test_where_without_choices_is_refused() -> None:

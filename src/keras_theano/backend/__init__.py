@@ -16,6 +16,7 @@ from keras_theano.backend import numpy as numpy
 from keras_theano.backend import random as random
 from keras_theano.backend.core import IS_THREAD_SAFE as IS_THREAD_SAFE
 from keras_theano.backend.core import SUPPORTS_COMPLEX_DTYPES as SUPPORTS_COMPLEX_DTYPES
+from keras_theano.backend.core import SUPPORTS_GRADIENT as SUPPORTS_GRADIENT
 from keras_theano.backend.core import SUPPORTS_RAGGED_TENSORS as SUPPORTS_RAGGED_TENSORS
 from keras_theano.backend.core import SUPPORTS_SPARSE_TENSORS as SUPPORTS_SPARSE_TENSORS
 from keras_theano.backend.core import Variable as Variable

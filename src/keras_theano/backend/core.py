@@ -10,15 +10,19 @@ from keras.src.backend.common import KerasVariable, standardize_dtype
 from keras.src.backend.common.keras_tensor import KerasTensor
 from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
-from keras.src.backend.numpy import core as eager
 
 from keras_theano import trace
 from keras_theano.dispatch import namespace
+from keras_theano.keras_versions import numpy_ops
 from keras_theano.variable import Variable as Variable
+
+eager = numpy_ops("core")
 
 SUPPORTS_SPARSE_TENSORS = False
 SUPPORTS_RAGGED_TENSORS = False
 SUPPORTS_COMPLEX_DTYPES = True
+# Keras 3.16 asks for it in the tests of layers: whether they can train.
+SUPPORTS_GRADIENT = True
 # Keras would tell callbacks of the end of a batch in a thread, for backends whose results come later. Here
 # they are there already, and the thread takes a quarter of the time of a small model's training.
 IS_THREAD_SAFE = False

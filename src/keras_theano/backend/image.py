@@ -1,7 +1,8 @@
 """keras.ops.image: resize; the others are eager only."""
 
-from keras.src.backend.numpy import image as eager
-
 from keras_theano.dispatch import namespace
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("image")
 
 globals().update(namespace(eager))

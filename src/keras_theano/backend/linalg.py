@@ -1,7 +1,8 @@
 """keras.ops.linalg: decompositions and solvers."""
 
-from keras.src.backend.numpy import linalg as eager
-
 from keras_theano.dispatch import namespace
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("linalg")
 
 globals().update(namespace(eager))

@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
-from keras.src.backend.numpy import math as eager
 
 from keras_theano.dispatch import namespace
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("math")
 
 # ops.polar asks for it by this name.
 _get_complex_tensor_from_tuple = eager._get_complex_tensor_from_tuple

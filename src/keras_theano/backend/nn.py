@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
-from keras.src.backend.numpy import nn as eager
 
 from keras_theano.dispatch import namespace
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("nn")
 
 
 def _dot_product_attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:

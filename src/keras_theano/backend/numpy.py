@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from keras.src.backend.numpy import numpy as eager
-
 from keras_theano.backend.core import convert_to_tensor
 from keras_theano.dispatch import namespace
+from keras_theano.keras_versions import numpy_ops
+
+eager = numpy_ops("numpy")
 
 
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

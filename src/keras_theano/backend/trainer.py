@@ -10,8 +10,6 @@ from keras.src import callbacks as callbacks_module
 from keras.src import optimizers as optimizers_module
 from keras.src import tree
 from keras.src.backend import config
-from keras.src.backend.numpy.trainer import NumpyTrainer
-from keras.src.trainers import trainer as base_trainer
 from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils import traceback_utils
@@ -19,12 +17,13 @@ from keras.src.utils.python_utils import pythonify_logs
 
 from keras_theano import trace
 from keras_theano.backend import core
+from keras_theano.keras_versions import base_trainer, numpy_trainer
 
 Batch = Any
 Logs = dict[str, Any]
 
 
-class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
+class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
     """evaluate and predict loop over their batches as Keras's NumPy backend does; training is added.
 
     A `train_step` of the user's own gets its gradients from `keras_theano.gradients(loss, variables)`.
@@ -281,8 +280,8 @@ class TheanoTrainer(NumpyTrainer):  # type: ignore[misc]
         batches.reset()
 
     def _symbolic_build(self, data_batch: Batch) -> None:
-        # Not NumpyTrainer's, which builds no optimizer and hides the errors of layers.
-        base_trainer.Trainer._symbolic_build(self, data_batch=data_batch)
+        # Not the NumPy backend's, which builds no optimizer and hides the errors of layers.
+        base_trainer()._symbolic_build(self, data_batch=data_batch)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions belong to the process. Keras pickles and copies models by their files.

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from keras.src.backend import standardize_data_format
-from keras.src.backend.numpy import image as eager
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.keras_versions import numpy_ops
 from keras_theano.tensor import Tensor, as_node, cast
+
+eager = numpy_ops("image")
 
 
 def resize(

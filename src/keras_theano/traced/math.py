@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from keras.src.backend.common.dtypes import result_type
-from keras.src.backend.numpy import math as eager
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.keras_versions import numpy_ops
 from keras_theano.tensor import Tensor, as_node, cast, is_traced, traceable
 from keras_theano.traced.nn import elementwise
+
+eager = numpy_ops("math")
 
 # Segments
 
@@ -87,10 +89,15 @@ segment_prod = _segment(PROD)
 # Order
 
 
-def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
-    """Always sorted, greatest first."""
+def top_k(x: Any, k: int, sorted: bool = True, is_stable: bool = False) -> tuple[Tensor, Tensor]:
+    """Always sorted, greatest first. is_stable: of equals, the first comes first. Keras 3.16 passes it."""
     node = as_node(x)
-    order = pt.argsort(node, axis=-1)[..., -k:]
+    if is_stable:
+        # By its old name, for PyTensor's Numba mode knows no other that is stable.
+        order = node.shape[-1] - 1 - pt.argsort(node[..., ::-1], axis=-1, kind="mergesort")
+    else:
+        order = pt.argsort(node, axis=-1)
+    order = order[..., -k:]
     if k > 1:
         # Not for one: PyTensor 3.0.7 takes the first for the last where a reversed slice of size 1 is
         # squeezed afterwards (local_dimshuffle_subtensor).
@@ -101,7 +108,7 @@ def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
 def in_top_k(targets: Any, predictions: Any, k: int) -> Tensor:
     node = as_node(predictions)
     greatest = pt.sort(node, axis=-1)[..., -k:]
-    own = pt.take_along_axis(node, cast(as_node(targets), "int64")[:, None], axis=-1)
+    own = pt.take_along_axis(node, cast(as_node(targets), "int64")[..., None], axis=-1)
     return Tensor(pt.any(pt.ge(own, greatest), axis=-1))
 
 
@@ -138,8 +145,8 @@ def cdist(x: Any, y: Any) -> Tensor:
     ends = first.type.shape[-1], second.type.shape[-1]
     if None not in ends and ends[0] != ends[1]:
         raise ValueError("Last dimension of inputs to `cdist` must match")
-    dtype = np.result_type(first.type.dtype, second.type.dtype)
-    name = traceable(dtype if dtype.kind == "f" else np.sqrt(np.ones(1, dtype)).dtype)
+    ones = [np.ones((1, 1), node.type.dtype) for node in (first, second)]
+    name = traceable(str(eager.cdist(*ones).dtype))
     first, second = cast(first, name), cast(second, name)
     return Tensor(root(pt.sum(pt.sqr(first[..., :, None, :] - second[..., None, :, :]), axis=-1)))
 

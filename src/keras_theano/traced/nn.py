@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from keras.src.backend.config import epsilon as fuzz
-from keras.src.backend.numpy import nn as eager
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import Softmax
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.keras_versions import SPARSEMAX_PROJECTS, numpy_ops
 from keras_theano.tensor import Tensor, as_node, cast, common_dtype, shape_of, sizes, traceable
 from keras_theano.traced.convolution import conv as conv
+
+eager = numpy_ops("nn")
 
 Formula = Callable[..., TensorVariable]
 
@@ -241,8 +243,9 @@ def _axes(x: TensorVariable, axis: int | Sequence[int] | None) -> tuple[int, ...
 
 @_activation
 def sparsemax(x: TensorVariable, axis: int = -1) -> TensorVariable:
-    """Keras's threshold, which all its backends share: the sum of the cumulative sums over the support. So
-    it is not the projection of https://arxiv.org/abs/1602.02068 unless the support is one class.
+    """From Keras 3.16 on, the projection of https://arxiv.org/abs/1602.02068. Before, the threshold of all of
+    Keras's backends is the sum of the cumulative sums over the support, which is another unless that is one
+    class.
     """
     values = disconnected_grad(pt.moveaxis(x, axis, -1))
     order = pt.argsort(-values, axis=-1)
@@ -252,6 +255,8 @@ def sparsemax(x: TensorVariable, axis: int = -1) -> TensorVariable:
     size = cast(pt.sum(supported, axis=-1, keepdims=True), x.type.dtype)
     # How many of the cumulative sums over the support a value is in.
     times = pt.maximum(size - cast(pt.argsort(order, axis=-1), x.type.dtype), _like(x, 0))
+    if SPARSEMAX_PROJECTS:
+        times = pt.minimum(times, _like(x, 1))
     times, size = pt.moveaxis(times, -1, axis), pt.moveaxis(size, -1, axis)
     tau = (pt.sum(times * x, axis=axis, keepdims=True) - 1) / size
     return pt.switch(x <= tau, _like(x, 0), x - tau)
@@ -311,7 +316,8 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     """From logits it is exact. NumPy's clips the probability, which ends the gradient beyond +-16."""
     target, output = as_node(target), as_node(output)
     _same_shape(target.type.shape, output.type.shape)
-    dtype = _widened(target, output)
+    ones = [np.ones(1, node.type.dtype) for node in (target, output)]
+    dtype = traceable(str(eager.binary_crossentropy(*ones).dtype))
     target, output = cast(target, dtype), cast(output, dtype)
     if from_logits:
         # In this order, the two large terms cancel before the small one is added.

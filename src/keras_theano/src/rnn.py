@@ -1,0 +1,3 @@
+"""keras.src.backend.rnn."""
+
+from keras_theano.backend.rnn import *  # noqa: F403
