@@ -1,13 +1,15 @@
 """Addresses of stores, and how long an answer is waited for."""
 
+import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from backendexp.errors import TrackingError
+from backendexp.plan import RunSpec
 from backendexp.tracking.mlflow_connection import (
     connect,
     database_file,
@@ -16,6 +18,7 @@ from backendexp.tracking.mlflow_connection import (
     without_password,
 )
 from backendexp.tracking.mlflow_reader import MlflowReader
+from backendexp.workers import worker_environment
 from conftest import Command
 
 
@@ -99,6 +102,19 @@ def test_a_password_is_not_shown(uri: str, shown: str) -> None:
 def test_kinds_of_stores_are_told_apart(uri: str, file: Path | None, database: bool) -> None:
     assert database_file(uri) == file
     assert is_database(uri) == database
+
+
+def test_what_the_store_is_asked_with_reaches_no_worker(
+    tmp_path: Path, make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose environment changed would not be shared by the runs after the first."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in ("PGCONNECT_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        os.environ.pop(name, None)
+    before = worker_environment(make_spec("jax"), own_interpreter=True)
+    connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert "PGCONNECT_TIMEOUT" in os.environ
+    assert worker_environment(make_spec("jax"), own_interpreter=True) == before
 
 
 def test_errors_of_ours_are_not_translated_again() -> None:

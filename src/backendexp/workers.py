@@ -36,7 +36,8 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "NPROC",  # the size of XLA's own thread pool
 )
-_NOT_FOR_WORKERS = ("MLFLOW_", "HYDRA_")
+# Of the tracking store and of Hydra; the former are set in this process when it first asks the store.
+_NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", "HYDRA_")
 # The worker sends every event at once; this long after a kill, nothing of it can still be on its way.
 _LAST_WORDS_S = 1.0
 
