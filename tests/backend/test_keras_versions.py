@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from uv import find_uv_bin
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 REPOSITORY = Path(__file__).parents[2]
 # The newest that was tried. The index keeps nightly builds for years.
