@@ -37,12 +37,7 @@ def write(comparison: Comparison, folder: Path) -> Written:
     (folder / "figures").mkdir(exist_ok=True)
     for figure in drawn:
         (folder / "figures" / f"{figure.name}.svg").write_text(figure.text, encoding="utf-8")
-    page = None
-    with defects.kept(REPORT):
-        page = report.html(comparison, drawn)
-    if page is not None:
-        (folder / REPORT).write_text(page, encoding="utf-8")
-    return Written(folder, None if page is None else folder / REPORT, tuple(defects.told))
+    return defects.concluded(REPORT, lambda: report.html(comparison, drawn))
 
 
 def metrics(comparison: Comparison) -> dict[str, float]:

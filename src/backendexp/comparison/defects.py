@@ -1,12 +1,23 @@
 """Artifacts that an error of our own keeps from being made. What was measured is told without them."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FILE = "defects.txt"
+
+
+@dataclass(frozen=True)
+class Written:
+    """folder: what was written. report: the page to look at, None where a defect kept it from being made.
+    defects: a sentence for each artifact that is missing.
+    """
+
+    folder: Path
+    report: Path | None
+    defects: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,13 +45,13 @@ class Defects:
                 f"and the runs are not to blame. Please report it, with {self.folder / FILE}."
             )
 
-
-@dataclass(frozen=True)
-class Written:
-    """folder: what was written. report: the page to look at, None where a defect kept it from being made.
-    defects: a sentence for each artifact that is missing.
-    """
-
-    folder: Path
-    report: Path | None
-    defects: tuple[str, ...]
+    def concluded(self, name: str, make: Callable[[], str]) -> Written:
+        """Write the page that `make` returns, the last of the artifacts, below `name`."""
+        page = None
+        with self.kept(name):
+            page = make()
+        if page is None:
+            return Written(self.folder, None, tuple(self.told))
+        report = self.folder / name
+        report.write_text(page, encoding="utf-8")
+        return Written(self.folder, report, tuple(self.told))

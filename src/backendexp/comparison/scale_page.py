@@ -55,12 +55,7 @@ def write(found: ScaleFindings, folder: Path) -> Written:
     for drawn in drawings:
         for name, text in drawn.items():
             (folder / "figures" / name).write_text(text, encoding="utf-8")
-    page = None
-    with defects.kept(PAGE):
-        page = html(found, [list(drawn.values()) for drawn in drawings])
-    if page is not None:
-        (folder / PAGE).write_text(page, encoding="utf-8")
-    return Written(folder, None if page is None else folder / PAGE, tuple(defects.told))
+    return defects.concluded(PAGE, lambda: html(found, [list(drawn.values()) for drawn in drawings]))
 
 
 def _draw(growth: Growth, defects: Defects) -> dict[str, str]:
