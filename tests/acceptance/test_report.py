@@ -70,7 +70,7 @@ class Page:
 def report_page(folder: Path) -> Page:
     file = folder / "report.html"
     file.write_text(report.html(pictured()), encoding="utf-8")
-    return Page(file, list(figures.draw(pictured())), 200)
+    return Page(file, [figure.name for figure in figures.of(pictured())], 200)
 
 
 def scale_page(folder: Path) -> Page:

@@ -32,9 +32,14 @@ def comparison() -> Comparison:
     return pictured()
 
 
+def texts_of(comparison: Comparison) -> dict[str, str]:
+    """The SVG text of each figure, by its name."""
+    return {figure.name: figure.text for figure in figures.of(comparison)}
+
+
 @pytest.fixture(scope="module")
 def files(comparison: Comparison) -> dict[str, str]:
-    return figures.draw(comparison)
+    return texts_of(comparison)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +136,7 @@ def test_equal_comparisons_give_equal_figures_whatever_a_person_set_in_matplotli
     files: dict[str, str],
 ) -> None:
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
-        assert figures.draw(pictured()) == files
+        assert texts_of(pictured()) == files
         assert matplotlib.rcParams["font.size"] == 30
 
 
@@ -319,7 +324,7 @@ def test_distance_of_nothing_is_at_the_edge() -> None:
 def test_what_was_not_measured_is_not_drawn() -> None:
     runs = sweep_of({"jax": 1.0, "theano": 1.2})
     bare = [replace(run, values={"training_time_s": run.values["training_time_s"]}) for run in runs]
-    assert list(figures.draw(analyse(bare, title=""))) == ["ratios", "time-by-phase"]
+    assert list(texts_of(analyse(bare, title=""))) == ["ratios", "time-by-phase"]
 
 
 def test_group_that_never_finished_has_no_row() -> None:
@@ -327,7 +332,7 @@ def test_group_that_never_finished_has_no_row() -> None:
         replace(run, status="FAILED", reason="exception", values={}) if run.backend == "jax" else run
         for run in timed_runs()
     ]
-    for name, text in figures.draw(analyse(runs, title="")).items():
+    for name, text in texts_of(analyse(runs, title="")).items():
         said = texts(ElementTree.fromstring(text))
         assert "jax" not in said, name
         assert "theano" in said
@@ -357,7 +362,7 @@ def test_names_are_text_whatever_they_hold() -> None:
         )
         for run in runs
     ]
-    for text in figures.draw(analyse([*runs, *later], title=HOSTILE, by_sweep=True)).values():
+    for text in texts_of(analyse([*runs, *later], title=HOSTILE, by_sweep=True)).values():
         assert "<script" not in text
         said = texts(ElementTree.fromstring(text))
         assert any("<scr" in label and "漢字" in label for label in said), said

@@ -28,11 +28,6 @@ _UNDECIDED = (findings.INCONCLUSIVE, findings.WITHHELD)
 _LOG_FROM = 30.0  # greatest over least, from which an axis is logarithmic
 
 
-def draw(comparison: Comparison) -> dict[str, str]:
-    """The SVG text of each figure that has data, by the name of its file without the ending."""
-    return {figure.name: figure.text for figure in of(comparison)}
-
-
 def of(comparison: Comparison) -> list[Figure]:
     """The figures that have data, in the order of a report."""
     return [figure for kind in kinds().values() if (figure := kind(comparison)) is not None]
