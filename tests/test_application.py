@@ -18,8 +18,8 @@ from test_preflight import compose_tree
 from test_session import PoolOf
 
 TINY = ("data.samples=256", "data.features=8", "data.test_samples=64", "model.hidden_units=[16]", "threads=1")
-HERE = Destination("mlflow", "memory:", "backendexp", None)
-IN_MEMORY = "tracking.uri='memory:'"
+HERE = Destination("mlflow", "sqlite:////in/memory.db", "backendexp", None)
+IN_MEMORY = f"tracking.uri='{HERE.uri}'"
 
 
 @pytest.fixture

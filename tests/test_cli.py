@@ -36,6 +36,12 @@ BAD = [
     (["data.samples=1000000000", "data.features=1000000000"], "GiB"),
     (["data=npz", "data.path=missing.npz"], "no such file"),
     (["data=npz", "data.path=pickled.npz"], "cannot be read as .npz"),
+    (["tracking.uri=sqlite:///"], "tracking.uri is sqlite:///: it names no file"),
+    (["tracking.uri=http://"], "tracking.uri is http://: it names no host"),
+    (["-m", "seed=0,1", "tracking.uri=ftp://host"], "tracking.uri is ftp://host: 'ftp' is no kind of store"),
+    (["tracking.uri='postgresql://me:p@ss@host/db'"], "it has more than one @"),
+    (["tracking.uri=mssql://host/db"], "it needs the driver pyodbc"),
+    (["experiment=compare", f"tracking.experiment={'x' * 300}"], "tracking.experiment has 300 characters"),
     (["-m", "seed=0,1,2", "backend=jax,thaeno"], "Did you mean 'theano'?"),
     (["-m", "backend=jax", "seed=0,1,-1"], "seed is -1"),
     (["docter"], "Did you mean 'doctor'?"),
@@ -69,6 +75,20 @@ def test_bad_input_costs_one_message_and_leaves_nothing(
     assert set(project.iterdir()) == before
     assert not imported & HEAVY
     assert "backendexp" in imported
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///", "http://", "ftp://host"])
+@pytest.mark.parametrize("arguments", [["backend=jax"], ["compare"], ["ui"]])
+def test_store_of_the_environment_that_cannot_be_meant_is_told_at_once(
+    uri: str, arguments: list[str], backendexp: Command, project: Path
+) -> None:
+    ended = backendexp(*arguments, env={**WATCHED, "MLFLOW_TRACKING_URI": uri})
+    imported, printed = split(ended.stderr)
+    assert ended.returncode == commands.BAD_INPUT
+    assert printed.startswith(f"backendexp: MLFLOW_TRACKING_URI is {uri}: ")
+    assert ended.stdout == ""
+    assert list(project.iterdir()) == []
+    assert not imported & (HEAVY | {"sqlalchemy"})
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in commands.COMMANDS)])

@@ -16,7 +16,7 @@ from backendexp.commands import OK, RUN_FAILED
 from backendexp.comparison import limits
 from backendexp.comparison.findings import Comparison, TrackedRun
 from backendexp.comparison.limits import Limit
-from backendexp.config import CompareConfig, TrackingConfig
+from backendexp.config import CompareConfig, TrackingConfig, check_tracking
 from backendexp.errors import TrackingError, UserError
 from backendexp.session import Destination, destination
 
@@ -65,7 +65,9 @@ def main(arguments: list[str]) -> int:
     Raises UserError: bad input, runs that cannot be compared, or a store that cannot be read.
     """
     request = read(arguments)
-    where = destination(TrackingConfig(uri=request.uri, experiment=request.experiment), Path.cwd())
+    tracking = TrackingConfig(uri=request.uri, experiment=request.experiment)
+    check_tracking(tracking)
+    where = destination(tracking, Path.cwd())
     try:
         with _no_collections():
             comparison = compare(request, where)

@@ -14,7 +14,11 @@ from typing import Any, Protocol
 
 from backendexp import catalog
 from backendexp.errors import ConfigError
+from backendexp.tracking import uri_check
+from backendexp.tracking.mlflow_connection import without_password
 
+# Of the column in which MLflow's databases keep it.
+_LONGEST_EXPERIMENT_NAME = 256
 # The greatest that NumPy's RandomState takes.
 _LAST_SEED = 2**32 - 1
 
@@ -221,7 +225,7 @@ def check(config: Config) -> None:
     _check_data(config.data)
     _check_model(config.model)
     _check_training(config.training)
-    _one_of("tracking.kind", config.tracking.kind, ["mlflow", "none"], "tracking=mlflow")
+    check_tracking(config.tracking)
     _number("parity.probes", config.parity.probes, 1, 20, "parity.probes=2")
     _number("seed", config.seed, 0, _LAST_SEED, "seed=7")
     if config.threads is not None:
@@ -231,6 +235,37 @@ def check(config: Config) -> None:
     _check_experiments(config)
     if config.data.kind != "npz":
         _check_memory(config)
+
+
+def check_tracking(tracking: TrackingConfig) -> None:
+    """Of the store and the experiment that it names, or the environment where it names none.
+
+    Raises ConfigError.
+    """
+    _one_of("tracking.kind", tracking.kind, ["mlflow", "none"], "tracking=mlflow")
+    if tracking.kind == "none":
+        return
+    for key, uri in _first(("tracking.uri", tracking.uri), "MLFLOW_TRACKING_URI"):
+        check_store(key, uri)
+    for key, name in _first(("tracking.experiment", tracking.experiment), "MLFLOW_EXPERIMENT_NAME"):
+        if len(name) > _LONGEST_EXPERIMENT_NAME:
+            raise ConfigError(
+                f"{key} has {len(name)} characters: expected {_LONGEST_EXPERIMENT_NAME} at most, "
+                "e.g. tracking.experiment=optimizers"
+            )
+
+
+def _first(named: tuple[str, str | None], variable: str) -> list[tuple[str, str]]:
+    """The one that counts, under its name; none where neither is set."""
+    key, value = named if named[1] else (variable, os.environ.get(variable))
+    return [(key, value)] if value else []
+
+
+def check_store(key: str, uri: str) -> None:
+    """key: what names the store, such as tracking.uri. Raises ConfigError: nothing can be tracked there."""
+    why = uri_check.fault(uri) or uri_check.missing_driver(uri)
+    if why is not None:
+        raise ConfigError(f"{key} is {without_password(uri)}: {why}")
 
 
 def _check_experiments(config: Config) -> None:

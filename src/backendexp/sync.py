@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backendexp import cache, record, summary_run
+from backendexp.config import check_store
 from backendexp.errors import TrackingError, UserError
 from backendexp.record import RunRecord
 from backendexp.session import Destination
@@ -31,6 +32,8 @@ def main(arguments: list[str]) -> int:
     missing = [f for f in asked.folders if not f.exists()]
     if missing and arguments and asked.folders != parser.get_default("folders"):
         raise UserError(f"{missing[0]} is not there. Expected a folder that holds runs")
+    if asked.uri:
+        check_store("--uri", asked.uri)
     uri = absolute_uri(asked.uri, Path.cwd()) if asked.uri else None
     return upload(record.find(asked.folders), summary_run.find(asked.folders), uri)
 

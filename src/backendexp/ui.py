@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from backendexp.config import TrackingConfig
+from backendexp.config import TrackingConfig, check_tracking
 from backendexp.errors import UserError
 from backendexp.session import destination
 from backendexp.tracking.mlflow_connection import database_file
@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
     port = settings.get("port", "5000")
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise UserError(f"port is {port!r}: expected a number from 1 to 65535")
-    uri = destination(TrackingConfig(uri=settings.get("tracking.uri")), Path.cwd()).uri
+    tracking = TrackingConfig(uri=settings.get("tracking.uri"))
+    check_tracking(tracking)
+    uri = destination(tracking, Path.cwd()).uri
     if uri.startswith("http"):
         raise UserError(f"{uri} is a server already: open it in a browser")
     database = database_file(uri)

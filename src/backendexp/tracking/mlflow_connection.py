@@ -11,6 +11,7 @@ from typing import Any
 
 from backendexp import cache
 from backendexp.errors import TrackingError
+from backendexp.tracking import uri_check
 
 _SQLITE = "sqlite:///"
 # mlflow imports pandas and others where they are installed, and does without them where they are not (it
@@ -74,15 +75,20 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
 def connect(uri: str) -> Any:
     """An MlflowClient. It imports mlflow, which takes seconds.
 
-    Raises OSError: nobody listens where the database should be, or the server gives no answer; and what the
-    database's driver raises, where the database lets nobody in.
+    Raises ValueError: it is no address of a store, or the database's driver is not here; OSError: nobody
+    listens where the database should be, or the server gives no answer; and what the database's driver
+    raises, where the database lets nobody in.
     """
+    if why := uri_check.fault(uri):
+        raise ValueError(why)
     for name, value in {**_QUIET, **_IMPATIENCE}.items():
         os.environ.setdefault(name, value)
     if uri.startswith(("http://", "https://")):
         _ask(uri)
     else:
         _knock(uri)
+        if why := uri_check.missing_driver(uri):
+            raise ValueError(why)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -127,11 +133,15 @@ def _knock(uri: str) -> None:
 
     An address without one host, such as that of a socket file, is left to the database's driver.
     """
-    server = re.match(r"[^:]+://(?:[^@/]*@)?(?P<host>[\w.-]+)(?::(?P<port>\d+))?(?:[/?]|$)", uri)
-    if _dialect(uri) not in _DATABASE_PORTS or server is None:
+    if _dialect(uri) not in _DATABASE_PORTS:
         return
-    port = int(server["port"] or _DATABASE_PORTS[_dialect(uri)])
-    socket.create_connection((server["host"], port), _DATABASE_PATIENCE_S).close()
+    from sqlalchemy.engine import make_url
+
+    server = make_url(uri)
+    if server.host is None or re.fullmatch(r"[\w.:-]+", server.host) is None:
+        return
+    port = server.port or _DATABASE_PORTS[_dialect(uri)]
+    socket.create_connection((server.host, port), _DATABASE_PATIENCE_S).close()
 
 
 def _log_in(uri: str) -> None:
