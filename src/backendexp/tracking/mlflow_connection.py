@@ -11,7 +11,7 @@ from typing import Any
 
 from backendexp import cache
 from backendexp.errors import TrackingError
-from backendexp.tracking import uri_check
+from backendexp.tracking import schema, uri_check
 
 _SQLITE = "sqlite:///"
 # mlflow imports pandas and others where they are installed, and does without them where they are not (it
@@ -75,9 +75,9 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
 def connect(uri: str) -> Any:
     """An MlflowClient. It imports mlflow, which takes seconds.
 
-    Raises ValueError: it is no address of a store, or the database's driver is not here; OSError: nobody
-    listens where the database should be, or the server gives no answer; and what the database's driver
-    raises, where the database lets nobody in.
+    Raises ValueError: it is no address of a store, the database's driver is not here, or this mlflow cannot
+    use its tables; OSError: nobody listens where the database should be, or the server gives no answer; and
+    what the database's driver raises, where the database lets nobody in.
     """
     if why := uri_check.fault(uri):
         raise ValueError(why)
@@ -103,7 +103,10 @@ def connect(uri: str) -> Any:
     # alembic tells of every step of a new database's schema.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    if _dialect(uri) in _DATABASE_PORTS:
+    if is_database(uri):
+        file = database_file(uri)
+        if file is not None:
+            schema.make_whole(file)
         _log_in(uri)
     return MlflowClient(uri)
 
@@ -146,15 +149,18 @@ def _knock(uri: str) -> None:
 
 def _log_in(uri: str) -> None:
     """One connection, as mlflow makes it. A wrong password, or a database that is not there, it would try
-    again for more than a minute.
+    again for more than a minute. Raises ValueError: this mlflow cannot use the tables that are there.
     """
     from mlflow.store.db.utils import create_sqlalchemy_engine
 
     engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
     try:
         engine.connect().close()
+        why = schema.fault(engine)
     finally:
         engine.dispose()
+    if why is not None:
+        raise ValueError(why)
 
 
 @contextmanager
