@@ -163,7 +163,7 @@ def test_experiment_is_made_once_with_its_artifacts_in_the_folder(
     again = MlflowTracker(uri, "backendexp", None, tmp_path / "elsewhere")
     assert again.experiment_id == tracker.experiment_id
     location = tracker._client.get_experiment(tracker.experiment_id).artifact_location
-    assert location == f"{tmp_path.as_uri()}/mlruns/backendexp"
+    assert location == f"{tmp_path.as_uri()}/mlruns/{tracker.experiment_id}"
 
 
 def test_experiment_id_goes_before_the_name(tracker: MlflowTracker, uri: str, tmp_path: Path) -> None:
@@ -172,15 +172,58 @@ def test_experiment_id_goes_before_the_name(tracker: MlflowTracker, uri: str, tm
     assert by_id._client.get_experiment_by_name("not made") is None
 
 
-@pytest.mark.parametrize("name", ["my experiment", "50% more", "a#b", "what?", "größer", "a/b"])
-def test_experiment_of_any_name_takes_artifacts(name: str, uri: str, tmp_path: Path) -> None:
-    tracker = MlflowTracker(uri, name, None, tmp_path)
+NAMES = [
+    "my experiment",
+    "50% more",
+    "a#b",
+    "a?b",
+    "größer",
+    "a/b",
+    "..",
+    "../../esc",
+    "/etc",
+    "a%23b",
+    "x" * 256,
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=[name[:12] for name in NAMES])
+@pytest.mark.parametrize("below", ["project", "c# 50%25?"])
+def test_experiment_of_any_name_takes_artifacts_into_the_project(
+    name: str, below: str, uri: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / below
+    folder.mkdir(exist_ok=True)
+    before = set(tmp_path.rglob("*"))
+    tracker = MlflowTracker(uri, name, None, folder)
     (tmp_path / "spec.json").write_text("{}")
     run_id = tracker.begin("id", "name", 1000, {}, None)
     tracker.end(run_id, report_of(artifacts=[tmp_path / "spec.json"]))
     assert [item.path for item in tracker._client.list_artifacts(run_id)] == ["spec.json"]
-    (copy,) = (tmp_path / "mlruns").rglob("spec.json")
+    (copy,) = (folder / "mlruns" / tracker.experiment_id).rglob("spec.json")
     assert copy.read_text() == "{}"
+    made = set(tmp_path.rglob("*")) - before - {tmp_path / "spec.json"}
+    assert all(path.is_relative_to(folder / "mlruns") for path in made)
+
+
+def test_experiments_never_share_a_place(uri: str, tmp_path: Path) -> None:
+    trackers = [MlflowTracker(uri, name, None, tmp_path) for name in NAMES]
+    places = [t._client.get_experiment(t.experiment_id).artifact_location for t in trackers]
+    assert places == [f"{tmp_path.as_uri()}/mlruns/{t.experiment_id}" for t in trackers]
+    assert len(set(places)) == len(NAMES)
+
+
+def test_artifacts_of_an_experiment_of_an_earlier_version_stay_where_they_are(
+    tracker: MlflowTracker, uri: str, tmp_path: Path
+) -> None:
+    location = f"{tmp_path.as_uri()}/mlruns/ours"
+    tracker._client.create_experiment("ours", artifact_location=location)
+    (tmp_path / "spec.json").write_text("{}")
+    again = MlflowTracker(uri, "ours", None, tmp_path / "elsewhere")
+    run_id = again.begin("id", "name", 1000, {}, None)
+    again.end(run_id, report_of(artifacts=[tmp_path / "spec.json"]))
+    assert [item.path for item in again._client.list_artifacts(run_id)] == ["spec.json"]
+    assert len(list((tmp_path / "mlruns" / "ours").rglob("spec.json"))) == 1
 
 
 def test_deleted_experiment_is_refused_with_the_line_that_restores_it(

@@ -30,11 +30,23 @@ class MlflowTracker:
             self.experiment_id = experiment_id or self._ensure_experiment(experiment, folder)
 
     def _ensure_experiment(self, name: str, folder: Path) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            local = is_database(self.uri)
-            location = f"{(folder / 'mlruns').absolute().as_uri()}/{name}" if local else None
-            return str(self._client.create_experiment(name, artifact_location=location))
+            if is_database(self.uri):
+                # mlflow names the place by the experiment's id, below this root. Its own root is a path that
+                # it reads as a URI: a folder with a % in its name would be another.
+                self._client._tracking_client.store.artifact_root_uri = (
+                    (folder / "mlruns").absolute().as_uri()
+                )
+            try:
+                return str(self._client.create_experiment(name))
+            except MlflowException as error:
+                # Another process has made it meanwhile.
+                found = self._client.get_experiment_by_name(name)
+                if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                    raise
         if found.lifecycle_stage != "active":
             raise TrackingError(
                 f"experiment {name!r} of {self.uri} is deleted. Restore it with: mlflow experiments restore "
