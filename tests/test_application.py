@@ -15,7 +15,7 @@ from backendexp.errors import ConfigError, TrackingError
 from backendexp.session import Destination, Session
 from backendexp.tracking.memory import MemoryTracker
 from test_preflight import compose_tree
-from test_session import PoolOf
+from test_session import PoolOf, RefusingTracker
 
 TINY = ("data.samples=256", "data.features=8", "data.test_samples=64", "model.hidden_units=[16]", "threads=1")
 HERE = Destination("mlflow", "sqlite:////in/memory.db", "backendexp", None)
@@ -39,9 +39,10 @@ def start() -> Iterator[Callable[..., Application]]:
 
 def run(app: Application, project: Path, *arguments: str, mode: str = "RUN") -> int:
     """What Hydra and cli.py do for one job. Returns the exit code."""
+    output_dir = "multirun/2026-01-01/10-00-00/0" if mode == "MULTIRUN" else "outputs/2026-01-01/10-00-00"
     hydra = SimpleNamespace(
         mode=SimpleNamespace(name=mode),
-        runtime=SimpleNamespace(output_dir=str(project / "outputs" / "2026-01-01" / "10-00-00")),
+        runtime=SimpleNamespace(output_dir=str(project / output_dir)),
         sweep=SimpleNamespace(dir=str(project / "multirun" / "2026-01-01" / "10-00-00")),
     )
     try:
@@ -137,7 +138,7 @@ def test_comparison_whose_store_is_away_leaves_all_of_it_on_disk(
     start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     away = "tracking.uri='http://127.0.0.1:9'"
-    assert run(start("finishes"), project, *COMPARE[:-1], away) == commands.OK
+    assert run(start("finishes"), project, *COMPARE[:-1], away) == commands.NOT_TRACKED
     folder = project / "outputs/2026-01-01/10-00-00"
     found = json.loads((folder / "comparison" / "comparison.json").read_text())
     assert found
@@ -177,7 +178,7 @@ def test_summary_that_the_store_did_not_take_is_told_with_how_it_gets_there(
                 raise TrackingError("the store is away")
             return super().begin(record_id, name, start_ms, tags, run_id)
 
-    assert run(start("finishes", GoneAtTheEnd()), project, *COMPARE) == commands.OK
+    assert run(start("finishes", GoneAtTheEnd()), project, *COMPARE) == commands.NOT_TRACKED
     printed = capsys.readouterr()
     assert "backendexp: the store is away" in printed.err
     assert f"upload them with  backendexp sync {project / 'outputs/2026-01-01/10-00-00'}" in printed.out
@@ -262,6 +263,52 @@ def test_parity_is_an_experiment_too(start: Callable[..., Application], project:
     assert {t["role"] for t in tags_of(tracker)} == {"parity"}
     (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
     assert summary.tags["kind"] == "parity"
+
+
+@pytest.mark.parametrize("at", ["begin", "end"])
+@pytest.mark.parametrize(
+    ("mode", "asked"),
+    [
+        ("RUN", (IN_MEMORY, "backend=jax")),
+        ("MULTIRUN", (IN_MEMORY, "backend=jax")),
+        ("RUN", COMPARE),
+        ("RUN", SCALE),
+    ],
+    ids=["run", "sweep", "compare", "scale"],
+)
+def test_what_the_store_did_not_take_is_told_by_an_exit_code_of_its_own(
+    at: str, mode: str, asked: tuple[str, ...], start: Callable[..., Application], project: Path
+) -> None:
+    app = start("finishes", RefusingTracker(at))
+    assert run(app, project, *asked, mode=mode) == commands.NOT_TRACKED == 3
+
+
+def test_sweep_of_which_the_store_took_a_part_only_is_not_tracked(
+    start: Callable[..., Application], project: Path
+) -> None:
+    class FullAfterOne(MemoryTracker):
+        def begin(self, *arguments: Any) -> str:
+            if len(self.statuses) == 1:
+                raise TrackingError("the disk is full")
+            return super().begin(*arguments)
+
+    tracker = FullAfterOne()
+    assert run(start("finishes", tracker), project, *COMPARE) == commands.NOT_TRACKED
+    assert list(tracker.statuses.values()) == ["FINISHED"]
+
+
+def test_run_that_failed_is_told_before_a_store_that_is_away(
+    start: Callable[..., Application], project: Path
+) -> None:
+    app = start("reports_a_killed_run", RefusingTracker("begin"))
+    assert run(app, project, IN_MEMORY, "backend=jax") == commands.RUN_FAILED
+
+
+@pytest.mark.parametrize("asked", [("backend=jax",), COMPARE[:-1]], ids=["run", "compare"])
+def test_run_that_was_to_be_in_no_store_went_well(
+    asked: tuple[str, ...], start: Callable[..., Application], project: Path
+) -> None:
+    assert run(start("finishes"), project, *asked, "tracking=none") == commands.OK
 
 
 @pytest.mark.parametrize("experiment", ["compare", "scale"])

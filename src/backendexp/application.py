@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backendexp import blocks, config, links, parity, preflight, session, summary, sweep
-from backendexp.commands import OK, RUN_FAILED
+from backendexp.commands import NOT_TRACKED, OK, RUN_FAILED
 from backendexp.comparison.experiment import BackendComparison
 from backendexp.config import Config
 from backendexp.experiment import PARALLEL, Experiment, PlannedRun
@@ -147,7 +147,7 @@ class Application:
         for line in summary.caveats([record]):
             print(f"  note  {line}")
         self._say_where([record])
-        return _code([record])
+        return _code([record]) or self._code_of_store([record])
 
     def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
         records = done.records()
@@ -167,7 +167,18 @@ class Application:
         code = _code(records) if conclusion.good else RUN_FAILED
         summary_id = sweep.track_summary(self.session, where, done, conclusion, code == OK)
         self._say_where(records, summary_id, conclusion.report)
-        return code
+        return code or self._code_of_store(records, summary_id)
+
+    def _lost(self, records: list[RunRecord], summary_id: str | None = None) -> bool:
+        """Whether a run, or the one that sums a sweep up, is in no store."""
+        no_summary = self.group is not None and summary_id is None
+        return no_summary or any(record.tracked_run_id is None for record in records)
+
+    def _code_of_store(self, records: list[RunRecord], summary_id: str | None = None) -> int:
+        """NOT_TRACKED: a store was asked for, and it did not take all."""
+        assert self.where is not None
+        asked = self.where.kind != "none"
+        return NOT_TRACKED if asked and self._lost(records, summary_id) else OK
 
     def _say_where(
         self, records: list[RunRecord], summary_id: str | None = None, report: Path | None = None
@@ -190,11 +201,10 @@ class Application:
             print(f"  experiment  {links.experiment_link(uri, experiment)}")
             if len(runs) > 1 and report is None:
                 print(f"  compare  {links.compare_link(uri, experiment, runs)}")
-        lost = [record for record in records if not record.tracked_run_id]
-        if lost or (self.group is not None and summary_id is None):
+        if self._lost(records, summary_id):
             for why in self.session.untracked:
                 print(f"backendexp: {why}", file=sys.stderr)
-            place = self.group.directory if self.group else lost[0].directory
+            place = self.group.directory if self.group else records[0].directory
             print(f"  results  {place}")
             print(f"  upload them with  backendexp sync {place}")
 

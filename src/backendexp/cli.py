@@ -17,7 +17,9 @@ from backendexp.errors import UserError
 
 
 def main() -> int:
-    """The exit code: 0 all went well, 1 a run failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
+    """The exit code: 0 all went well, 1 a run failed, 2 bad input, 3 all went well but the store did not take
+    all of it, 130 Ctrl-C, 143 SIGTERM.
+    """
     # Hydra's parser wants its options before the settings; a user puts -m anywhere.
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
