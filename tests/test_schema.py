@@ -115,6 +115,7 @@ def refusals(file: Path) -> tuple[str, str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(os, "fork"), reason="a killed process is a fork of the one that imported mlflow"
 )
