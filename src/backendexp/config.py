@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from backendexp import catalog
 from backendexp.errors import ConfigError
+from backendexp.tracking import addresses
 
 # The greatest that NumPy's RandomState takes.
 _LAST_SEED = 2**32 - 1
@@ -208,6 +209,7 @@ def parse(tree: Any) -> Config:
     config = OmegaConf.to_object(tree)
     assert isinstance(config, Config)
     check(config)
+    addresses.check_configured(OmegaConf.to_container(tree.tracking, resolve=False))
     return config
 
 
