@@ -14,6 +14,7 @@ from backendexp import cache, plan
 from backendexp.config import Config
 from backendexp.plan import RunSpec
 from backendexp.runtime import build
+from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_tracker import MlflowTracker
 
 REPOSITORY = Path(__file__).parents[1]
@@ -41,7 +42,7 @@ def shared_cache() -> Path:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory; nothing of the user's MLflow settings reaches a test."""
     for name in list(os.environ):
-        if name.startswith("MLFLOW_"):
+        if name.startswith(("MLFLOW_", addresses.KEPT)):
             monkeypatch.delenv(name)
     folder = tmp_path / "project"
     folder.mkdir()

@@ -10,12 +10,12 @@ import pytest
 
 from backendexp.errors import TrackingError
 from backendexp.plan import RunSpec
+from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_connection import (
     connect,
     database_file,
     is_database,
     translated,
-    without_password,
 )
 from backendexp.tracking.mlflow_reader import MlflowReader
 from backendexp.workers import worker_environment
@@ -75,20 +75,6 @@ def test_compare_gives_a_silent_server_ten_seconds(silent_server: str, backendex
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
-        ("https://me:secret@host/mlflow", "https://me:***@host/mlflow"),
-        ("http://host:5000", "http://host:5000"),
-        ("postgresql://me@host/db", "postgresql://me@host/db"),
-        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
-    ],
-)
-def test_a_password_is_not_shown(uri: str, shown: str) -> None:
-    assert without_password(uri) == shown
-
-
-@pytest.mark.parametrize(
     ("uri", "file", "database"),
     [
         ("sqlite:////tmp/mlflow.db", Path("/tmp/mlflow.db"), True),
@@ -128,3 +114,19 @@ def test_the_first_line_of_an_error_is_the_reason() -> None:
         translated("http://host"),
     ):
         raise RuntimeError("no room\nat all")
+
+
+@pytest.mark.parametrize("uri", ["http://me:s%3Ccret@host", "postgresql://host/db?password=s%3Ccret"])
+def test_an_error_of_somebody_else_does_not_tell_the_password(uri: str) -> None:
+    shown = addresses.shown(uri)
+    with pytest.raises(TrackingError) as refusal, translated(addresses.keep(uri)):
+        raise RuntimeError(f"cannot open {uri} for me with s<cret or 's%3ccret'")
+    assert str(refusal.value) == (
+        f"the tracking store {shown} did not take it: cannot open {shown} for me with *** or '***'"
+    )
+
+
+def test_mlflow_is_kept_from_printing_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"

@@ -1,5 +1,6 @@
 """The Hydra application: every job becomes a plan, every plan a tracked run, and the end says it all."""
 
+import copy
 import math
 import os
 import sys
@@ -23,6 +24,7 @@ from backendexp.scale import ScaleStudy
 from backendexp.session import Destination, Session
 from backendexp.sweep import Sweep
 from backendexp.terminal import print_table
+from backendexp.tracking import addresses
 
 
 def check(arguments: list[str]) -> Checked:
@@ -87,8 +89,6 @@ class Application:
         """Run what a job's configuration plans. Returns the test loss (for sweepers that minimise), NaN
         when the run failed.
         """
-        from omegaconf import OmegaConf
-
         checked = config.parse(tree)
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         spec = preflight.check_job(checked, multirun)
@@ -101,7 +101,7 @@ class Application:
             self.group = sweep.sweep_of(str(root))
         for line in self.experiment.opening if self.experiment else ():
             _say(line)
-        config_yaml = OmegaConf.to_yaml(tree, resolve=True)
+        config_yaml = _resolved(tree)
         result = None
         for planned in self.experiment.runs if self.experiment else (PlannedRun(spec),):
             result = self._run(planned, root, config_yaml, checked.tracking.run_name)
@@ -207,6 +207,16 @@ class Application:
             place = self.group.directory if self.group else records[0].directory
             print(f"  results  {place}")
             print(f"  upload them with  backendexp sync {place}")
+
+
+def _resolved(tree: Any) -> str:
+    """The configuration in YAML, without interpolations: of an address one may bring the password in."""
+    from omegaconf import OmegaConf
+
+    tree = copy.deepcopy(tree)
+    if tree.tracking.uri is not None:
+        tree.tracking.uri = addresses.shown(tree.tracking.uri)
+    return OmegaConf.to_yaml(tree, resolve=True)
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from backendexp.commands import BAD_INPUT, COMMANDS, INTERRUPTED, RUN_FAILED, TERMINATED
 from backendexp.config import conf_dir
 from backendexp.errors import UserError
+from backendexp.tracking import addresses
 
 
 def main() -> int:
@@ -23,15 +24,16 @@ def main() -> int:
     # Hydra's parser wants its options before the settings; a user puts -m anywhere.
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
-    sys.argv[1:] = arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        if arguments and arguments[0] in COMMANDS:
+        command_given = bool(arguments) and arguments[0] in COMMANDS
+        sys.argv[1:] = arguments = addresses.taken_from(arguments, of_hydra=not command_given)
+        if command_given:
             command = import_module(f"backendexp.{arguments[0]}")
             return int(command.main(arguments[1:]))
         return experiment(arguments)
     except UserError as error:
-        print(f"backendexp: {error}", file=sys.stderr)
+        print(f"backendexp: {addresses.hidden(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         # The reader of our output has left (`| head`). Python would complain at exit once more.

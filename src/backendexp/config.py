@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from backendexp import catalog
-from backendexp.errors import ConfigError
-from backendexp.tracking import uri_check
-from backendexp.tracking.mlflow_connection import without_password
+from backendexp.errors import ConfigError, TrackingError
+from backendexp.tracking import addresses, uri_check
 
 # Of the column in which MLflow's databases keep it.
 _LONGEST_EXPERIMENT_NAME = 256
@@ -212,6 +211,7 @@ def parse(tree: Any) -> Config:
     config = OmegaConf.to_object(tree)
     assert isinstance(config, Config)
     check(config)
+    addresses.check_configured(OmegaConf.to_container(tree.tracking, resolve=False))
     return config
 
 
@@ -263,9 +263,13 @@ def _first(named: tuple[str, str | None], variable: str) -> list[tuple[str, str]
 
 def check_store(key: str, uri: str) -> None:
     """key: what names the store, such as tracking.uri. Raises ConfigError: nothing can be tracked there."""
-    why = uri_check.fault(uri) or uri_check.missing_driver(uri)
+    try:
+        whole = addresses.whole(uri)
+    except TrackingError as error:
+        raise ConfigError(str(error)) from error
+    why = uri_check.fault(whole) or uri_check.missing_driver(whole)
     if why is not None:
-        raise ConfigError(f"{key} is {without_password(uri)}: {why}")
+        raise ConfigError(f"{key} is {addresses.shown(uri)}: {why}")
 
 
 def _check_experiments(config: Config) -> None:

@@ -13,6 +13,7 @@ from backendexp.catalog import RuntimeFacts
 from backendexp.errors import RuntimeUnavailable
 from backendexp.plan import usable_cores
 from backendexp.runtime import build, interpreters, probe
+from backendexp.tracking import addresses
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ def _print(findings: list[Finding]) -> None:
     console.print(table)
     compiler = shutil.which("g++") or "none: Theano 1.0.4 falls back to slow Python code; apt install g++"
     uv = interpreters.find_uv() or "none: pip install uv"
+    store = os.environ.get("MLFLOW_TRACKING_URI")
     for title, value in (
         ("machine", f"{machine.cpu_model()}, {usable_cores()} cores"),
         ("interpreter", sys.executable),
         ("uv", uv),
         ("C++ compiler", compiler),
         ("cache", str(cache.folder())),
-        ("tracking", os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite, {Path.cwd() / 'mlflow.db'}"),
+        ("tracking", addresses.shown(store) if store else f"sqlite, {Path.cwd() / 'mlflow.db'}"),
     ):
         print(f"  {title}: {value}")

@@ -4,13 +4,15 @@ import json
 import shlex
 from urllib.parse import quote
 
+from backendexp.tracking import addresses
+
 LOCAL_SERVER = "http://127.0.0.1:5000"
 # Without it the UI shows its pages for language models, and of a sweep's runs no chart.
 _TRAINING = "?workflowType=machine_learning"
 
 
 def _base(uri: str) -> str:
-    return uri.rstrip("/") if uri.startswith("http") else LOCAL_SERVER
+    return addresses.page(uri) if uri.startswith("http") else LOCAL_SERVER
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:
@@ -35,4 +37,4 @@ def server_command(uri: str) -> str | None:
     """The line that serves a local store, or None: the store is a server already."""
     if uri.startswith("http"):
         return None
-    return f"backendexp ui {shlex.quote('tracking.uri=' + uri)}"
+    return f"backendexp ui {shlex.quote('tracking.uri=' + addresses.shown(uri))}"

@@ -10,6 +10,7 @@ import sys
 from backendexp import cli
 from backendexp.commands import BAD_INPUT
 from backendexp.errors import ConfigError
+from backendexp.tracking import addresses
 
 # MLproject's names, where they are not the configuration's.
 _KEYS = {
@@ -95,7 +96,7 @@ def main() -> int:
     try:
         arguments = command_line(sys.argv[1], sys.argv[2:])
     except ConfigError as error:
-        print(f"backendexp: {error}", file=sys.stderr)
+        print(f"backendexp: {addresses.hidden(str(error))}", file=sys.stderr)
         return BAD_INPUT
     sys.argv = ["backendexp", *arguments]
     return cli.main()

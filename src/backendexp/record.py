@@ -23,6 +23,7 @@ from backendexp import events, results
 from backendexp.events import Event, EventFile
 from backendexp.plan import RunSpec
 from backendexp.results import RunResult
+from backendexp.tracking import addresses
 from backendexp.tracking.base import Dataset, Metric, Report
 
 # The folder of the runs that only fill caches.
@@ -36,7 +37,8 @@ class Context:
     """
     id: of this run, for ever; the store knows the run by it.
     name: in the UI. kind: mlflow or none.
-    uri, experiment, experiment_id: where it is to be tracked; the id goes before the name.
+    uri, experiment, experiment_id: where it is to be tracked; the id goes before the name. The uri is as
+        `tracking.addresses` shows it.
     run_id: the MLflow run that it continues (`mlflow run` makes one), or None.
     tags: of the machine, the process, the sweep. began: seconds since 1970.
     """
@@ -76,7 +78,7 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> RunRec
     identity = uuid.uuid4().hex
     directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
     directory.mkdir(parents=True)
-    known = Context(id=identity, began=time.time(), **context)
+    known = Context(id=identity, began=time.time(), **{**context, "uri": addresses.shown(context["uri"])})
     _write(directory / "spec.json", spec.to_json())
     _write(directory / "context.json", asdict(known))
     (directory / "config.yaml").write_text(config_yaml)
@@ -86,9 +88,23 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> RunRec
 def load(directory: Path) -> RunRecord:
     """The record of a directory, with its result if the run has one."""
     spec = RunSpec.from_json(json.loads((directory / "spec.json").read_text()))
-    context = Context(**json.loads((directory / "context.json").read_text()))
+    known = json.loads((directory / "context.json").read_text())
+    context = Context(**{**known, "uri": addresses.keep(known["uri"])})
+    if context.uri != known["uri"]:
+        _hide_password(directory, known["uri"])
     result = results.fold(events.read(directory / "events.jsonl")) if _is_over(directory) else None
     return RunRecord(directory, spec, context, result)
+
+
+def _hide_password(directory: Path, uri: str) -> None:
+    """Earlier versions wrote the whole address. What is uploaded is the directory as it stands."""
+    for name in ("context.json", "config.yaml", "tracked.json"):
+        file = directory / name
+        if file.exists():
+            text = file.read_text()
+            for form in (uri, json.dumps(uri)[1:-1]):
+                text = text.replace(form, addresses.shown(uri))
+            file.write_text(text)
 
 
 def find(roots: list[Path]) -> list[Path]:

@@ -18,6 +18,7 @@ from backendexp.plan import RunSpec
 from backendexp.progress import Progress, progress_for
 from backendexp.record import RunRecord
 from backendexp.runtime import prepare
+from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker
 from backendexp.tracking.mlflow_connection import absolute_uri, default_uri
 from backendexp.tracking.mlflow_tracker import MlflowTracker
@@ -30,7 +31,9 @@ _ASK_AGAIN_S = 60.0
 
 @dataclass(frozen=True)
 class Destination:
-    """Where runs are tracked. kind: mlflow, or none: they stay in their directories."""
+    """Where runs are tracked. kind: mlflow, or none: they stay in their directories. uri: without
+    a password, see `tracking.addresses`.
+    """
 
     kind: str
     uri: str
@@ -43,7 +46,7 @@ def destination(tracking: TrackingConfig, folder: Path) -> Destination:
     uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(folder)
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID") if tracking.experiment is None else None
     name = tracking.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
-    return Destination(tracking.kind, absolute_uri(uri, folder), name, by_id)
+    return Destination(tracking.kind, addresses.keep(absolute_uri(uri, folder)), name, by_id)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 
 from backendexp import cache
 from backendexp.session import Destination
+from backendexp.tracking import addresses
 from backendexp.tracking.base import Metric, Report, Tracker
 
 _PATTERN = "summary-" + 8 * "[0-9a-f]" + ".json"
@@ -44,7 +45,7 @@ def load(file: Path) -> SummaryRun:
     report = told["report"]
     report["metrics"] = [Metric(**metric) for metric in report["metrics"]]
     report["artifacts"] = [file.parent / path for path in report["artifacts"]]
-    where = Destination(**told["where"])
+    where = Destination(**{**told["where"], "uri": addresses.keep(told["where"]["uri"])})
     return SummaryRun(file, where, Report(**report), told["joins"], told["tracked_run_id"])
 
 
@@ -83,7 +84,7 @@ def _write(summary: SummaryRun) -> None:
     report["metrics"] = [asdict(metric) for metric in report["metrics"]]
     report["artifacts"] = [str(path.relative_to(folder)) for path in report["artifacts"]]
     told = {
-        "where": asdict(summary.where),
+        "where": {**asdict(summary.where), "uri": addresses.shown(summary.where.uri)},
         "joins": summary.joins,
         "tracked_run_id": summary.tracked_run_id,
         "report": report,

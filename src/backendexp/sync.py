@@ -3,6 +3,7 @@ others up.
 """
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from backendexp.config import check_store
 from backendexp.errors import TrackingError, UserError
 from backendexp.record import RunRecord
 from backendexp.session import Destination
+from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker
 from backendexp.tracking.mlflow_connection import absolute_uri
 from backendexp.tracking.mlflow_tracker import MlflowTracker
@@ -27,14 +29,19 @@ def main(arguments: list[str]) -> int:
         default=[Path("outputs"), Path("multirun")],
         help="where to look for runs (default: outputs and multirun)",
     )
-    parser.add_argument("--uri", help="upload to this store, not to the one that the run was meant for")
+    parser.add_argument(
+        "--uri",
+        help="upload to this store, not to the one that the run was meant for; or tracking.uri=URI. The "
+        "password of a store is not kept: it is taken from here or from MLFLOW_TRACKING_URI",
+    )
+    arguments = [re.sub(r"^tracking\.uri=", "--uri=", word) for word in arguments]
     asked = parser.parse_args(arguments)
     missing = [f for f in asked.folders if not f.exists()]
     if missing and arguments and asked.folders != parser.get_default("folders"):
         raise UserError(f"{missing[0]} is not there. Expected a folder that holds runs")
     if asked.uri:
         check_store("--uri", asked.uri)
-    uri = absolute_uri(asked.uri, Path.cwd()) if asked.uri else None
+    uri = addresses.keep(absolute_uri(asked.uri, Path.cwd())) if asked.uri else None
     return upload(record.find(asked.folders), summary_run.find(asked.folders), uri)
 
 
@@ -70,6 +77,7 @@ def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tr
         if run.result is None:
             return 0  # it is still training
         context = run.context
+        uri = None if uri == context.uri else uri  # it was given for its password, or for nothing
         meant = Destination("mlflow", context.uri, context.experiment, context.experiment_id)
         tracker = _tracker_for(meant, uri, trackers)
         # A run that the store had begun to take is continued, so that it is there once.
@@ -91,6 +99,7 @@ def _upload_summary(file: Path, uri: str | None, trackers: dict[Destination, Tra
     with summary_run.locked(file) as summary:
         if summary.tracked_run_id is not None:
             return 0
+        uri = None if uri == summary.where.uri else uri
         if uri is not None:  # The run that it was to continue is in the store that it was meant for.
             summary = replace(summary, joins=None)
         run_id = summary_run.upload(summary, _tracker_for(summary.where, uri, trackers))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from backendexp.config import TrackingConfig, check_tracking
-from backendexp.errors import UserError
+from backendexp.errors import TrackingError, UserError
 from backendexp.session import destination
+from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_connection import database_file
 
 _USAGE = """usage: backendexp ui [tracking.uri=URI] [port=5000]
@@ -32,15 +33,21 @@ def main(arguments: list[str]) -> int:
     check_tracking(tracking)
     uri = destination(tracking, Path.cwd()).uri
     if uri.startswith("http"):
-        raise UserError(f"{uri} is a server already: open it in a browser")
+        raise UserError(f"{addresses.page(uri)} is a server already: open it in a browser")
     database = database_file(uri)
     if database is not None and not database.exists():
         raise UserError(f"{database} is not there yet: run an experiment first, e.g. backendexp backend=jax")
-    return _serve(uri, port)
+    try:
+        return _serve(addresses.whole(uri), port)
+    except TrackingError as error:
+        raise UserError(str(error)) from error
 
 
 def _serve(uri: str, port: str) -> NoReturn:
     # One worker and no job queue: the UI of one person starts in seconds, not in half a minute.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    if addresses.shown(uri) != uri:  # Every user of the machine can read the arguments of a process.
+        command[4:6] = []
+        os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", port])

@@ -23,6 +23,7 @@ from backendexp.errors import WorkerError
 from backendexp.events import Event
 from backendexp.plan import RunSpec
 from backendexp.runtime.prepare import Interpreter
+from backendexp.tracking import addresses
 
 _WORKER = Path(__file__).parent / "worker" / "__main__.py"
 THREAD_VARIABLES = (
@@ -37,7 +38,7 @@ THREAD_VARIABLES = (
     "NPROC",  # the size of XLA's own thread pool
 )
 # Of the tracking store and of Hydra; the former are set in this process when it first asks the store.
-_NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", "HYDRA_")
+_NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", addresses.KEPT, "HYDRA_")
 # The worker sends every event at once; this long after a kill, nothing of it can still be on its way.
 _LAST_WORDS_S = 1.0
 

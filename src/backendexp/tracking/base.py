@@ -64,7 +64,7 @@ class OpenRun:
 class Tracker(Protocol):
     @property
     def uri(self) -> str:
-        """The store's address, absolute."""
+        """The store's address, absolute, as `addresses` shows it."""
 
     @property
     def experiment_id(self) -> str: ...

@@ -11,7 +11,7 @@ from typing import Any
 
 from backendexp import cache
 from backendexp.errors import TrackingError
-from backendexp.tracking import schema, uri_check
+from backendexp.tracking import addresses, schema, uri_check
 
 _SQLITE = "sqlite:///"
 # mlflow imports pandas and others where they are installed, and does without them where they are not (it
@@ -19,6 +19,8 @@ _SQLITE = "sqlite:///"
 _OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
 # mlflow would report our use of it to its makers, from a thread of this process.
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+# It would print "View run" with the whole address of the server, among the results on stdout.
+_SILENT = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 # A store that is not there should be said within seconds, not after mlflow's minutes of retries.
 _IMPATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -55,11 +57,6 @@ def _dialect(uri: str) -> str:
     return uri.split(":")[0].split("+")[0]
 
 
-def without_password(uri: str) -> str:
-    """The address as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
-
-
 @contextmanager
 def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
     """Whatever mlflow, its HTTP client or its database raise comes out as TrackingError."""
@@ -68,21 +65,25 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
     except TrackingError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TrackingError(f"the tracking store {without_password(uri)} {complaint}: {reason}") from error
+        told = addresses.hidden_of(uri, str(error)).strip()
+        reason = told.splitlines()[0] if told else type(error).__name__
+        raise TrackingError(f"the tracking store {addresses.shown(uri)} {complaint}: {reason}") from error
 
 
 def connect(uri: str) -> Any:
     """An MlflowClient. It imports mlflow, which takes seconds.
 
+    Raises TrackingError: the address lacks its password.
     Raises ValueError: it is no address of a store, the database's driver is not here, or this mlflow cannot
     use its tables; OSError: nobody listens where the database should be, or the server gives no answer; and
     what the database's driver raises, where the database lets nobody in.
     """
+    uri = addresses.whole(uri)
     if why := uri_check.fault(uri):
         raise ValueError(why)
     for name, value in {**_QUIET, **_IMPATIENCE}.items():
         os.environ.setdefault(name, value)
+    os.environ.update(_SILENT)
     if uri.startswith(("http://", "https://")):
         _ask(uri)
     else:

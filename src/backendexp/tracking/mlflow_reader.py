@@ -8,12 +8,12 @@ from typing import Any
 
 from backendexp.catalog import nearest
 from backendexp.errors import UserError
+from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_connection import (
     connect,
     database_file,
     patient_database,
     translated,
-    without_password,
 )
 
 # Of one request. mlflow's own default; a page of this size is some megabytes of a server's JSON.
@@ -34,7 +34,7 @@ class MlflowReader:
     """
 
     def __init__(self, uri: str, experiment: str, experiment_id: str | None = None) -> None:
-        self.uri = uri
+        self.uri = addresses.keep(uri)
         file = database_file(uri)
         if file is not None and not os.path.isfile(file):
             raise UserError(
@@ -52,12 +52,12 @@ class MlflowReader:
                 names = [other.name for other in self._client.search_experiments()]
         if found is None:
             raise UserError(
-                f"experiment {experiment!r} is not in {without_password(uri)}. {nearest(experiment, names)}"
+                f"experiment {experiment!r} is not in {self.uri}. {nearest(experiment, names)}"
                 f"It has: {', '.join(sorted(names)) or 'none'}"
             )
         if found.lifecycle_stage != "active":
             raise UserError(
-                f"experiment {found.name!r} of {without_password(uri)} is deleted. Restore it with: "
+                f"experiment {found.name!r} of {self.uri} is deleted. Restore it with: "
                 f"mlflow experiments restore --experiment-id {found.experiment_id}"
             )
         self.experiment = str(found.name)

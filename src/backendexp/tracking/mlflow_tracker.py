@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backendexp.errors import TrackingError
+from backendexp.tracking import addresses
 from backendexp.tracking.base import Dataset, OpenRun, Report
 from backendexp.tracking.mlflow_connection import connect, is_database, patient_database, translated
 
@@ -24,7 +25,7 @@ class MlflowTracker:
     """
 
     def __init__(self, uri: str, experiment: str, experiment_id: str | None, folder: Path) -> None:
-        self.uri = uri
+        self.uri = addresses.keep(uri)
         with translated(uri), patient_database(uri):
             self._client = connect(uri)
             self.experiment_id = experiment_id or self._ensure_experiment(experiment, folder)

@@ -1,0 +1,165 @@
+"""The password of a store reaches the store, and nothing that a run leaves or says."""
+
+import base64
+import http.client
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from acceptance.conftest import Servers, free_port
+from acceptance.projects import SMALL, Answer, Project, statuses
+
+pytestmark = pytest.mark.slow
+
+PASSWORD = "hun@ter2,&x"
+ESCAPED = quote(PASSWORD, safe="")
+CREDENTIALS = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+QUICK = ("backend=jax", *SMALL)
+
+
+class Gate(ThreadingHTTPServer):
+    """It stands before an MLflow server, and lets nobody pass without user and password."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, server: str) -> None:
+        super().__init__(("127.0.0.1", port), Passage)
+        self.behind = server.removeprefix("http://")
+        self.passed = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Passage(BaseHTTPRequestHandler):
+    server: Gate
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Authorization") != f"Basic {CREDENTIALS}":
+            self.send_error(401)
+            return
+        self.server.passed += 1
+        headers = {
+            name: value for name, value in self.headers.items() if name not in ("Authorization", "Host")
+        }
+        behind = http.client.HTTPConnection(self.server.behind, timeout=60)
+        behind.request(self.command, self.path, body, headers)
+        answer = behind.getresponse()
+        content = answer.read()
+        behind.close()
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gates() -> Iterator[list[Gate]]:
+    opened: list[Gate] = []
+    yield opened
+    for gate in opened:
+        gate.shutdown()
+        gate.server_close()
+
+
+def told_nowhere(project: Project, answer: Answer) -> None:
+    """Neither in what was said, nor in any file or name of the project, the server's among them."""
+    traces = [PASSWORD, ESCAPED, "ter2", CREDENTIALS]
+    for trace in traces:
+        assert trace not in answer.stdout + answer.stderr
+        holding = [path for path in everything(project) if trace.encode() in path.read_bytes()]
+        assert holding == []
+    assert [path for path in project.folder.rglob("*") if "ter2" in path.name] == []
+
+
+def everything(project: Project) -> list[Path]:
+    return [path for path in project.folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("way", ["environment", "argument", "escaped argument", "sweep", "launcher", "file"])
+def test_no_password_is_left_anywhere(way: str, lab: Project, serve: Servers, gates: list[Gate]) -> None:
+    server = serve(lab)
+    gates.append(Gate(free_port(), server))
+    host = f"127.0.0.1:{gates[0].server_address[1]}"
+    plain, escaped = f"http://admin:{PASSWORD}@{host}", f"http://admin:{ESCAPED}@{host}"
+    parts_of_a_path = "hydra.sweep.subdir=${hydra.job.num}-${hydra.job.override_dirname}"
+    match way:
+        case "environment":
+            answer = lab.run(*QUICK, MLFLOW_TRACKING_URI=plain)
+        case "argument":
+            answer = lab.run(*QUICK, f"tracking.uri={plain}")
+        case "escaped argument":
+            answer = lab.run(*QUICK, f"tracking.uri='{escaped}'", "hydra/job_logging=default")
+        case "sweep":
+            answer = lab.run("-m", *QUICK, f"tracking.uri={plain}", "seed=1,2", "hydra/hydra_logging=default")
+        case "launcher":
+            answer = lab.run("-m", *QUICK, f"tracking.uri={escaped}", "seed=1,2", "hydra/launcher=joblib")
+        case _:
+            answer = lab.run(*QUICK, "tracking.uri=${oc.env:MY_STORE}", parts_of_a_path, MY_STORE=escaped)
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert gates[0].passed > 0
+    assert statuses(lab.tracked(server)) == ["FINISHED"] * (3 if "-m" in answer.args else 1)
+    assert f"  store  http://admin:***@{host}\n" in answer.stdout
+    assert f"http://{host}/#/experiments/" in answer.stdout
+    # MLflow's own words stand among the results nowhere.
+    assert "View run" not in answer.stdout + answer.stderr
+    assert "View experiment" not in answer.stdout + answer.stderr
+    assert any(path.name == "context.json" and "artifacts" in path.parts for path in everything(lab))
+    told_nowhere(lab, answer)
+
+
+def test_password_is_given_anew_to_upload_later(lab: Project, serve: Servers, gates: list[Gate]) -> None:
+    port = free_port()
+    uri = f"http://admin:{PASSWORD}@127.0.0.1:{port}"
+    away = lab.run("-m", *QUICK, "seed=1,2", MLFLOW_TRACKING_URI=uri)
+    assert f"the tracking store http://admin:***@127.0.0.1:{port} did not take it" in away.stderr
+    told_nowhere(lab, away)
+
+    server = serve(lab)
+    gates.append(Gate(port, server))
+    refused = lab.run("sync")
+    assert refused.returncode == 1
+    assert refused.stderr.count("needs its password, which is not kept on disk. Give the whole") == 3
+    (one, *_) = lab.directories()
+    by_argument = lab.run("sync", str(one), f"tracking.uri={uri}")
+    assert by_argument.returncode == 0, by_argument.stderr
+    by_environment = lab.run("sync", MLFLOW_TRACKING_URI=uri)
+    assert by_environment.returncode == 0, by_environment.stderr
+    assert "2 uploaded, 0 refused, 1 with nothing" in by_environment.stdout
+    assert statuses(lab.tracked(server)) == ["FINISHED"] * 3
+    for answer in (refused, by_argument, by_environment):
+        told_nowhere(lab, answer)
+
+
+def test_wrong_password_is_told_without_it(lab: Project, serve: Servers, gates: list[Gate]) -> None:
+    gates.append(Gate(free_port(), serve(lab)))
+    uri = f"http://admin:{ESCAPED}z@127.0.0.1:{gates[0].server_address[1]}"
+    answer = lab.run(*QUICK, MLFLOW_TRACKING_URI=uri)
+    assert "did not take it" in answer.stderr
+    assert "401" in answer.stderr
+    told_nowhere(lab, answer)
+
+
+def test_user_and_password_of_mlflows_own_variables_open_the_store(
+    lab: Project, serve: Servers, gates: list[Gate]
+) -> None:
+    server = serve(lab)
+    gates.append(Gate(free_port(), server))
+    variables = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    uri = f"tracking.uri=http://127.0.0.1:{gates[0].server_address[1]}"
+    answer = lab.run(*QUICK, uri, **variables)
+    assert answer.returncode == 0, answer.stderr
+    assert statuses(lab.tracked(server)) == ["FINISHED"]
+    told_nowhere(lab, answer)
