@@ -95,3 +95,41 @@ def test_system_that_does_not_tell_its_load_leaves_the_tag_out(
 
     monkeypatch.setattr(os, "getloadavg", unknown)
     assert machine.load() == {}
+
+
+def test_living_process_is_not_dead() -> None:
+    assert machine.is_dead(machine.process_tags()) is False
+
+
+def test_process_with_a_later_process_of_its_id_is_dead() -> None:
+    assert machine.is_dead({**machine.process_tags(), "backendexp.process": "an-earlier-one"}) is True
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"backendexp.host": "elsewhere"},
+        {"backendexp.place": "another machine/another start/4026531836"},
+        {"backendexp.place": "/".join([*machine.place().split("/")[:2], "4026539999"])},
+        {"backendexp.place": "/".join([machine.place().split("/")[0], "another start", "4026539999"])},
+        {"backendexp.pid": "unknown"},
+    ],
+    ids=["host", "machine", "container", "container of an earlier start", "pid"],
+)
+def test_nobody_knows_of_a_process_elsewhere_whether_it_is_dead(tags: dict[str, str]) -> None:
+    """Whatever process has its id here, or none: under its id another one lives."""
+    dead = {**machine.process_tags(), "backendexp.process": "an-earlier-one"}
+    assert machine.is_dead({**dead, **tags}) is None
+
+
+def test_nobody_knows_of_a_process_of_an_earlier_version_whether_it_is_dead() -> None:
+    tags = {**machine.process_tags(), "backendexp.process": "an-earlier-one"}
+    del tags["backendexp.place"]
+    assert machine.is_dead(tags) is None
+
+
+def test_process_of_an_earlier_start_of_the_machine_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = machine._FIRST_NAMESPACE
+    before = {**machine.process_tags(), "backendexp.place": f"a-machine/a-start/{first}"}
+    monkeypatch.setattr(machine, "place", lambda: f"a-machine/a-later-start/{first}")
+    assert machine.is_dead(before) is True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from backendexp import sweep
 from backendexp.catalog import nearest
 from backendexp.commands import OK, RUN_FAILED
 from backendexp.comparison import limits
@@ -191,7 +192,7 @@ def read(arguments: list[str]) -> Request:
 
 
 def _sweep_id(word: str) -> str:
-    """As `sweep.sweep_of` names it: the last two folders."""
+    """Of a folder the id of its sweep; else what was typed, which may leave the end of an id out."""
     if "=" in word and "/" not in word:
         raise UserError(
             f"{word} is not known. Expected sweeps, such as 2026-11-22/10-00-00, options, and {_URI}URI"
@@ -199,8 +200,9 @@ def _sweep_id(word: str) -> str:
     if not word.strip():
         raise UserError(f"{word!r} is no sweep. Expected one such as 2026-11-22/10-00-00")
     path = Path(word)
-    parts = path.absolute().parts if os.path.isdir(path) else path.parts
-    return "/".join(parts[-2:])
+    if not os.path.isdir(path):
+        return "/".join(path.parts[-2:])
+    return sweep.id_of(path) or "/".join(path.absolute().parts[-2:])
 
 
 def _format(asked: str | None, output: Path | None) -> str | None:
