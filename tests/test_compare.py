@@ -14,7 +14,7 @@ import pytest
 from backendexp import commands, compare, sweep
 from backendexp.errors import ComparisonError, UserError
 from conftest import Command
-from stores import Store
+from stores import Store, events_of, spec_of
 from test_cli import HEAVY, WATCHED, split
 
 A, B, LAST = "2026-11-22/10-00-00", "2026-11-22/11-00-00", "2026-11-22/12-00-00"
@@ -187,6 +187,38 @@ def test_a_terminal_of_80_columns_shows_tables(at: str, project: Path) -> None:
     assert "…" not in printed
     for title in ("median (quartiles)", "95% interval", "90% interval"):
         assert title in printed
+
+
+ASCII = {"PYTHONIOENCODING": "ascii"}
+
+
+def test_ascii_shows_a_minus_for_a_minus_and_the_exit_code_is_that_of_the_limits(
+    tmp_path: Path, empty_store: bytes, backendexp: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 is the code of a broken limit, and not that of a character."""
+    store = Store(tmp_path, empty_store)
+    for seed in range(5):
+        for backend, accuracy in (("tensorflow", 0.75), ("theano", 0.25 + seed / 100)):
+            store.track(spec_of(backend, seed=seed), events_of(spec_of(backend), 1.0, accuracy), {"sweep": A})
+    asked = ["compare", A, f"tracking.uri={store.uri}"]
+    ended = backendexp(*asked, "--fail-if", "accuracy > 0.1", env=ASCII)
+    assert ended.returncode == commands.OK
+    assert compare.main(asked[1:]) == commands.OK
+    shown = capsys.readouterr().out
+    assert "\N{MINUS SIGN}" in shown
+    assert ended.stdout == shown.replace("\N{MINUS SIGN}", "-")
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"), [("training_time_s > 9", commands.OK), ("training_time_s > 1.2", commands.RUN_FAILED)]
+)
+def test_a_reader_that_leaves_changes_no_exit_code(limit: str, code: int, at: str) -> None:
+    words = [sys.executable, "-m", "backendexp", "compare", A, at, "--fail-if", limit]
+    ours, theirs = os.pipe()
+    os.close(ours)
+    ended = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)
 
 
 # -- limits ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import blocks, config, links, parity, preflight, session, summary, sweep
+from backendexp import blocks, config, links, output, parity, preflight, session, summary, sweep
 from backendexp.commands import NOT_TRACKED, OK, RUN_FAILED
 from backendexp.comparison.experiment import BackendComparison
 from backendexp.config import Config
@@ -246,6 +246,7 @@ def current() -> Application:
     if _current is None:
         import atexit
 
+        output.protect()
         register_schema()
         # The parent of the launcher has it, and joins it with its summary.
         os.environ.pop("MLFLOW_RUN_ID", None)

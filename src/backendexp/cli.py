@@ -11,7 +11,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from backendexp.commands import BAD_INPUT, COMMANDS, HUNG_UP, INTERRUPTED, RUN_FAILED, TERMINATED
+from backendexp import output
+from backendexp.commands import BAD_INPUT, COMMANDS, HUNG_UP, INTERRUPTED, OK, TERMINATED
 from backendexp.config import conf_dir
 from backendexp.errors import UserError
 from backendexp.tracking import addresses
@@ -28,25 +29,33 @@ def main() -> int:
         # nohup has it ignored, and a program that is to outlive its terminal must leave that so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _terminate)
+    output.protect()
     try:
         command_given = bool(arguments) and arguments[0] in COMMANDS
         sys.argv[1:] = arguments = addresses.taken_from(arguments, of_hydra=not command_given)
         if command_given:
             command = import_module(f"backendexp.{arguments[0]}")
-            return int(command.main(arguments[1:]))
-        return experiment(arguments)
+            code = int(command.main(arguments[1:]))
+            # What a command prints is all that it makes, where runs are on disk and in the store.
+            return BAD_INPUT if _is_not_printed() and code == OK else code
+        code = experiment(arguments)
+        _is_not_printed()
+        return code
     except UserError as error:
         print(f"backendexp: {addresses.hidden(str(error))}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:
-        # The reader of our output has left (`| head`). Python would complain at exit once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return RUN_FAILED
     except KeyboardInterrupt as interrupt:
         return _ENDING.get(_signal_of(interrupt), INTERRUPTED)
     finally:
         # The interpreter's last collection would walk through all of mlflow, for most of a second.
         gc.freeze()
+
+
+def _is_not_printed() -> bool:
+    why = output.lost()
+    if why is not None:
+        print(f"backendexp: stdout did not take all that was printed: {why}", file=sys.stderr)
+    return why is not None
 
 
 def experiment(arguments: list[str]) -> int:

@@ -19,7 +19,7 @@ PROCESS = "backendexp.process"
 def cpu_model() -> str:
     """ "AMD EPYC 7B13" and the like; the architecture where the system tells no more."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
@@ -32,7 +32,7 @@ def git_commit(folder: str) -> str | None:
     """The commit that is checked out in `folder`, or None outside a repository."""
     try:
         answer = subprocess.run(
-            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -106,8 +106,8 @@ def process_token(pid: int) -> str | None:
     On Linux its start time in clock ticks since boot, and the boot (proc(5)); elsewhere "alive".
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path(_BOOT_ID).read_text().strip()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path(_BOOT_ID).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None if Path("/proc/self/stat").exists() else _token_without_proc(pid)
     fields = stat.rpartition(")")[2].split()

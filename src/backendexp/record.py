@@ -69,7 +69,7 @@ class RunRecord:
     def tracked_run_id(self) -> str | None:
         """The run of the store that holds all of this, or None: it is not tracked, or only in part."""
         path = self.directory / "tracked.json"
-        return json.loads(path.read_text())["run_id"] if path.exists() else None
+        return json.loads(path.read_text(encoding="utf-8"))["run_id"] if path.exists() else None
 
     def mark_tracked(self, run_id: str) -> None:
         _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
@@ -83,14 +83,14 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> RunRec
     known = Context(id=identity, began=time.time(), **{**context, "uri": addresses.shown(context["uri"])})
     _write(directory / "spec.json", spec.to_json())
     _write(directory / "context.json", asdict(known))
-    (directory / "config.yaml").write_text(config_yaml)
+    (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
     return RunRecord(directory, spec, known)
 
 
 def load(directory: Path) -> RunRecord:
     """The record of a directory, with its result if the run has one."""
-    spec = RunSpec.from_json(json.loads((directory / "spec.json").read_text()))
-    known = json.loads((directory / "context.json").read_text())
+    spec = RunSpec.from_json(json.loads((directory / "spec.json").read_text(encoding="utf-8")))
+    known = json.loads((directory / "context.json").read_text(encoding="utf-8"))
     context = Context(**{**known, "uri": addresses.keep(known["uri"])})
     if context.uri != known["uri"]:
         _hide_password(directory, known["uri"])
@@ -103,10 +103,10 @@ def _hide_password(directory: Path, uri: str) -> None:
     for name in ("context.json", "config.yaml", "tracked.json"):
         file = directory / name
         if file.exists():
-            text = file.read_text()
+            text = file.read_text(encoding="utf-8")
             for form in (uri, json.dumps(uri)[1:-1]):
                 text = text.replace(form, addresses.shown(uri))
-            file.write_text(text)
+            file.write_text(text, encoding="utf-8")
 
 
 def find(roots: list[Path]) -> list[Path]:
@@ -256,5 +256,5 @@ def _ms(seconds: float) -> int:
 def _write(path: Path, content: Any) -> None:
     """Whole or not at all: a reader never sees half a file."""
     part = path.with_suffix(path.suffix + ".part")
-    part.write_text(json.dumps(content, indent=1))
+    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     part.replace(path)

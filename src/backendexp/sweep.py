@@ -119,7 +119,7 @@ def markdown(records: Sequence[RunRecord], verdict: str = "") -> str:
 
 def write_page(folder: Path, kind: str, note: str) -> Path:
     page = folder / f"{kind}.md"
-    page.write_text(note)
+    page.write_text(note, encoding="utf-8")
     return page
 
 

@@ -69,6 +69,8 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         KERAS_HOME=str(cache.folder("keras", spec.runtime)),
         BACKENDEXP_COMPILE_CACHE=str(compiled),
         BACKENDEXP_WORKER_START=spec.start,
+        # Its log is UTF-8, whatever the terminal is: an engine that prints must not fail for it.
+        PYTHONIOENCODING="utf-8:backslashreplace",
     )
     if spec.backend == "jax":
         if spec.threads == 1:
@@ -197,7 +199,7 @@ class Worker:
             self._process.kill()
             code = self._process.wait()
         how = f"was killed by {results.signal_name(-code)}" if code < 0 else f"left with code {code}"
-        lines = self._log.read_text(errors="replace").strip().splitlines()
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return "\n".join([f"the worker {how}. Its last lines:", *lines[-8:]])
 
     def _kill_run(self) -> None:

@@ -73,7 +73,7 @@ class Helper:
         code = self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
-        words = self._log.read_text(errors="replace").strip().splitlines()
+        words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         for path in (self._job, self._log):
             path.unlink(missing_ok=True)
         return None if code == 0 else f"compiling ahead ended with {code}: {' '.join(words[-1:])}"

@@ -54,7 +54,7 @@ def chosen() -> bool:
 
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     try:
-        return bool(json.loads((home / "keras.json").read_text()).get("backend") == BACKEND)
+        return bool(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend") == BACKEND)
     except (OSError, ValueError, AttributeError):  # Keras itself complains about a broken file
         return False
 

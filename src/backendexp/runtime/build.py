@@ -94,7 +94,7 @@ def _python_of(home: Path) -> str:
 
 def _build(name: str, home: Path, say: Callable[[str], None]) -> None:
     uv, base = find_tools(name)
-    packages = lock_path(name).read_text().count("==")
+    packages = lock_path(name).read_text(encoding="utf-8").count("==")
     say(f"building runtime {name} (once): Python {RECIPES[name].python}, {packages} packages")
     began = time.perf_counter()
     half_built = home.with_name(f"{home.name}.building-{os.getpid()}")
@@ -114,7 +114,7 @@ def _run(name: str, command: list[str]) -> None:
     # uv does not read pip's settings; whoever set a mirror for pip means it here too.
     if "PIP_INDEX_URL" in environment and "UV_INDEX_URL" not in environment:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
-    answer = subprocess.run(command, capture_output=True, text=True, env=environment)
+    answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
     if answer.returncode:
         raise RuntimeUnavailable(
             f"runtime {name!r} could not be built: {answer.stderr.strip() or answer.stdout.strip()}\n"

@@ -59,7 +59,8 @@ def _of_uv(version: str) -> Iterator[str]:
         found = subprocess.run(
             [uv, "python", "find", "--no-project", "--offline", "--managed-python", version],
             capture_output=True,
-            text=True,
+            encoding=sys.getfilesystemencoding(),
+            errors="surrogateescape",
         )
         if found.returncode == 0:
             yield found.stdout.strip()
@@ -69,7 +70,7 @@ def _of_conda() -> Iterator[str]:
     """Conda lists its environments in a file, whatever their Python."""
     listing = Path.home() / ".conda" / "environments.txt"
     if listing.exists():
-        for folder in listing.read_text().split("\n"):
+        for folder in listing.read_text(encoding="utf-8", errors="surrogateescape").split("\n"):
             python = Path(folder.strip()) / ("python.exe" if sys.platform == "win32" else "bin/python")
             if folder.strip() and python.exists():
                 yield str(python)
@@ -79,7 +80,11 @@ def _runs_as(python: str, version: str) -> bool:
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         answer = subprocess.run(
-            [python, "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30
+            [python, "-E", "-s", "-c", script],
+            capture_output=True,
+            encoding="ascii",
+            errors="replace",
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

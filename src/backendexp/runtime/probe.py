@@ -42,7 +42,7 @@ def take_inventory(python: str) -> Inventory:
     """Raises RuntimeUnavailable: `python` is not an interpreter that runs."""
     try:
         answer = subprocess.run(
-            [python, "-E", "-s", str(_SCRIPT)], capture_output=True, text=True, timeout=30
+            [python, "-E", "-s", str(_SCRIPT)], capture_output=True, encoding="utf-8", timeout=30
         )
         if answer.returncode:
             raise ValueError(answer.stderr.strip().splitlines()[-1:])
