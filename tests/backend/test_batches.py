@@ -200,6 +200,13 @@ def test_evaluating_within_a_fit_leaves_its_batches_alone() -> None:
     assert asked == [True, *(pytest.approx(loss_of(*seen)) for seen in ((0, 1), (0,), (0,)))]
 
 
+def test_one_batch_builds_the_model_and_counts() -> None:
+    first = X[:SIZE], Y[:SIZE]
+    assert model(built=False).train_on_batch(*first) == pytest.approx(loss_of(0))
+    assert model(built=False).test_on_batch(*first) == pytest.approx(loss_of(0))
+    assert model(built=False).predict_on_batch(first[0]).shape == (SIZE, 1)
+
+
 def test_predict_of_no_samples_says_so() -> None:
     class Empty(Batches):
         def __len__(self) -> int:
@@ -210,6 +217,44 @@ def test_predict_of_no_samples_says_so() -> None:
         pytest.warns(UserWarning, match="ran out of data"),
     ):
         model().predict(Empty(), verbose=0)
+
+
+ONE_SAMPLE = """
+import keras, numpy as np
+
+factors = np.arange(1.0, 9.0, dtype="float32").reshape(8, 1)
+x = np.linspace(0, 1, 17, dtype="float32").reshape(17, 1)
+losses = (
+    lambda true, predicted: keras.ops.mean(keras.ops.square(true * factors - predicted)),
+    lambda true, predicted: keras.ops.mean(keras.ops.square(true - predicted * factors)),
+)
+for eagerly in (False, True):
+    for loss in losses:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        model.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=eagerly)
+        history = model.fit(x, 2 * x, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"]
+        print(*history, *np.ravel(model.get_weights()[0]), *model.get_weights()[1])
+
+rows, context = keras.Input((3,)), keras.Input((3,))
+model = keras.Model([rows, context], keras.layers.Dense(1, kernel_initializer="ones")(rows + context))
+model.compile(keras.optimizers.SGD(0.1), "mse")
+ones, labels = np.ones((5, 3), "float32"), np.arange(5.0, dtype="float32").reshape(5, 1)
+loss = model.train_on_batch([ones, ones[:1]], labels)
+print(loss, 0, *[np.ravel(weight)[-1] for weight in model.get_weights()])
+"""
+
+
+@pytest.mark.parametrize("mode", ["interpreter", pytest.param("numba", marks=pytest.mark.slow)])
+def test_a_batch_of_one_sample_broadcasts_as_on_other_backends(mode: str) -> None:
+    """17 samples in batches of 8: the last is one. The numbers are JAX's, and TensorFlow's."""
+    environment = {**os.environ, "KERAS_BACKEND": "theano", "KERAS_THEANO_MODE": mode}
+    answer = subprocess.run(
+        [sys.executable, "-c", ONE_SAMPLE], env=environment, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    first, second = [38.1484, 33.6293, 1.52851, 0.62861], [3.07, 1.1538, 0.68468, -0.33278]
+    found = [float(word) for word in answer.stdout.split()]
+    assert found == pytest.approx([*(first + second) * 2, 18.0, 0, -0.6, -0.8], rel=1e-4)
 
 
 TF_DATA = """

@@ -341,7 +341,7 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
                 )
             sample_weight = data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
         data = _as_arrays((x, y, sample_weight))
-        self._symbolic_build(data_batch=data)
+        self._symbolic_build(data)
         self.make_train_function()
         self.reset_metrics()
         assert self.train_function is not None
@@ -364,10 +364,10 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         needed. Then the batches begin anew, also those of an earlier pass.
         """
         # One batch, not one execution: of a generator's batches, Keras puts back no more than the first two.
-        self._symbolic_build(batches._enumerate_iterator())
+        self._symbolic_build(iterator=batches._enumerate_iterator())
         batches.reset()
 
-    def _symbolic_build(self, iterator: Any = None, data_batch: Batch = None) -> None:
+    def _symbolic_build(self, data_batch: Batch = None, iterator: Any = None) -> None:
         # Not the NumPy backend's, which builds no optimizer and hides the errors of layers.
         base_trainer()._symbolic_build(self, iterator=iterator, data_batch=data_batch)
 
@@ -383,6 +383,8 @@ class _Batches(EpochIterator):  # type: ignore[misc]
     loses batches that were fetched ahead when it is reset.
     """
 
+    data_adapter: Any
+
     def __next__(self) -> tuple[int, int, list[Batch]]:
         begin, end, iterator = next(self._epoch_iterator)
         batches = list(islice(iterator, self.steps_per_execution))
@@ -394,8 +396,8 @@ class _Batches(EpochIterator):  # type: ignore[misc]
 
     def reset(self) -> None:
         super().reset()
+        adapter = self.data_adapter
         # Keras's workers keep what they fetched ahead, and would begin the next pass with it.
-        adapter: Any = self.data_adapter
         if getattr(adapter, "enqueuer", None) is not None:
             self.data_adapter = type(adapter)(
                 adapter.py_dataset, class_weight=adapter.class_weight, shuffle=adapter.shuffle
