@@ -1,5 +1,6 @@
 """One namespace of ops: Keras's own NumPy functions, and in a trace the symbolic ones of the same names."""
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -10,6 +11,30 @@ import numpy as np
 from keras_theano import trace
 
 _TRACED_MODULES = ("core", "image", "linalg", "math", "nn", "numpy")
+
+
+# Arguments of ops that are no tensors, or that may be missing, though they have no default. Nests such as the
+# state of a loop may hold None.
+_MAY_BE_NONE = (
+    *("axis", "axes", "dtype", "shape", "newshape", "output_shape", "spatial_dims", "x_min", "x_max"),
+    *("init", "init_val", "loop_vars", "elems", "elements", "variable", "num_classes"),
+    *("f", "fn", "function", "fun", "pyfunc", "body", "body_fun", "cond", "true_fn", "false_fn", "branches"),
+    "device_name",
+)
+_ABSENT: Any = object()
+
+
+def refuse_none(x: Any, what: str = "a tensor") -> None:
+    """Raises ValueError: `x` is None, or a list that holds one. NumPy would make NaN, 0 or False of it."""
+    if x is None:
+        raise ValueError(
+            f"None is not a valid value for {what}. Expected an array, a number or a list of them. In fit "
+            "and evaluate, the labels of an output that has a loss may be missing."
+        )
+    if isinstance(x, (list, tuple)):
+        for part in x:
+            if part is None or isinstance(part, (list, tuple)):
+                refuse_none(part, what)
 
 
 def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
@@ -29,7 +54,13 @@ def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Call
 
 
 def _dispatching(name: str, eager: Callable[..., Any], module: str) -> Callable[..., Any]:
+    needed = _needed(name, eager)
+
     def op(*args: Any, **kwargs: Any) -> Any:
+        for place, argument in needed:
+            value = args[place] if place < len(args) else kwargs.get(argument, _ABSENT)
+            if value is None or isinstance(value, (list, tuple)):
+                refuse_none(value, f"`{argument}` of keras.ops.{name}")
         if trace.current() is not None:
             from keras_theano.tensor import is_traced
 
@@ -42,6 +73,19 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str) -> Callable[
     op.__doc__ = eager.__doc__
     op.__wrapped__ = eager  # type: ignore[attr-defined]  # inspect.signature shows the arguments
     return op
+
+
+def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:
+    """The places and names of the arguments that are tensors and numbers, and never None."""
+    if name == "convert_to_numpy":  # of None too, on every backend
+        return []
+    return [
+        (place, argument.name)
+        for place, argument in enumerate(inspect.signature(op).parameters.values())
+        if argument.kind is argument.POSITIONAL_OR_KEYWORD
+        and argument.name not in _MAY_BE_NONE
+        and (argument.default is argument.empty or type(argument.default) is float)
+    ]
 
 
 def traced_op(module: str, name: str) -> Callable[..., Any]:

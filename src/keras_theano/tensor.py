@@ -10,6 +10,7 @@ from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.common.variables import standardize_dtype
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.dispatch import refuse_none
 from keras_theano.keras_versions import numpy_ops
 
 convert_to_tensor = numpy_ops("core").convert_to_tensor
@@ -167,8 +168,9 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
 
     dtype: what the result is cast to; None keeps the dtype, by Keras's rules for numbers and lists. A float8
         is rounded to its numbers, and stays float32.
-    Raises NotImplementedError: the dtype cannot be traced.
+    Raises NotImplementedError: the dtype cannot be traced. ValueError: None.
     """
+    refuse_none(x)
     if dtype is not None:
         narrow = _FLOAT8.get(str(standardize_dtype(dtype)))
         if narrow is not None:

@@ -12,7 +12,7 @@ from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
 from keras_theano import trace
-from keras_theano.dispatch import namespace
+from keras_theano.dispatch import namespace, refuse_none
 from keras_theano.keras_versions import numpy_ops
 from keras_theano.variable import Variable as Variable
 
@@ -71,6 +71,8 @@ def _spec(*results: Any) -> Any:
 def convert_to_tensor(
     x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None
 ) -> Any:
+    """Raises ValueError: None, also in a list."""
+    refuse_none(x)
     if trace.current() is not None:
         from keras_theano.tensor import Tensor, as_node, is_traced
 

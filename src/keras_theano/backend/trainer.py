@@ -24,7 +24,7 @@ Logs = dict[str, Any]
 
 
 class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
-    """evaluate and predict loop over their batches as Keras's NumPy backend does; training is added.
+    """The loops over batches of fit, evaluate and predict; the rest is the trainer of Keras's NumPy backend.
 
     A `train_step` of the user's own gets its gradients from `keras_theano.gradients(loss, variables)`.
     run_eagerly: evaluate and predict run op by op on NumPy arrays. Training has no eager gradients: each
@@ -232,9 +232,96 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         return validate
 
     @traceback_utils.filter_traceback  # type: ignore[untyped-decorator]
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         self._assert_compile_called("evaluate")
-        return super().evaluate(*args, **kwargs)
+        cached = kwargs.pop("_use_cached_eval_dataset", False)
+        if kwargs:
+            raise ValueError(f"Arguments not recognized: {kwargs}")
+        batches = self._eval_epoch_iterator if cached else None
+        if batches is None:
+            batches = _Batches(
+                x=x,
+                y=y,
+                sample_weight=sample_weight,
+                batch_size=batch_size,
+                steps_per_epoch=steps,
+                shuffle=False,
+                steps_per_execution=self.steps_per_execution,
+            )
+        self._build_from(batches)
+        callbacks = self._callbacks(callbacks, verbose, batches)
+        self.make_test_function()
+        assert self.test_function is not None
+        self.stop_evaluating = False
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        logs: Logs = {}
+        for begin, end, data in batches:
+            callbacks.on_test_batch_begin(begin)
+            logs = self.test_function(data)
+            callbacks.on_test_batch_end(end, logs)
+            if self.stop_evaluating:
+                break
+        logs = pythonify_logs(self._get_metrics_result_or_logs(logs))
+        callbacks.on_test_end(logs)
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+    @traceback_utils.filter_traceback  # type: ignore[untyped-decorator]
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        batches = _Batches(
+            x=x,
+            batch_size=batch_size,
+            steps_per_epoch=steps,
+            shuffle=False,
+            steps_per_execution=self.steps_per_execution,
+        )
+        callbacks = self._callbacks(callbacks, verbose, batches)
+        self.make_predict_function()
+        assert self.predict_function is not None
+        self.stop_predicting = False
+        callbacks.on_predict_begin()
+        outputs: list[Any] = []
+        for begin, end, data in batches:
+            callbacks.on_predict_batch_begin(begin)
+            outputs.append(self.predict_function(data))
+            callbacks.on_predict_batch_end(end, {"outputs": outputs[-1]})
+            if self.stop_predicting:
+                break
+        callbacks.on_predict_end()
+        if not outputs:
+            raise ValueError("The data for predict has no batch. Give it at least one sample.")
+        return _concatenated(outputs)
+
+    def _callbacks(self, callbacks: Any, verbose: Any, batches: EpochIterator) -> Any:
+        """The list of callbacks of one pass over `batches`, with a progress bar if `verbose`."""
+        if isinstance(callbacks, callbacks_module.CallbackList):
+            return callbacks
+        return callbacks_module.CallbackList(
+            callbacks,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=1,
+            steps=batches.num_batches,
+            model=self,
+        )
 
     @traceback_utils.filter_traceback  # type: ignore[untyped-decorator]
     def train_on_batch(
@@ -273,15 +360,16 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         return super().predict_on_batch(_as_arrays(x))
 
     def _build_from(self, batches: EpochIterator) -> None:
-        """Make all variables of the model, its metrics and its optimizer, from the first batch."""
-        for _, _, data in batches:
-            self._symbolic_build(data[0])
-            break
+        """Make all variables of the model, its metrics and its optimizer, from the first batch if one is
+        needed. Then the batches begin anew, also those of an earlier pass.
+        """
+        # One batch, not one execution: of a generator's batches, Keras puts back no more than the first two.
+        self._symbolic_build(iterator=batches._enumerate_iterator())
         batches.reset()
 
-    def _symbolic_build(self, data_batch: Batch) -> None:
+    def _symbolic_build(self, data_batch: Batch = None, iterator: Any = None) -> None:
         # Not the NumPy backend's, which builds no optimizer and hides the errors of layers.
-        base_trainer()._symbolic_build(self, data_batch=data_batch)
+        base_trainer()._symbolic_build(self, iterator=iterator, data_batch=data_batch)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions belong to the process. Keras pickles and copies models by their files.
@@ -291,7 +379,11 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
 
 
 class _Batches(EpochIterator):  # type: ignore[misc]
-    """Keras's own warns that data ran out when the last execution has fewer batches than the others."""
+    """Keras's own warns that data ran out when the last execution has fewer batches than the others, and
+    loses batches that were fetched ahead when it is reset.
+    """
+
+    data_adapter: Any
 
     def __next__(self) -> tuple[int, int, list[Batch]]:
         begin, end, iterator = next(self._epoch_iterator)
@@ -301,6 +393,15 @@ class _Batches(EpochIterator):  # type: ignore[misc]
                 raise StopIteration
             raise StopIteration
         return begin, end, batches
+
+    def reset(self) -> None:
+        super().reset()
+        adapter = self.data_adapter
+        # Keras's workers keep what they fetched ahead, and would begin the next pass with it.
+        if getattr(adapter, "enqueuer", None) is not None:
+            self.data_adapter = type(adapter)(
+                adapter.py_dataset, class_weight=adapter.class_weight, shuffle=adapter.shuffle
+            )
 
 
 def _last_of(step: Callable[[Batch], Any]) -> Callable[[list[Batch]], Any]:
@@ -315,11 +416,14 @@ def _last_of(step: Callable[[Batch], Any]) -> Callable[[list[Batch]], Any]:
 def _joined(step: Callable[[Batch], Any]) -> Callable[[list[Batch]], Any]:
     def execute(batches: list[Batch]) -> Any:
         outputs = [step(batch) for batch in batches]
-        if len(outputs) == 1:
-            return outputs[0]
-        return tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+        return outputs[0] if len(outputs) == 1 else _concatenated(outputs)
 
     return execute
+
+
+def _concatenated(outputs: list[Any]) -> Any:
+    """outputs: nests of arrays, of one structure. Returns arrays of its own."""
+    return tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
 
 def _as_arrays(data: Any) -> Any:
