@@ -18,7 +18,7 @@ from pathlib import Path
 
 from keras_backends import COMPILED, OTHERS, OURS, run, spread
 
-from backendexp.machine import usable_cores
+from backendexp.plan import usable_cores
 
 COUNT = "while True: pass"
 

@@ -21,7 +21,7 @@ from pytensor.compile.mode import Mode
 from keras_theano import ahead
 from keras_theano.errors import CompilerMissing
 from keras_theano.interpreter import INTERPRETED
-from keras_theano.numba_mode import COMPILED
+from keras_theano.numba_mode import CHANGING_NAN, COMPILED
 from keras_theano.products import multiplications
 from keras_theano.threads import limited, one_thread
 
@@ -56,7 +56,7 @@ def mode_of(tier: str) -> Mode:
         return INTERPRETED
     if tier == NUMBA:
         return COMPILED
-    return Mode("cvm", "fast_run")
+    return Mode("cvm", "fast_run").excluding(*CHANGING_NAN)
 
 
 @dataclass(frozen=True)

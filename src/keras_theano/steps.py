@@ -40,8 +40,9 @@ class Step:
             if leaf is None:
                 return None
             array = _array(leaf)
-            # Batches differ in size; everything else is compiled in.
-            shape = (None, *array.shape[1:]) if array.ndim else ()
+            # Batches differ in size; everything else is compiled in. One sample broadcasts, several do not.
+            size = 1 if array.shape[:1] == (1,) else None
+            shape = (size, *array.shape[1:]) if array.ndim else ()
             inputs.append(pt.tensor(dtype=array.dtype.name, shape=shape))
             return Tensor(inputs[-1])
 
@@ -71,7 +72,7 @@ class Step:
 
 
 def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    """What a recorded program is valid for: the nesting, and the dtypes and sizes but for the batch's.
+    """What a recorded program is valid for: nesting, dtypes and sizes, of a batch's whether it is 1.
     Appends the arrays.
     """
     if data is None:
@@ -82,7 +83,7 @@ def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
         return (dict, *[(key, _flatten(data[key], arrays)) for key in sorted(data)])
     array = _array(data)
     arrays.append(array)
-    return (array.dtype, array.ndim, array.shape[1:])
+    return (array.dtype, array.ndim, array.shape[1:], array.shape[:1] == (1,))
 
 
 def _array(leaf: Any) -> np.ndarray[Any, Any]:
