@@ -44,7 +44,9 @@ def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Call
     mended: functions that run in place of Keras's outside of a trace.
     """
     return {
-        name: _dispatching(name, mended.get(name, function), eager.__name__.rsplit(".", 1)[1])
+        name: _dispatching(
+            name, mended.get(name, function), eager.__name__.rsplit(".", 1)[1], _multiplies(function)
+        )
         for name, function in vars(eager).items()
         if callable(function)
         and not isinstance(function, type)
@@ -53,7 +55,28 @@ def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Call
     }
 
 
-def _dispatching(name: str, eager: Callable[..., Any], module: str) -> Callable[..., Any]:
+# What NumPy and SciPy do with a linear algebra library, by the names that code which does it mentions.
+_LINEAR_ALGEBRA = {"convolve", "corrcoef", "correlate", "cov", "dot", "einsum", "inner", "linalg", "matmul"}
+_LINEAR_ALGEBRA |= {"matrix_power", "sl", "slogdet", "tensordot", "vdot"}
+
+
+def _multiplies(function: Callable[..., Any]) -> bool:
+    """Whether a function of Keras's NumPy backend multiplies matrices, itself or in what it calls."""
+    waiting, seen = [function], set()
+    while waiting:
+        code = getattr(waiting.pop(), "__code__", None)
+        if code is None or code in seen:
+            continue
+        seen.add(code)
+        if _LINEAR_ALGEBRA.intersection(code.co_names):
+            return True
+        of_module = getattr(function, "__globals__", {})
+        waiting += [of_module[name] for name in code.co_names if callable(of_module.get(name))]
+    return False
+
+
+def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: bool) -> Callable[..., Any]:
+    in_matrices = module == "linalg" or name == "matmul"
     needed = _needed(name, eager)
 
     def op(*args: Any, **kwargs: Any) -> Any:
@@ -66,6 +89,11 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str) -> Callable[
 
             if is_traced(args) or is_traced(kwargs):
                 return traced_op(module, name)(*args, **kwargs)
+        if multiplies:
+            from keras_theano.threads import limited_for
+
+            with limited_for(args + tuple(kwargs.values()), in_matrices), np.errstate(all="ignore"):
+                return eager(*args, **kwargs)
         with np.errstate(all="ignore"):  # infinities and NaN are values, as on the other backends
             return eager(*args, **kwargs)
 

@@ -93,6 +93,44 @@ def function_of(op: Any, node: Apply) -> Function:  # type: ignore[type-arg]
 
 @function_of.register
 def _(op: Elemwise, node: Apply) -> Function:  # type: ignore[type-arg]
+    function = _elementwise(op, node)
+    pairs = []
+    for axis in range(node.outputs[0].type.ndim):
+        # An axis that is not known to be 1 does not broadcast, as in the compiled tiers, whose gradients rely
+        # on it: NumPy would.
+        several = [n for n, part in enumerate(node.inputs) if part.type.shape[axis] != 1]
+        sizes = {node.inputs[n].type.shape[axis] for n in several}
+        if len(several) > 1 and (None in sizes or len(sizes) > 1):
+            pairs += [(axis, several[0], n) for n in several[1:]]
+    if not pairs:
+        return function
+    if len(pairs) == 1:
+        ((the_axis, one, other),) = pairs
+
+        def run(*arrays: Any) -> Any:
+            if arrays[one].shape[the_axis] != arrays[other].shape[the_axis]:
+                raise ValueError(_mismatch(arrays))
+            return function(*arrays)
+
+        return run
+
+    def run_with_several(*arrays: Any) -> Any:
+        if any(arrays[first].shape[axis] != arrays[n].shape[axis] for axis, first, n in pairs):
+            raise ValueError(_mismatch(arrays))
+        return function(*arrays)
+
+    return run_with_several
+
+
+def _mismatch(arrays: Any) -> str:
+    shapes = " and ".join(str(np.shape(array)) for array in arrays)
+    return (
+        f"the shapes {shapes} do not fit each other. A size of 1 that is not known before the step runs does "
+        "not broadcast. Use keras.ops.repeat or keras.ops.broadcast_to, or slice as x[:1]"
+    )
+
+
+def _elementwise(op: Elemwise, node: Apply) -> Function:  # type: ignore[type-arg]
     scalar = op.scalar_op
     dtype = node.outputs[0].type.dtype
     if isinstance(scalar, Cast):
@@ -116,7 +154,7 @@ def _numpy_function(scalar: Any, arguments: int) -> Function | None:
     function = _SCALAR_FUNCTIONS.get(type(scalar).__name__)
     if function is not None:
         return function
-    spec = scalar.nfunc_spec
+    spec = getattr(scalar, "nfunc_spec", None)
     if spec is None:
         return None
     name, known_arguments, results = spec
@@ -148,7 +186,10 @@ def _(op: DimShuffle, node: Apply) -> Function:  # type: ignore[type-arg]
 
 @function_of.register
 def _(op: CAReduce, node: Apply) -> Function:  # type: ignore[type-arg]
-    ufunc = getattr(np, op.scalar_op.nfunc_spec[0])
+    spec = getattr(op.scalar_op, "nfunc_spec", None)
+    if spec is None:  # the product without zeros, in the gradient of a product
+        return function_of.dispatch(object)(op, node)
+    ufunc = getattr(np, spec[0])
     axis = None if op.axis is None else tuple(op.axis)
     dtype, accumulate = node.outputs[0].type.dtype, op.acc_dtype
     if accumulate is None:

@@ -11,6 +11,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,9 @@ from pytensor.compile.mode import Mode
 from keras_theano import ahead
 from keras_theano.errors import CompilerMissing
 from keras_theano.interpreter import INTERPRETED
-from keras_theano.numba_mode import COMPILED
+from keras_theano.numba_mode import CHANGING_NAN, COMPILED
+from keras_theano.products import multiplications
+from keras_theano.threads import limited, one_thread
 
 INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
 # What loading a compiled program costs is a second or two: less is not worth it.
@@ -53,7 +56,7 @@ def mode_of(tier: str) -> Mode:
         return INTERPRETED
     if tier == NUMBA:
         return COMPILED
-    return Mode("cvm", "fast_run")
+    return Mode("cvm", "fast_run").excluding(*CHANGING_NAN)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Program:
         self._graph = ahead.Graph(list(inputs), list(outputs), list(updates))
         self._calls: dict[str, int] = {}
         self._compile_s: dict[str, float] = {}
+        self._limits: dict[Any, AbstractContextManager[None]] = {}
         mode = pinned_mode()
         self._climbs = mode == AUTO
         self._spent_s = 0.0
@@ -103,9 +107,11 @@ class Program:
     def __call__(self, arrays: list[Any]) -> list[Any]:
         self._calls[self._tier] += 1
         if not self._climbs:
-            return self._function(*arrays)  # type: ignore[no-any-return]
+            with self._limit(arrays):
+                return self._function(*arrays)  # type: ignore[no-any-return]
         began = time.perf_counter()
-        results = self._function(*arrays)
+        with self._limit(arrays):
+            results = self._function(*arrays)
         now = time.perf_counter()
         self._spent_s += now - began
         if self._spent_s > _WORTH_COMPILING_S and now - self._looked > _LOOK_EVERY_S:
@@ -113,9 +119,21 @@ class Program:
             self._climb(arrays)
         return results  # type: ignore[no-any-return]
 
+    def _limit(self, arrays: list[Any]) -> AbstractContextManager[None]:
+        """Products run on one thread where the largest of the step, for batches of these sizes, is small."""
+        if not one_thread.changes_something:
+            return nullcontext()
+        sizes = tuple([array.shape for array in arrays])
+        if sizes not in self._limits:
+            graph = self._graph
+            results = [*graph.outputs, *[value for _, value in graph.updates]]
+            self._limits[sizes] = limited(multiplications(graph.inputs, results, sizes))
+        return self._limits[sizes]
+
     def _use(self, tier: str) -> None:
         began = time.perf_counter()
         self._function = ahead.compiled(self._graph, mode_of(tier))
+        one_thread.look_again()  # a C compiler may have linked another library
         self._compile_s[tier] = time.perf_counter() - began
         self._calls.setdefault(tier, 0)
         self._tier = tier

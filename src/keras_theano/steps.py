@@ -40,9 +40,9 @@ class Step:
             if leaf is None:
                 return None
             array = _array(leaf)
-            # Batches differ in size; everything else is compiled in. A size of one broadcasts, which PyTensor
-            # wants to know.
-            shape = (1 if array.shape[0] == 1 else None, *array.shape[1:]) if array.ndim else ()
+            # Batches differ in size; everything else is compiled in. One sample broadcasts, several do not.
+            size = 1 if array.shape[:1] == (1,) else None
+            shape = (size, *array.shape[1:]) if array.ndim else ()
             inputs.append(pt.tensor(dtype=array.dtype.name, shape=shape))
             return Tensor(inputs[-1])
 
@@ -72,8 +72,8 @@ class Step:
 
 
 def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    """What a recorded program is valid for: the nesting, the dtypes and the sizes; of the batch's size, only
-    whether it is one. Appends the arrays.
+    """What a recorded program is valid for: nesting, dtypes and sizes, of a batch's whether it is 1.
+    Appends the arrays.
     """
     if data is None:
         return None
@@ -83,7 +83,7 @@ def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
         return (dict, *[(key, _flatten(data[key], arrays)) for key in sorted(data)])
     array = _array(data)
     arrays.append(array)
-    return (array.dtype, array.ndim, array.shape[:1] == (1,), array.shape[1:])
+    return (array.dtype, array.ndim, array.shape[1:], array.shape[:1] == (1,))
 
 
 def _array(leaf: Any) -> np.ndarray[Any, Any]:

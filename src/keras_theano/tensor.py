@@ -83,10 +83,23 @@ class Tensor:
         return getattr(ops, name)(*inputs)  # type: ignore[no-any-return, arg-type]
 
     def __getitem__(self, key: Any) -> "Tensor":
-        return Tensor(self.node[_index(key)])
+        part = self.node[_index(key)]
+        first = key[0] if isinstance(key, tuple) and key else key
+        if part.type.ndim and part.type.shape[0] is None and _is_one(first):
+            # PyTensor broadcasts only what it knows to be one.
+            part = pt.specify_shape(part, (1, *part.type.shape[1:]))
+        return Tensor(part)
 
     def __hash__(self) -> int:
         return id(self)
+
+
+def _is_one(key: Any) -> bool:
+    """The slices of the first or the last element alone."""
+    if not isinstance(key, slice) or key.step not in (None, 1):
+        return False
+    known = all(end is None or isinstance(end, int) for end in (key.start, key.stop))
+    return known and (key.start, key.stop) in ((None, 1), (0, 1), (-1, None))
 
 
 def _index(key: Any) -> Any:
@@ -199,12 +212,22 @@ def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyo
     return pt.cast(pt.switch(pt.gt(abs(rounded), np.float32(greatest)), outside, rounded), "float32")
 
 
+# NaN and what does not fit are converted to these in the same way by every compiler, and to the others not.
+# NumPy goes that way too, but for unsigned 32 and 64 bits, where it has no one way.
+_CAST_BY_WAY_OF = {**dict.fromkeys(("int8", "uint8", "int16", "uint16"), "int32"), "uint32": "int64"}
+
+
 def cast(node: TensorVariable, dtype: str) -> TensorVariable:
     """dtype: NumPy's name. Complex numbers lose their imaginary part, as in NumPy."""
     if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
         node = pt.real(node)
     if dtype == "bool":
         return pt.neq(node, 0)
+    if node.type.dtype.startswith("float") and dtype in _CAST_BY_WAY_OF:
+        node = pt.cast(node, _CAST_BY_WAY_OF[dtype])
+    elif node.type.dtype.startswith("float") and dtype == "uint64":
+        fits = pt.and_(pt.gt(node, -(2.0**63)), pt.lt(node, 2.0**64))
+        node = pt.switch(fits, node, np.zeros((), node.type.dtype))
     return pt.cast(node, dtype)
 
 

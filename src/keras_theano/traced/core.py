@@ -22,6 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 from keras_theano import trace
 from keras_theano.conditional import ifelse
 from keras_theano.tensor import Tensor, as_node, as_nodes, cast, common_dtype, is_traced, shape_of, sizes
+from keras_theano.traced.bounds import checked, within
 from keras_theano.traced.math import MAX, MIN, PROD, grouped
 
 Function = Callable[..., Any]
@@ -196,6 +197,7 @@ def scan(
     carried = [_tensor(part) for part in tree.flatten(init)]
     sequences = [_tensor(part) for part in tree.flatten(xs)] if xs is not None else []
     steps = length if length is not None else _size(sequences[0], 0)
+    sequences = [_long_enough(part, steps) for part in sequences]
     nest: list[Any] = []
 
     def step(elements: list[TensorVariable], carry: list[TensorVariable]) -> list[TensorVariable]:
@@ -207,6 +209,13 @@ def scan(
     last, outputs = _loop(step, carried, sequences, _steps(steps), reverse)
     stacked = tree.pack_sequence_as(nest[0], [Tensor(part) for part in outputs])
     return tree.pack_sequence_as(init, [Tensor(part) for part in last]), stacked
+
+
+def _long_enough(sequence: TensorVariable, steps: Any) -> TensorVariable:
+    size, steps = _size(sequence, 0), _steps(steps)
+    enough = size >= steps if isinstance(steps, int) and isinstance(size, int) else pt.ge(size, steps)
+    message = "an array to scan over has fewer elements than the scan has steps"
+    return checked(sequence, IndexError, message, enough)
 
 
 def map(f: Function, xs: Any) -> Any:
@@ -429,6 +438,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
     # One row of what the indices do not reach for each place.
     row = pt.zeros_like(places[0])
     for index, length in zip(places, before, strict=True):
+        index = within(index, length, "an index of scatter_update lies outside of the array")
         row = row * length + pt.switch(index < 0, index + length, index)
     if reduction is None:
         stays = _is_last_of_its_kind(row)[(..., *[None] * len(after))]
@@ -483,13 +493,26 @@ def _starts(indices: Any, axes: int) -> list[Any]:
     return sizes([index if is_traced(index) else int(index) for index in indices])
 
 
+_OUTSIDE = "a slice lies outside of the array: start_indices and the shape must fit in it"
+
+
 def _window(
     node: TensorVariable, starts: Iterable[Any], lengths: Iterable[Any]
 ) -> tuple[builtins.slice, ...]:
     window = []
     for axis, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         # Not as Python counts from the end: the end of such a window may be 0.
-        first = start + _size(node, axis) if isinstance(start, int) and start < 0 else start
+        size = _size(node, axis)
+        if isinstance(start, int):
+            first = start + size if start < 0 else start
+        else:
+            first = pt.switch(pt.lt(start, 0), start + size, start)
+        if all(isinstance(number, int) for number in (first, length, size)):
+            if first < 0 or first + length > size:
+                raise IndexError(_OUTSIDE)
+        else:
+            first = pt.as_tensor(first, dtype="int64") if isinstance(first, int) else cast(first, "int64")
+            first = checked(first, IndexError, _OUTSIDE, pt.ge(first, 0), pt.le(first + length, size))
         window.append(builtins.slice(first, first + length))
     return tuple(window)
 

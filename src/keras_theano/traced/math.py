@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.keras_versions import numpy_ops
 from keras_theano.tensor import Tensor, as_node, cast, is_traced, traceable
+from keras_theano.traced.bounds import checked
 from keras_theano.traced.nn import elementwise
 
 eager = numpy_ops("math")
@@ -64,9 +65,17 @@ def _count(segment_ids: Any, num_segments: Any) -> Any:
     return int(np.max(segment_ids)) + 1
 
 
+def _in_segments(segment_ids: Any, count: Any) -> TensorVariable:
+    """A negative id drops its row. Raises IndexError when the step runs: one is num_segments or greater."""
+    ids = pt.maximum(as_node(segment_ids, "int64"), -1)
+    message = "a segment id lies outside of the segments: it must be less than num_segments"
+    return checked(ids, IndexError, message, pt.lt(ids, count))
+
+
 def segment_sum(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Tensor:
     """A negative id drops its row."""
-    node, ids, count = as_node(data), as_node(segment_ids), _count(segment_ids, num_segments)
+    node, count = as_node(data), _count(segment_ids, num_segments)
+    ids = _in_segments(segment_ids, count)
     # They go to a row of their own, which is cut off.
     sums = pt.zeros((count + 1, *[node.shape[n] for n in range(1, node.type.ndim)]), dtype=node.type.dtype)
     return Tensor(pt.inc_subtensor(sums[pt.switch(ids < 0, count, ids)], node)[:-1])
@@ -77,7 +86,8 @@ def _segment(reduction: Reduction) -> Callable[..., Tensor]:
         node = as_node(data)
         if reduction is not PROD and np.dtype(node.type.dtype).kind != "f":
             node = cast(node, "float64")  # as NumPy: an empty segment is infinite
-        return Tensor(grouped(node, as_node(segment_ids), _count(segment_ids, num_segments), reduction))
+        count = _count(segment_ids, num_segments)
+        return Tensor(grouped(node, _in_segments(segment_ids, count), count, reduction))
 
     return op
 

@@ -17,6 +17,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.keras_versions import SPARSEMAX_PROJECTS, numpy_ops
 from keras_theano.tensor import Tensor, as_node, cast, common_dtype, shape_of, sizes, traceable
+from keras_theano.traced.bounds import checked
 from keras_theano.traced.convolution import conv as conv
 
 eager = numpy_ops("nn")
@@ -297,7 +298,10 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
 def sparse_categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """target: class numbers. A negative one adds no loss."""
+    """target: class numbers. A negative one adds no loss.
+
+    Raises IndexError when the step runs: one that is no class.
+    """
     target, output = as_node(target, "int32"), as_node(output)
     if not output.type.ndim:
         raise ValueError("Argument `output` must be at least rank 1. Received a scalar")
@@ -307,6 +311,8 @@ def sparse_categorical_crossentropy(
     classes = output.type.shape[axis]
     if classes is None:
         raise ValueError(f"the number of classes must be known. Received: output.shape={output.type.shape}")
+    message = f"a label lies outside of the classes, which are 0 to {classes - 1}"
+    target = checked(target, IndexError, message, pt.lt(target, classes))
     log_probabilities = _log_probabilities(output, from_logits, axis)
     chosen = pt.switch(_is_class(target, classes, axis), log_probabilities, _like(log_probabilities, 0))
     return Tensor(-pt.sum(chosen, axis=axis))

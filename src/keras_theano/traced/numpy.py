@@ -24,6 +24,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from pytensor.tensor.signal import convolve1d
 
 from keras_theano.tensor import Tensor, as_node, as_nodes, cast, sizes
+from keras_theano.traced.bounds import checked, within
 
 Op = Callable[..., Any]
 # PyTensor's variables are dynamic: attributes depend on the type.
@@ -214,8 +215,15 @@ rad2deg = _unary(pt.rad2deg, _at_least_float32)
 i0 = _unary(pt.i0, lambda dtype: "float64" if dtype in ("int64", "float64") else _floating(dtype))
 square = _unary(pt.sqr, lambda dtype: "int32" if dtype == "bool" else dtype)
 trunc = _unary(lambda node: node if _is_whole(node) else pt.trunc(node), lambda dtype: dtype)
+
+
+def _sign(node: Node) -> Node:
+    """Numba takes unsigned numbers for signed ones."""
+    return _to(pt.gt(node, 0), node.type.dtype) if node.type.dtype.startswith("uint") else pt.sign(node)
+
+
 negative = _plain(pt.neg)
-sign = _plain(pt.sign)
+sign = _plain(_sign)
 logical_not = _plain(lambda node: pt.invert(_to(node, "bool")))
 bitwise_not = bitwise_invert = _plain(pt.invert)
 conjugate = conj = _plain(lambda node: _to(node, "int8") if node.type.dtype == "bool" else pt.conj(node))
@@ -401,6 +409,47 @@ def _unless_nan(function: Op) -> Op:
     return of_nodes
 
 
+def _divisor(second: Node) -> tuple[Node, Node, Node]:
+    """A divisor of whole numbers that is neither 0 nor -1, and where it was one of these. In C, dividing by 0
+    raises, and the least number by -1 may end the process. NumPy's results are 0 and the least number.
+    """
+    zero = negative = pt.eq(second, 0)
+    if not second.type.dtype.startswith("uint"):
+        negative = pt.eq(second, _constant(-1, second.type.dtype))
+    return pt.switch(pt.or_(zero, negative), _constant(1, second.type.dtype), second), zero, negative
+
+
+def _divides(second: Node) -> bool:
+    """Floats, or known whole numbers that are neither 0 nor -1."""
+    known = getattr(second, "data", None)
+    return not _is_whole(second) or (known is not None and not np.isin(known, (0, -1)).any())
+
+
+def _quotient(first: Node, second: Node) -> Node:
+    if _is_float(second):
+        # NumPy's, because its remainder is NaN.
+        nothing = pt.and_(pt.isinf(first), pt.neq(second, 0))
+        return pt.switch(nothing, _constant(math.nan, first.type.dtype), pt.int_div(first, second))
+    if _divides(second):
+        return pt.int_div(first, second)
+    divisor, zero, negative = _divisor(second)
+    quotient = pt.int_div(first, divisor)
+    if not second.type.dtype.startswith("uint"):
+        quotient = pt.switch(negative, pt.neg(first), quotient)
+    return pt.switch(zero, _constant(0, quotient.type.dtype), quotient)
+
+
+def _remainder(first: Node, second: Node) -> Node:
+    return pt.mod(first, second if _divides(second) else _divisor(second)[0])
+
+
+def _power(first: Node, second: Node) -> Node:
+    if _is_whole(second) and not second.type.dtype.startswith(("uint", "bool")):
+        message = "Integers to negative integer powers are not allowed."  # NumPy's
+        second = checked(second, ValueError, message, pt.ge(second, 0))
+    return pt.pow(first, second)
+
+
 add = _binary(pt.add, pt.or_)
 subtract = _binary(pt.sub)
 multiply = _binary(pt.mul, pt.and_)
@@ -408,8 +457,8 @@ maximum = _binary(pt.maximum, pt.or_)
 minimum = _binary(pt.minimum, pt.and_)
 fmax = _binary(_unless_nan(pt.maximum), pt.or_)
 fmin = _binary(_unless_nan(pt.minimum), pt.and_)
-power = _binary(pt.pow, "int8")
-floor_divide = _binary(pt.int_div, "int8")
+power = _binary(_power, "int8")
+floor_divide = _binary(_quotient, "int8")
 arctan2 = _binary_of_tensors(pt.arctan2, float)
 bitwise_and = _bitwise(pt.and_)
 bitwise_or = _bitwise(pt.or_)
@@ -448,13 +497,13 @@ def _as_int32_if_bool(first: Node, second: Node) -> tuple[Node, Node]:
 
 def mod(x1: Any, x2: Any) -> Tensor:
     """With the sign of x2."""
-    return Tensor(pt.mod(*_as_int32_if_bool(*_together(x1, x2))))
+    return Tensor(_remainder(*_as_int32_if_bool(*_together(x1, x2))))
 
 
 def fmod(x1: Any, x2: Any) -> Tensor:
     """With the sign of x1."""
     first, second = _as_int32_if_bool(*_together(x1, x2))
-    return Tensor(pt.sign(first) * pt.mod(pt.abs(first), pt.abs(second)))
+    return Tensor(_sign(first) * _remainder(pt.abs(first), pt.abs(second)))
 
 
 def _log_sum_of_exponentials(first: Node, second: Node) -> Node:
@@ -485,10 +534,13 @@ def heaviside(x1: Any, x2: Any) -> Tensor:
 
 
 def hypot(x1: Any, x2: Any) -> Tensor:
-    """In float64, whose squares do not overflow."""
+    """In float64, whose squares do not overflow. Infinite where one is, even beside NaN."""
     first, second = _together(x1, x2)
     dtype = first.type.dtype if first.type.dtype == "bool" else _float64_if_int64(first.type.dtype)
     squares = pt.sqr(_to(first, "float64")) + pt.sqr(_to(second, "float64"))
+    if _is_float(first):
+        infinite = pt.or_(pt.isinf(first), pt.isinf(second))
+        squares = pt.switch(infinite, _constant(math.inf, "float64"), squares)
     return Tensor(_to(pt.sqrt(squares), dtype))
 
 
@@ -507,16 +559,28 @@ def _to_shift(x: Any, y: Any) -> tuple[Node, Node]:
     return _together(x, y)
 
 
+def _shifted_by(second: Node, bits: int) -> tuple[Node, Node]:
+    """By how many bits, int64, where that is possible, and where it is not."""
+    by = _to(second, "int64")
+    far = pt.or_(pt.lt(by, 0), pt.ge(by, _constant(bits, "int64")))
+    return pt.switch(far, _constant(0, "int64"), by), far
+
+
 def bitwise_left_shift(x: Any, y: Any) -> Tensor:
-    """PyTensor lacks shifts: products of whole numbers are the same."""
+    """PyTensor lacks shifts: products of whole numbers are the same. A shift by as many bits as there are, or by
+    a negative number, is 0.
+    """
     first, second = _to_shift(x, y)
-    return Tensor(first * _constant(2, first.type.dtype) ** second)
+    by, far = _shifted_by(second, 8 * np.dtype(first.type.dtype).itemsize)
+    product = first * _constant(2, first.type.dtype) ** _to(by, first.type.dtype)
+    return Tensor(pt.switch(far, _constant(0, first.type.dtype), product))
 
 
 def bitwise_right_shift(x: Any, y: Any) -> Tensor:
     """The quotient, in 64 bits, in which the power of 2 has its sign."""
     first, second = _to_shift(x, y)
-    power_of_2 = _constant(2, "int64") ** _to(second, "int64")
+    by, far = _shifted_by(second, 63)
+    power_of_2 = _constant(2, "int64") ** pt.switch(far, _constant(62, "int64"), by)
     return Tensor(_to(_to(first, "int64") // power_of_2, first.type.dtype))
 
 
@@ -851,6 +915,9 @@ def _quantile(
     x = _to(x, "float64") if _is_whole(x) else x
     dtype = x.type.dtype
     share = as_node(q, dtype) / _constant(100 if percent else 1, dtype)
+    message = f"{'Percentiles' if percent else 'Quantiles'} must be in the range [0, {100 if percent else 1}]"
+    low, high = _constant(0, dtype), _constant(1, dtype)
+    share = checked(share, ValueError, message, pt.ge(share, low), pt.le(share, high))
     axes = _axes(axis, x.type.ndim)
     kept = [n for n in range(x.type.ndim) if n not in axes]
     dims = _dims(x)
@@ -967,6 +1034,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
         dtype = str(result_type(node.type.dtype, weight.type.dtype))
         weight = _flat(_to(weight, dtype))
     node = _to(node, "int64")
+    node = checked(node, ValueError, "bincount takes no negative numbers", pt.ge(node, 0))
     bins = pt.maximum(pt.max(node) + _constant(1, "int64"), _constant(minlength, "int64"))
     counted = [bins]
     if node.type.ndim == 2:
@@ -1472,6 +1540,8 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     node = _tensor(indices)
     places = []
+    count = _product(sizes(shape))
+    node = within(node, count, "an index lies outside of an array of this shape", False, ValueError)
     for length in reversed(sizes(shape)):
         length = _to(as_node(length), node.type.dtype) if isinstance(length, int) else length
         places.append(Tensor(_to(node % length, _tensor(indices).type.dtype)))
