@@ -16,8 +16,12 @@ from test_npz import good_arrays
 
 
 def check(*arguments: str) -> list[RunSpec]:
+    return check_all(*arguments).specs
+
+
+def check_all(*arguments: str) -> preflight.Checked:
     application.register_schema()
-    return preflight.check(list(arguments), conf_dir()).specs
+    return preflight.check(list(arguments), conf_dir())
 
 
 def compose_tree(*arguments: str) -> Any:

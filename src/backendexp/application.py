@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import blocks, config, links, output, parity, preflight, session, summary, sweep
+from backendexp import blocks, composition, config, links, output, parity, preflight, session, summary, sweep
 from backendexp.commands import NOT_TRACKED, OK, RUN_FAILED
 from backendexp.comparison.experiment import BackendComparison
 from backendexp.config import Config
+from backendexp.errors import ConfigError
 from backendexp.experiment import PARALLEL, Experiment, PlannedRun
+from backendexp.overrides import for_shell
 from backendexp.parity_check import ParityCheck
 from backendexp.plan import RunSpec
 from backendexp.preflight import Checked
@@ -45,11 +47,19 @@ def register_schema() -> None:
 
 
 def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
-    """Run the command line through Hydra. What it raises is ours to tell, not Hydra's to print."""
+    """Run the command line through Hydra. What it raises is ours to tell, not Hydra's to print.
+
+    Raises ConfigError: Hydra refuses what only its launchers, sweepers and the like can know.
+    """
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(composition.sentence(error)) from error
 
 
 def plan_experiment(spec: RunSpec, checked: Config) -> Experiment | None:
@@ -209,7 +219,7 @@ class Application:
                 print(f"backendexp: {why}", file=sys.stderr)
             place = self.group.directory if self.group else records[0].directory
             print(f"  results  {place}")
-            print(f"  upload them with  backendexp sync {place}")
+            print(f"  upload them with  backendexp sync {for_shell(str(place))}")
 
 
 def _resolved(tree: Any) -> str:

@@ -6,11 +6,11 @@ there); the values live in `conf/`. They are mutable because OmegaConf refuses f
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 from backendexp import catalog
 from backendexp.errors import ConfigError, TrackingError
@@ -204,15 +204,62 @@ def conf_dir() -> Path:
 def parse(tree: Any) -> Config:
     """The checked configuration of Hydra's composed tree.
 
-    Raises ConfigError: naming the key, its value, what was expected and an example.
+    Raises ConfigError: naming the key, its value, what was expected and an example. A key that Hydra was
+    told to add is taken where a value of the configuration reads it.
     """
     from omegaconf import OmegaConf
 
     config = OmegaConf.to_object(tree)
-    assert isinstance(config, Config)
+    if not isinstance(config, Config):
+        raise ConfigError(
+            "the configuration has no schema: expected a primary file whose defaults begin with schema, as "
+            "those of conf/config.yaml do"
+        )
+    for key in _added(config):
+        if "." in key or f"${{{key}" not in OmegaConf.to_yaml(tree):
+            raise ConfigError(unknown_key(key))
     check(config)
     addresses.check_configured(OmegaConf.to_container(tree.tracking, resolve=False))
     return config
+
+
+def _added(node: Any, prefix: str = "") -> list[str]:
+    """The keys that no class of this module has."""
+    known = {field.name for field in fields(node)}
+    found = [prefix + name for name in vars(node) if name not in known]
+    for name in known:
+        value = getattr(node, name)
+        found += _added(value, f"{prefix}{name}.") if is_dataclass(value) else []
+    return found
+
+
+def unknown_key(key: str, groups: Sequence[str] = ()) -> str:
+    """What to say of a key that is not in the configuration, with the nearest one that is."""
+    return (
+        f"{key or repr(key)} is not a key of the configuration. "
+        f"{catalog.nearest(key, [*_leaves(Config), *groups])}For all of them: backendexp --help"
+    )
+
+
+def has_key(key: str) -> bool:
+    """An element of a list has one too: model.hidden_units.0."""
+    parent, _, last = key.rpartition(".")
+    return kind(key) is not None or (last.isdigit() and "list" in str(kind(parent)))
+
+
+def kind(key: str) -> Any:
+    """The type of a setting, or the class of a part of the configuration; None: there is no such key."""
+    found: Any = Config
+    for name in key.split("."):
+        found = get_type_hints(found).get(name) if is_dataclass(found) else None
+    return found
+
+
+def _leaves(part: Any, prefix: str = "") -> list[str]:
+    found = []
+    for name, kind in get_type_hints(part).items():
+        found += _leaves(kind, f"{prefix}{name}.") if is_dataclass(kind) else [prefix + name]
+    return found
 
 
 def check(config: Config) -> None:

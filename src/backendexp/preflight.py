@@ -2,24 +2,19 @@
 sweep is told within a second, not after the others have run.
 """
 
-import os
-from dataclasses import dataclass, fields, is_dataclass
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from backendexp import catalog, config
+from backendexp import composition, config, overrides
 from backendexp.blocks import entrants
-from backendexp.commands import COMMANDS
+from backendexp.composition import Composition
 from backendexp.config import Config, TrackingConfig
 from backendexp.errors import ConfigError
 from backendexp.plan import RunSpec, plan_run
 from backendexp.runtime.prepare import check_available
-
-# Their jobs are known before they run.
-_FORESEEABLE_SWEEPERS = (
-    "hydra_plugins.backendexp_sweeper.CachedSweeper",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-)
 
 
 @dataclass(frozen=True)
@@ -38,30 +33,72 @@ def check(arguments: list[str], conf: Path) -> Checked:
     """
     Raises UserError: for the first thing that cannot be run. Runs nothing, makes nothing.
     """
-    # The parser that hydra.main itself uses.
+    from omegaconf.errors import OmegaConfBaseException
+
+    asked = _parse_arguments(arguments)
+    if asked.shell_completion:
+        _check_completion(asked.overrides)
+        return Checked([], alone=False)
+    with _CompactErrors(), composition.opened(asked, conf) as composed:
+        sweep = composed.is_sweep
+        given = [] if asked.experimental_rerun else overrides.read(asked.overrides, composed, sweep)
+        check_choice = partial(_check_choice, composed=composed)
+        for override in given:
+            check_choice(override)
+        try:
+            if asked.help or asked.hydra_help or asked.info or asked.cfg:
+                composed.show()
+                return Checked([], alone=bool(asked.cfg))
+            with closing(composed.jobs(check_choice)) as trees:
+                configs = [config.parse(tree) for tree in trees]
+        except (ConfigError, OmegaConfBaseException):
+            for override in given:
+                _check_name(override, composed, sweep)
+            raise
+        for checked in configs:
+            _check_chooses_backends(checked, given)
+        alone = not sweep and not any(c.experiment for c in configs)
+        tracking = configs[0].tracking if configs else None
+        return Checked([check_job(c, sweep) for c in configs], alone, tracking)
+
+
+def _parse_arguments(arguments: list[str]) -> Any:
+    """By the parser that hydra.main itself uses."""
     from hydra._internal.utils import get_args_parser
 
-    asked, unknown = get_args_parser().parse_known_args(arguments)
-    options = [word for word in unknown if word.startswith("--")]
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}. For all the options: backendexp --hydra-help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    asked, unknown = parser.parse_known_args(arguments)
+    options = [word for word in unknown if word.startswith("-")]
     if options:
         raise ConfigError(
             f"{options[0]} is not an option. Settings are written KEY=VALUE, e.g. backend=theano; "
             "for all of them: backendexp --help"
         )
-    if asked.help or asked.hydra_help or asked.info or asked.shell_completion:
-        return Checked([], alone=False)
-    with _CompactErrors():
-        overrides = _parse(asked.overrides)
-        if not asked.config_dir and not asked.config_path:
-            for override in overrides:
-                _check_name(override, conf)
-        trees = _jobs(overrides, asked, conf)
-        configs = [] if asked.cfg else [config.parse(tree) for tree in trees]
-        for checked in configs:
-            _check_chooses_backends(checked, overrides)
-        alone = not asked.multirun and not any(c.experiment for c in configs)
-        tracking = configs[0].tracking if configs else None
-        return Checked([check_job(c, asked.multirun) for c in configs], alone, tracking)
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]!r} stands apart from the other settings: write the options first, then all settings"
+        )
+    commands = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion")]
+    given = [name for name in commands if getattr(asked, name[2:])]
+    if len(given) > 1 and not asked.help and not asked.hydra_help:
+        raise ConfigError(f"{' and '.join(given)} exclude each other: expected one of {', '.join(commands)}")
+    if asked.resolve and not asked.cfg and not asked.help:
+        raise ConfigError("--resolve says how --cfg and --help show the configuration: add one of them")
+    return asked
+
+
+def _check_completion(words: list[str]) -> None:
+    given = [word for word in words if word.partition("=")[0] in ("install", "uninstall", "query")]
+    shells = ("bash", "fish", "zsh")
+    if len(given) != 1 or given[0].partition("=")[2] not in shells:
+        raise ConfigError(
+            "--shell-completion wants one of install=SHELL, uninstall=SHELL and query=SHELL, where SHELL "
+            f"is one of {', '.join(shells)}: e.g. --shell-completion install=bash"
+        )
 
 
 def check_job(checked: Config, multirun: bool) -> RunSpec:
@@ -84,12 +121,12 @@ def check_job(checked: Config, multirun: bool) -> RunSpec:
     return spec
 
 
-def _check_chooses_backends(checked: Config, overrides: list[Any]) -> None:
+def _check_chooses_backends(checked: Config, given: list[Any]) -> None:
     """One backend, given where several are run, would be left out of account without a word."""
     name = checked.experiment
     if name not in ("compare", "scale"):
         return
-    for override in overrides:
+    for override in given:
         if override.key_or_group in ("backend", "backend.name"):
             raise ConfigError(
                 f"{override.input_line} names one backend, and experiment={name} runs several. Leave it out, "
@@ -97,81 +134,60 @@ def _check_chooses_backends(checked: Config, overrides: list[Any]) -> None:
             )
 
 
-def _parse(words: list[str]) -> list[Any]:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    parser = OverridesParser.create()
-    parsed = []
-    for word in words:
-        if "=" not in word and not word.startswith("~"):
-            raise ConfigError(
-                f"{word!r} is neither a setting nor a command. {catalog.nearest(word, COMMANDS)}"
-                f"Settings are written KEY=VALUE, e.g. backend=theano; commands are {', '.join(COMMANDS)}"
-            )
-        try:
-            parsed += parser.parse_overrides([word])
-        except HydraException as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise ConfigError(f"{word!r} cannot be read as KEY=VALUE: {reason}") from error
-    return parsed
-
-
-def _jobs(overrides: list[Any], asked: Any, conf: Path) -> list[Any]:
-    """The composed configuration of every job that these overrides make."""
-    from hydra import compose, initialize_config_dir
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    from backendexp import job_configs
-
-    name = asked.config_name or "config"
-    with initialize_config_dir(os.path.abspath(asked.config_path or conf), version_base="1.3"):
-        more = (
-            [f"hydra.searchpath=['file://{os.path.abspath(asked.config_dir)}']"] if asked.config_dir else []
-        )
-        if not asked.multirun:
-            return [compose(name, [*more, *(o.input_line for o in overrides)])]
-        single = [o.input_line for o in overrides if not o.is_sweep_override()]
-        sweeper = compose(name, [*more, *single], return_hydra_config=True).hydra.sweeper
-        if sweeper._target_ not in _FORESEEABLE_SWEEPERS:
-            return []  # such a sweeper makes up its jobs as it goes; each is checked when it starts
-        in_config = _parse([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
-        (jobs,) = BasicSweeper.split_arguments([*in_config, *overrides], None)
-        configs = job_configs.JobConfigs(lambda job: compose(name, [*more, *job]))
-        return [configs.of(job) for job in jobs]
-
-
-def _check_name(override: Any, conf: Path) -> None:
-    """A key or a choice that is not there, with the nearest one that is."""
+def _check_choice(override: Any, composed: Composition) -> None:
+    """Of a list of choices Hydra takes the last, or merges them all, without a word. So it does with a choice
+    that is not there, where the group is optional.
+    """
     key = override.key_or_group
-    if key.split(".")[0].split("/")[0] == "hydra" or override.is_delete():
+    if override.is_hydra_override() or override.is_delete() or not (options := composed.options(key)):
         return
-    groups = sorted(path.name for path in conf.iterdir() if path.is_dir())
-    if key in groups:
-        options = sorted(path.stem for path in (conf / key).glob("*.yaml"))
-        chosen = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
-        for choice in chosen:
-            if isinstance(choice, str) and choice not in options:
-                raise ConfigError(
-                    f"{key}={choice} is not known. {catalog.nearest(choice, options)}"
-                    f"Expected one of: {', '.join(options)}"
-                )
-        return
-    keys = [*_leaves(Config()), *groups]
-    if key not in keys and not any(known.startswith(key + ".") for known in keys):
-        raise ConfigError(
-            f"{key} is not a key of the configuration. {catalog.nearest(key, keys)}"
-            "For all of them: backendexp --help"
-        )
+    chosen = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
+    for choice in chosen:
+        name = getattr(choice, "text", choice)
+        if isinstance(name, list) and len(name) != 1:
+            raise ConfigError(_list_of_choices(override, name))
+        name = str(getattr(name[0], "text", name[0])) if isinstance(name, list) else name
+        if name is None:
+            raise ConfigError(
+                f"{key}=null chooses nothing, which Hydra does not take. Leave it out, or choose one of: "
+                f"{', '.join(options)}"
+            )
+        if not isinstance(name, dict) and "${" not in str(name) and not composed.has(key, str(name)):
+            raise ConfigError(overrides.unknown_choice(key, str(name), options))
 
 
-def _leaves(node: Any, prefix: str = "") -> list[str]:
-    found = []
-    for field in fields(node):
-        value = getattr(node, field.name)
-        name = prefix + field.name
-        found += _leaves(value, name + ".") if is_dataclass(value) else [name]
-    return found
+def _list_of_choices(override: Any, choices: list[Any]) -> str:
+    line, key = override.input_line, override.get_key_element()
+    if not choices:
+        return f"{line} chooses nothing: expected one choice, or leave it out"
+    joined = ",".join(str(getattr(choice, "text", choice)) for choice in choices)
+    ways = [overrides.for_shell(f"{key}={values}") for values in (joined, f"choice({joined})")]
+    return (
+        f"{line} is a list, and a job has one {override.key_or_group}. Write a sweep over it, as "
+        f"-m {ways[0]} or as -m {ways[1]}"
+    )
+
+
+def _check_name(override: Any, composed: Composition, sweep: bool) -> None:
+    """Why Hydra may have refused it: a key that is not there; a sweep without -m; a list for a text."""
+    key = override.key_or_group
+    if override.is_hydra_override() or override.is_delete():
+        return
+    if unknown := overrides.unknown_key(key, composed):
+        raise ConfigError(unknown)
+    line = override.input_line
+    as_text = overrides.quoted(line, composed.parse) if overrides.takes_text(key) else None
+    if override.is_sweep_override() and not sweep:
+        ways = [f"to sweep over it, add -m: -m {overrides.for_shell(line)}"]
+        if overrides.takes_list(key):
+            value = line.partition("=")[2]
+            ways.append(f"as a list, write {overrides.for_shell(f'{override.get_key_element()}=[{value}]')}")
+        if as_text:
+            ways.append(f"as text, write {as_text}")
+        raise ConfigError(f"Ambiguous value for argument {line!r}: {'; '.join(ways)}")
+    if as_text and not override.is_sweep_override() and isinstance(override.value(), (list, dict)):
+        kind = "list" if isinstance(override.value(), list) else "dictionary"
+        raise ConfigError(f"{line!r} is a {kind}: expected text. If it is text, write {as_text}")
 
 
 class _CompactErrors:
@@ -185,14 +201,5 @@ class _CompactErrors:
         from omegaconf.errors import OmegaConfBaseException
 
         if isinstance(error, (HydraException, OmegaConfBaseException)):
-            raise ConfigError(_sentence(error)) from error
+            raise ConfigError(composition.sentence(error)) from error
         return False
-
-
-def _sentence(error: BaseException) -> str:
-    """The first words of an error and of its cause, without the lines that speak of Hydra's insides."""
-    cause = error.__cause__ if error.__cause__ is not None else error
-    key = getattr(cause, "full_key", None)
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))]
-    return f"{key}: {' '.join(kept)}" if key and key not in kept[0] else " ".join(kept)
