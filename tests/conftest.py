@@ -1,7 +1,6 @@
 """What the tests share: a project directory of their own, and the command line as a user types it."""
 
 import os
-import signal
 import subprocess
 import sys
 import venv
@@ -26,8 +25,6 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell that starts a program in the background may have it ignore Ctrl-C, and so do its children.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     # What mlflow and its database library deprecate in each other is not ours to mend.
     config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic).*")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backendexp import commands, compare, sweep
+from backendexp import commands, compare
 from backendexp.errors import ComparisonError, UserError
 from conftest import Command
 from stores import Store, events_of, spec_of
@@ -347,8 +347,3 @@ def test_a_store_that_does_not_answer_is_bad_input_within_seconds(backendexp: Co
     assert ended.stderr.startswith("backendexp: the tracking store http://127.0.0.1:9 cannot be read: ")
     assert "Traceback" not in ended.stderr
     assert time.monotonic() - began < 60
-
-
-def test_folder_of_a_sweep_stands_for_its_id(project: Path) -> None:
-    begun = sweep.sweep_of("multirun/2026-11-22/10-00-00")
-    assert compare.read(["multirun/2026-11-22/10-00-00"]).sweeps == (begun.id,)

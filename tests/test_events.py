@@ -5,7 +5,7 @@ import pytest
 
 import streams
 from backendexp import events
-from backendexp.errors import RunIsWritten, WorkerError
+from backendexp.errors import WorkerError
 from backendexp.events import EventFile
 from backendexp.worker import contract
 
@@ -101,19 +101,3 @@ def test_ended_tells_reason_message_and_time() -> None:
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
-
-
-def test_file_that_is_being_written_takes_no_line_of_another_process(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    first = EventFile(path)
-    first.append({"event": "started"})
-    with pytest.raises(RunIsWritten, match="is being written by another process"):
-        EventFile(path)
-    assert events.is_written(path) is True
-    assert [event["event"] for event in events.read(path)] == ["started"]
-    first.close()
-    assert events.is_written(path) is False
-    second = EventFile(path)
-    second.append({"event": "ended"})
-    second.close()
-    assert [event["event"] for event in events.read(path)] == ["started", "ended"]

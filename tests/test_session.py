@@ -336,7 +336,7 @@ def dead_process() -> dict[str, str]:
     assert token is not None
     child.communicate(b"\n")
     return {
-        **machine.process_tags(),
+        "backendexp.host": machine.host(),
         "backendexp.pid": str(child.pid),
         "backendexp.process": token,
     }
@@ -405,35 +405,6 @@ def test_run_whose_pid_another_process_has_now_is_closed(tmp_path: Path) -> None
     run_id = tracker.begin("id", "name", 0, tags, None)
     close_runs_of_dead_processes(tracker)
     assert tracker.statuses[run_id] == "KILLED"
-
-
-def test_run_of_a_container_with_this_host_name_is_left_alone(make_spec: MakeSpec, tmp_path: Path) -> None:
-    """Its process has an id that is free here, and writes its events: the lock tells that it lives."""
-    tracker = MemoryTracker()
-    elsewhere = {
-        **dead_process(),
-        "backendexp.place": "/".join([*machine.place().split("/")[:2], "4026539999"]),
-    }
-    draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], tags=elsewhere, finish=False)
-    run_id = begun(tracker, draft)
-    file = record.open_events(draft)
-    before = (draft.directory / "events.jsonl").read_bytes()
-    close_runs_of_dead_processes(tracker)
-    assert tracker.statuses[run_id] == "RUNNING"
-    assert (draft.directory / "events.jsonl").read_bytes() == before
-    assert record.load(draft.directory).result is None
-    file.close()
-    close_runs_of_dead_processes(tracker)
-    assert tracker.statuses[run_id] == "KILLED"
-
-
-def test_run_of_a_container_whose_directory_is_not_here_is_left_alone(tmp_path: Path) -> None:
-    tracker = MemoryTracker()
-    there = {"backendexp.place": "/".join([*machine.place().split("/")[:2], "4026539999"])}
-    tags = {**dead_process(), **there, "backendexp.directory": str(tmp_path / "elsewhere")}
-    run_id = tracker.begin("id", "name", 0, tags, None)
-    close_runs_of_dead_processes(tracker)
-    assert tracker.statuses[run_id] == "RUNNING"
 
 
 def test_run_of_another_host_is_left_alone() -> None:

@@ -106,9 +106,9 @@ class Application:
         root = Path(hydra.runtime.output_dir)
         self.experiment = plan_experiment(spec, checked)
         if multirun:
-            self.group = self.group or self._sweep(hydra.sweep.dir)
+            self.group = self.group or sweep.sweep_of(hydra.sweep.dir)
         elif self.experiment is not None:
-            self.group = self._sweep(str(root))
+            self.group = sweep.sweep_of(str(root))
         for line in self.experiment.opening if self.experiment else ():
             _say(line)
         config_yaml = _resolved(tree)
@@ -138,10 +138,7 @@ class Application:
 
     def expect_sweep(self, directory: str) -> None:
         """Know the sweep before its jobs, which a launcher may run in other processes."""
-        self.group = self._sweep(directory)
-
-    def _sweep(self, directory: str) -> Sweep:
-        return sweep.sweep_of(directory) if self.parallel else sweep.begin(directory)
+        self.group = sweep.sweep_of(directory)
 
     def conclude(self) -> int:
         """Stop the workers, say what came out and where to look. Returns the exit code."""

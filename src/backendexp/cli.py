@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from backendexp import output
-from backendexp.commands import BAD_INPUT, COMMANDS, HUNG_UP, INTERRUPTED, OK, TERMINATED
+from backendexp.commands import BAD_INPUT, COMMANDS, INTERRUPTED, OK, TERMINATED
 from backendexp.config import conf_dir
 from backendexp.errors import UserError
 from backendexp.tracking import addresses
@@ -20,15 +20,12 @@ from backendexp.tracking import addresses
 
 def main() -> int:
     """The exit code: 0 all went well, 1 a run failed, 2 bad input, 3 all went well but the store did not take
-    all of it, 129 the terminal was closed, 130 Ctrl-C, 143 SIGTERM.
+    all of it, 130 Ctrl-C, 143 SIGTERM.
     """
     # Hydra's parser wants its options before the settings; a user puts -m anywhere.
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
-    for number in _ENDING:
-        # nohup has it ignored, and a program that is to outlive its terminal must leave that so.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
+    signal.signal(signal.SIGTERM, _terminate)
     output.protect()
     try:
         command_given = bool(arguments) and arguments[0] in COMMANDS
@@ -45,7 +42,7 @@ def main() -> int:
         print(f"backendexp: {addresses.hidden(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as interrupt:
-        return _ENDING.get(_signal_of(interrupt), INTERRUPTED)
+        return TERMINATED if str(interrupt) == "SIGTERM" else INTERRUPTED
     finally:
         # The interpreter's last collection would walk through all of mlflow, for most of a second.
         gc.freeze()
@@ -80,17 +77,8 @@ def _job(tree: Any) -> float:
     return application.current().run_job(tree, HydraConfig.get())
 
 
-# Exit codes of the signals that end a run as Ctrl-C does. Windows has no SIGHUP.
-_ENDING = {signal.SIGTERM: TERMINATED, **({signal.SIGHUP: HUNG_UP} if hasattr(signal, "SIGHUP") else {})}
-
-
 def _terminate(number: int, frame: Any) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
-
-
-def _signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:
-    """A KeyboardInterrupt of Python's own has no name: it is Ctrl-C."""
-    return signal.Signals[str(interrupt) or "SIGINT"]
 
 
 if __name__ == "__main__":

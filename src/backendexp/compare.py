@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from backendexp import sweep
 from backendexp.catalog import nearest
 from backendexp.commands import OK, RUN_FAILED
 from backendexp.comparison import limits
@@ -192,7 +191,7 @@ def read(arguments: list[str]) -> Request:
 
 
 def _sweep_id(word: str) -> str:
-    """Of a folder the id of its sweep; else what was typed, which may leave the end of an id out."""
+    """As `sweep.sweep_of` names it: the last two folders."""
     if "=" in word and "/" not in word:
         raise UserError(
             f"{word} is not known. Expected sweeps, such as 2026-11-22/10-00-00, options, and {_URI}URI"
@@ -200,9 +199,8 @@ def _sweep_id(word: str) -> str:
     if not word.strip():
         raise UserError(f"{word!r} is no sweep. Expected one such as 2026-11-22/10-00-00")
     path = Path(word)
-    if not os.path.isdir(path):
-        return "/".join(path.parts[-2:])
-    return sweep.id_of(path) or "/".join(path.absolute().parts[-2:])
+    parts = path.absolute().parts if os.path.isdir(path) else path.parts
+    return "/".join(parts[-2:])
 
 
 def _format(asked: str | None, output: Path | None) -> str | None:

@@ -7,7 +7,6 @@ BackendexpError
 │   ├── RuntimeUnavailable    the runtime's interpreter cannot be found, built or used
 │   └── ComparisonError       runs that cannot be compared, or are too few
 ├── WorkerError               the worker process broke the contract
-├── RunIsWritten              a living process writes the run's events
 └── TrackingError             the tracking store did not take what it was given
 """
 
@@ -38,10 +37,6 @@ class ComparisonError(UserError):
 
 class WorkerError(BackendexpError):
     """A worker process sent what the contract does not know, or ended before it was ready."""
-
-
-class RunIsWritten(BackendexpError):
-    """The events of a run are being written by another process."""
 
 
 class TrackingError(BackendexpError):

@@ -4,13 +4,12 @@
 ended the run: so the file alone tells how the run went.
 """
 
-import contextlib
 import json
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from backendexp.errors import RunIsWritten, WorkerError
+from backendexp.errors import WorkerError
 
 Event = dict[str, Any]
 
@@ -44,16 +43,11 @@ def parse(line: bytes) -> Event:
 class EventFile:
     """Appends events to a file, each at once, so that a killed parent leaves what it had heard.
 
-    A last line that a kill has cut off is removed first. The file is locked until it is closed, or until its
-    process dies, so that nobody else writes into it.
-    Raises RunIsWritten: another process has it locked.
+    A last line that a kill has cut off is removed first.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b", buffering=0)
-        if _lock(self._file) is False:
-            self._file.close()
-            raise RunIsWritten(f"{path} is being written by another process, which is still alive")
         self._file.seek(0)
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
@@ -62,31 +56,6 @@ class EventFile:
 
     def close(self) -> None:
         self._file.close()
-
-
-def _lock(file: BinaryIO) -> bool | None:
-    """Lock it until it is closed. False: another process has. None: there are no locks, on this system or in
-    this folder.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def is_written(path: Path) -> bool | None:
-    """Whether a process has the file open as an EventFile; None: that cannot be known here."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        locked = _lock(file)
-        return None if locked is None else not locked
-    return None
 
 
 def read(path: Path) -> list[Event]:

@@ -15,19 +15,17 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backendexp import events, machine, results
+from backendexp import events, results
 from backendexp.events import Event, EventFile
 from backendexp.plan import RunSpec
 from backendexp.results import RunResult
 from backendexp.tracking import addresses
 from backendexp.tracking.base import Dataset, Metric, Report
 
-_EVENTS = "events.jsonl"
 # The folder of the runs that only fill caches.
 WARM_UP = "warm-up"
 _NAMED_AFTER_ITS_ID = re.compile(r"-[0-9a-f]{8}$")
@@ -94,7 +92,7 @@ def load(directory: Path) -> RunRecord:
     context = Context(**{**known, "uri": addresses.keep(known["uri"])})
     if context.uri != known["uri"]:
         _hide_password(directory, known["uri"])
-    result = results.fold(events.read(directory / _EVENTS)) if _is_over(directory) else None
+    result = results.fold(events.read(directory / "events.jsonl")) if _is_over(directory) else None
     return RunRecord(directory, spec, context, result)
 
 
@@ -122,20 +120,9 @@ def find(roots: list[Path]) -> list[Path]:
     return sorted(found, key=lambda d: (d / "context.json").stat().st_mtime_ns)
 
 
-def counted(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Those that finished, and of the runs of one plan the first: a plan that was run again is no second
-    sample.
-    """
-    found: dict[str, RunRecord] = {}
-    for record in records:
-        if record.result is not None and record.result.status == results.FINISHED:
-            found.setdefault(record.spec.id, record)
-    return list(found.values())
-
-
 def finish(record: RunRecord) -> RunRecord:
     """Fold the events into the result and write it."""
-    result = results.fold(events.read(record.directory / _EVENTS))
+    result = results.fold(events.read(record.directory / "events.jsonl"))
     if result.facts:
         _write(record.directory / "environment.json", result.facts)
     summary = {"status": result.status, "reason": result.reason, "message": result.message}
@@ -143,25 +130,8 @@ def finish(record: RunRecord) -> RunRecord:
     return RunRecord(record.directory, record.spec, record.context, result)
 
 
-def is_dead(record: RunRecord) -> bool | None:
-    """Whether the process that made the run has ended; None: that cannot be known from here.
-
-    Where its process id means nothing, as in another container, the lock on the run's events tells, if both
-    run under one kernel; from another machine it may not be seen.
-    """
-    tags = record.context.tags
-    written = events.is_written(record.directory / _EVENTS)
-    if written:
-        return False
-    dead = machine.is_dead(tags)
-    return True if dead is None and written is False and machine.same_start(tags) else dead
-
-
 def close_lost(record: RunRecord) -> RunRecord:
-    """The result of a run whose parent died: it was killed, and keeps what it had.
-
-    Raises RunIsWritten: the parent is alive after all.
-    """
+    """The result of a run whose parent died: it was killed, and keeps what it had."""
     file = open_events(record)
     file.append(events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way"))
     file.close()
@@ -169,7 +139,7 @@ def close_lost(record: RunRecord) -> RunRecord:
 
 
 def open_events(record: RunRecord) -> EventFile:
-    return EventFile(record.directory / _EVENTS)
+    return EventFile(record.directory / "events.jsonl")
 
 
 def _is_over(directory: Path) -> bool:
@@ -245,7 +215,7 @@ def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
 
 
 def _last_time(record: RunRecord) -> float:
-    heard: list[Event] = events.read(record.directory / _EVENTS)
+    heard: list[Event] = events.read(record.directory / "events.jsonl")
     return heard[-1]["time"] if heard else record.context.began
 
 

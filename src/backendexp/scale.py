@@ -6,14 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
-from backendexp import blocks
+from backendexp import blocks, results
 from backendexp.blocks import Entrants
 from backendexp.comparison import crossings
 from backendexp.comparison.findings import MEMORY, TIMES, Measure, ScalePoint
 from backendexp.config import ScaleConfig
 from backendexp.experiment import Conclusion, PlannedRun, note_of
 from backendexp.plan import RunSpec
-from backendexp.record import RunRecord, counted
+from backendexp.record import RunRecord
 from backendexp.summary import Table
 
 _TRAINING, _STEADY = (
@@ -136,8 +136,10 @@ class ScaleStudy:
             for size, plan in axis.plans.items():
                 values = [
                     record.result.metrics()[measure.key]
-                    for record in counted(_at(plan, backend, records))
-                    if record.result is not None and measure.key in record.result.metrics()
+                    for record in _at(plan, backend, records)
+                    if record.result is not None
+                    and record.result.status == results.FINISHED
+                    and measure.key in record.result.metrics()
                 ]
                 if values:
                     found.append(ScalePoint(backend, size, median(values), min(values), max(values)))
@@ -157,8 +159,8 @@ class ScaleStudy:
         for size, plan in axis.plans.items():
             for backend in self.who.backends:
                 runs = _at(plan, backend, records)
-                plans = {run.spec.id for run in runs}
-                row = [f"{size:,}", backend, f"{len(counted(runs))} of {len(plans)}"]
+                finished = [r for r in runs if r.result is not None and r.result.status == results.FINISHED]
+                row = [f"{size:,}", backend, f"{len(finished)} of {len(runs)}"]
                 for measure in _MEASURES:
                     value = at.get((measure, backend, size))
                     reference = at.get((measure, self.who.baseline, size))

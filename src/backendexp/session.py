@@ -1,6 +1,5 @@
 """One process's work: its workers, its tracking store, and the runs it has made."""
 
-import contextlib
 import os
 import signal
 import threading
@@ -13,7 +12,7 @@ from typing import Any
 
 from backendexp import events, machine, record, results
 from backendexp.config import TrackingConfig
-from backendexp.errors import RunIsWritten, TrackingError
+from backendexp.errors import TrackingError
 from backendexp.events import Event
 from backendexp.plan import RunSpec
 from backendexp.progress import Progress, progress_for
@@ -134,10 +133,10 @@ class Session:
             finally:
                 # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
                 interrupts.postponed = True
+                file.close()
                 done = record.finish(draft)
                 self.records.append(done)
                 self._end_tracking(done, where, tracked_as, progress)
-                file.close()  # it is locked until all of the run is told
         return done
 
     def tracker(self, where: Destination) -> Tracker | None:
@@ -193,13 +192,9 @@ class Session:
         self._pool.close()
 
 
-# Windows has no SIGHUP, which a terminal sends when it is closed.
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-
-
 class _Interrupts:
-    """Ctrl-C, SIGTERM and SIGHUP during one run: they take effect at once, as their handlers have it, or
-    while `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
+    """Ctrl-C and SIGTERM during one run: they take effect at once, as their handlers have it, or while
+    `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
     recorded as what it was, and a run that the store has begun is known here. While one waits, the next
     takes effect at once.
     """
@@ -211,7 +206,7 @@ class _Interrupts:
 
     def __enter__(self) -> "_Interrupts":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
-            for number in INTERRUPTS:
+            for number in (signal.SIGINT, signal.SIGTERM):
                 handler = signal.getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
@@ -241,22 +236,21 @@ class _Interrupts:
 
 def close_runs_of_dead_processes(tracker: Tracker) -> None:
     """Runs of this host that are RUNNING although their process is dead: they were killed, with all of
-    their process. Those whose directory is still here keep what they had. Where it cannot be known whether
-    the process is dead, the run is left as it is.
+    their process. Those whose directory is still here keep what they had.
     """
     for run in tracker.open_runs(machine.host()):
+        pid = run.tags.get("backendexp.pid", "")
+        alive = pid.isdigit() and machine.process_token(int(pid)) == run.tags.get("backendexp.process")
+        if alive:
+            continue
         directory = Path(run.tags.get("backendexp.directory", ""))
         if not (directory / "context.json").exists():
-            if machine.is_dead(run.tags):
-                tracker.kill(run.run_id)
+            tracker.kill(run.run_id)
             continue
         lost = record.load(directory)
-        if not record.is_dead(lost):
-            continue
-        with contextlib.suppress(RunIsWritten):
-            lost = lost if lost.result is not None else record.close_lost(lost)
-            tracker.end(run.run_id, record.report(lost))
-            lost.mark_tracked(run.run_id)
+        lost = lost if lost.result is not None else record.close_lost(lost)
+        tracker.end(run.run_id, record.report(lost))
+        lost.mark_tracked(run.run_id)
 
 
 def source_tags() -> dict[str, str]:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from backendexp.record import RunRecord, counted
+from backendexp import results
+from backendexp.record import RunRecord
 from backendexp.results import RunResult
 
 # Keys of the plan that every table shows in a column of its own.
@@ -89,14 +90,14 @@ def groups(records: list[RunRecord]) -> list[Group]:
     keys = dict.fromkeys((r.spec.backend, r.spec.runtime) for r in records)
     found = []
     for backend, runtime in keys:
-        own = [r for r in records if (r.spec.backend, r.spec.runtime) == (backend, runtime)]
-        done = [r.result for r in counted(own) if r.result is not None]
-        found.append(Group(backend, runtime, len({r.spec.id for r in own}), done))
+        own = [r.result for r in records if (r.spec.backend, r.spec.runtime) == (backend, runtime)]
+        done = [result for result in own if result is not None and result.status == results.FINISHED]
+        found.append(Group(backend, runtime, len(own), done))
     return found
 
 
 def median_table(records: list[RunRecord]) -> Table:
-    """Per backend and runtime, the medians of the plans that finished. A repeated plan counts once."""
+    """Per backend and runtime, the medians of the runs that finished."""
     titles = ["backend", "runtime", "finished", *(f"median {c.title}" for c in COLUMNS)]
     rows = [
         [g.backend, g.runtime, f"{len(g.finished)} of {g.runs}", *(c.show(g.median(c)) for c in COLUMNS)]

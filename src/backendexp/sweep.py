@@ -1,17 +1,13 @@
 """A Hydra sweep: checked whole before it starts, told whole when it ends."""
 
-import contextlib
-import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from backendexp import machine, record, results, summary, summary_run
-from backendexp.errors import ConfigError, TrackingError
+from backendexp.errors import TrackingError
 from backendexp.experiment import Conclusion
 from backendexp.record import RunRecord
 from backendexp.session import Destination, Session, source_tags
@@ -19,8 +15,6 @@ from backendexp.summary import Table
 from backendexp.tracking.base import Metric, Report
 
 _TAG = "sweep"
-# In the folder of a sweep: its id, and the process that started it.
-_IDENTITY = "sweep-id.json"
 
 
 @dataclass(frozen=True)
@@ -39,55 +33,9 @@ class Sweep:
 
 
 def sweep_of(directory: str) -> Sweep:
-    """The sweep whose jobs write below `directory`; the same in every process of the sweep, and when it is
-    started once more into the same folder. It is named after its folder, and after nobody else's folder of
-    that name: two machines may start sweeps within one second.
-    """
+    """The sweep whose jobs write below `directory`; the same in every process of the sweep."""
     path = Path(directory).absolute()
-    return Sweep(_identity(path, started_by=None)["id"], path, time.time())
-
-
-def begin(directory: str) -> Sweep:
-    """As `sweep_of`, by the process that starts the sweep.
-
-    Raises ConfigError: another process, which is alive, has started one there.
-    """
-    path = Path(directory).absolute()
-    own = machine.process_tags()
-    told = _identity(path, started_by=own)
-    starter = told["started_by"]
-    if starter not in (None, own) and machine.is_dead(starter) is False:
-        raise ConfigError(
-            f"another sweep, which still runs, writes into {directory}. Start this one again, or name "
-            "another folder with hydra.sweep.dir=FOLDER"
-        )
-    if starter != own:
-        (path / _IDENTITY).write_text(json.dumps({**told, "started_by": own}), encoding="utf-8")
-    return Sweep(told["id"], path, time.time())
-
-
-def _identity(folder: Path, started_by: dict[str, str] | None) -> dict[str, Any]:
-    """What the folder holds; the first process that asks decides it, whole and once."""
-    file = folder / _IDENTITY
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{folder.parent.name}/{folder.name}-{uuid.uuid4().hex[:6]}"
-        part = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-        part.write_text(json.dumps({"id": name, "started_by": started_by}), encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
-            os.link(part, file)
-        part.unlink()
-    return dict(json.loads(file.read_text(encoding="utf-8")))
-
-
-def id_of(directory: Path) -> str | None:
-    """The id of the sweep that wrote into a folder. None: none did, or an earlier version, which named its
-    sweeps by the last two parts of the path.
-    """
-    try:
-        return str(json.loads((directory / _IDENTITY).read_text(encoding="utf-8"))["id"])
-    except OSError:
-        return None
+    return Sweep(f"{path.parent.name}/{path.name}", path, time.time())
 
 
 def tags(sweep: Sweep) -> dict[str, str]:

@@ -3,7 +3,6 @@ others up.
 """
 
 import argparse
-import contextlib
 import re
 import sys
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from backendexp import cache, record, summary_run
 from backendexp.config import check_store
-from backendexp.errors import RunIsWritten, TrackingError, UserError
+from backendexp.errors import TrackingError, UserError
 from backendexp.record import RunRecord
 from backendexp.session import Destination
 from backendexp.tracking import addresses
@@ -109,8 +108,12 @@ def _upload_summary(file: Path, uri: str | None, trackers: dict[Destination, Tra
 
 
 def _close_if_dead(run: RunRecord) -> RunRecord:
-    with contextlib.suppress(RunIsWritten):
-        return record.close_lost(run) if record.is_dead(run) else run
+    from backendexp import machine
+
+    tags = run.context.tags
+    here = tags.get("backendexp.host") == machine.host()
+    if here and machine.process_token(int(tags["backendexp.pid"])) != tags["backendexp.process"]:
+        return record.close_lost(run)
     return run
 
 

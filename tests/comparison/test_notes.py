@@ -118,12 +118,3 @@ def test_other_work_on_the_machine_is_said() -> None:
 
 def test_load_that_the_runs_make_themselves_is_no_other_work() -> None:
     assert said(sweep_of(TWO, 8, STEADY, load=2.6)) == []
-
-
-def test_runs_that_repeat_a_plan_are_said_to_count_once() -> None:
-    runs = sweep_of(TWO, 8, STEADY)
-    again = [run for run in moved(runs, 50) if run.backend == "theano" and run.seed < 3]
-    assert (
-        "3 runs of theano repeat a plan, with its settings and its seed. Each plan counts once, by its first "
-        "run that finished."
-    ) in said([*runs, *again])

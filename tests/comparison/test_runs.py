@@ -198,23 +198,6 @@ def test_params_of_mlflow_run_are_no_part_of_the_plan(store: Store) -> None:
     assert run.params == done.spec.params()
 
 
-def test_a_sweep_is_found_by_the_second_of_its_start_alone(store: Store) -> None:
-    store.sweep(f"{A}-3f9a1c", {"jax": 1.0, "theano": 1.0}, range(2))
-    store.sweep(f"{B}-3f9a1c", {"jax": 1.0, "theano": 1.0}, range(1))
-    assert {run.sweep for run in of(store, A)} == {f"{A}-3f9a1c"}
-    assert len(of(store, A)) == 4
-
-
-def test_sweeps_of_one_second_are_not_taken_for_one(store: Store) -> None:
-    for client in ("3f9a1c", "77d0e2"):
-        store.sweep(f"{A}-{client}", {"jax": 1.0, "theano": 1.0}, range(2))
-    with pytest.raises(ComparisonError) as refusal:
-        of(store, A)
-    assert str(refusal.value) == (
-        f"2 sweeps of experiment 'backendexp' are called '{A}'. Name one of them: {A}-3f9a1c, {A}-77d0e2"
-    )
-
-
 # -- the latest sweep --------------------------------------------------------------------------------
 
 

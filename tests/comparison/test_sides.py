@@ -166,8 +166,7 @@ def test_seed_pairs_the_runs_where_there_is_no_block() -> None:
 
 
 def test_block_goes_before_the_seed() -> None:
-    seeds = (1, 2, 2, 1)
-    runs = [run_of(("jax", "theano")[at % 2], seed, at, block=at // 2 + 1) for at, seed in enumerate(seeds)]
+    runs = [run_of(backend, 7, at, block=at // 2 + 1) for at, backend in enumerate(["jax", "theano"] * 2)]
     assert blocks_of(runs) == [("id0", "id1"), ("id2", "id3")]
 
 
@@ -179,26 +178,9 @@ def test_block_of_which_one_run_failed_is_no_pair() -> None:
     ]
 
 
-def test_runs_that_repeat_a_plan_are_no_blocks_of_their_own() -> None:
+def test_runs_of_one_seed_are_paired_in_their_order() -> None:
     runs = [run_of(backend, 0, at) for at, backend in enumerate(["jax", "theano", "theano", "jax", "jax"])]
-    assert blocks_of(runs) == [("id0", "id1")]
-    jax, theano = sides.split(runs, False)
-    assert ([run.run_id for run in jax.finished], jax.repeats) == (["id0"], 2)
-    assert ([run.run_id for run in theano.finished], theano.repeats) == (["id1"], 1)
-
-
-def test_sweeps_of_one_plan_are_no_blocks_of_their_own() -> None:
-    first = sweep_of({"jax": 1.0, "theano": 1.0}, 2, sweep="a")
-    again = moved(sweep_of({"jax": 1.0, "theano": 1.0}, 3, sweep="b"), 10)
-    assert blocks_of([*first, *again]) == [("id0", "id1"), ("id2", "id3"), ("id4+10", "id5+10")]
-
-
-def test_plan_that_failed_is_repeated_by_another_sweep() -> None:
-    first = changed(
-        sweep_of({"jax": 1.0, "theano": 1.0}, 2, sweep="a"), 1, status="FAILED", reason="deadline"
-    )
-    again = moved(sweep_of({"jax": 1.0, "theano": 1.0}, 2, sweep="b"), 10)
-    assert blocks_of([*first, *again]) == [("id2", "id3"), ("id0+10", "id1+10")]
+    assert blocks_of(runs) == [("id0", "id1"), ("id3", "id2")]
 
 
 def test_sweeps_of_one_experiment_share_no_block() -> None:

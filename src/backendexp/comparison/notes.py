@@ -55,11 +55,6 @@ def notes(
 
 
 def _losses(side: Side) -> Iterator[str]:
-    if side.repeats:
-        yield (
-            f"{count_of(side.repeats, 'run')} of {side.label} repeat a plan, with its settings and its seed. "
-            "Each plan counts once, by its first run that finished."
-        )
     lost = [run for run in side.runs if run.status != FINISHED]
     if lost:
         reasons = Counter(run.reason or run.status.lower() for run in lost)

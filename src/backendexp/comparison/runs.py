@@ -42,7 +42,7 @@ def of_sweeps(
     reader = MlflowReader(uri, experiment, experiment_id)
     found = []
     for sweep in sweeps:
-        own = list(_trained(reader.runs({"sweep": sweep}))) or _of_sweep_that_begins(reader, sweep)
+        own = list(_trained(reader.runs({"sweep": sweep})))
         if not own:
             _refuse_sweep(reader, sweep)
         found += own
@@ -84,23 +84,6 @@ def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) ->
         f"experiment {reader.experiment!r} has {count} runs, but no sweep that compares backends{only}. "
         f"Make one with {HOW_TO_MAKE_ONE}; or name the sweeps to compare; or take all runs with --all"
     )
-
-
-def _of_sweep_that_begins(reader: MlflowReader, start: str) -> list[TrackedRun]:
-    """The runs of the sweep that was started at that second, whose id is longer.
-
-    Raises ComparisonError: there are several.
-    """
-    found = [
-        run for run in _trained(reader.runs()) if run.sweep is not None and run.sweep.startswith(f"{start}-")
-    ]
-    names = sorted({str(run.sweep) for run in found})
-    if len(names) > 1:
-        raise ComparisonError(
-            f"{len(names)} sweeps of experiment {reader.experiment!r} are called {start!r}. Name one of "
-            f"them: {', '.join(names)}"
-        )
-    return found
 
 
 def _trained(found: Iterable[Any]) -> Iterator[TrackedRun]:

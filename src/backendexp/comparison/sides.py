@@ -1,6 +1,7 @@
 """Who is compared with whom: runs → sides, a baseline, pairs of sides, and blocks that pair their runs."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +14,8 @@ from backendexp.experiment import BASELINE
 from backendexp.results import FINISHED
 
 DEFAULT_BASELINE = "tensorflow"
-# (sweep, block or seed): what two runs of two sides must share to be a pair.
-Block = tuple[str, int]
+# (sweep, block or seed, which of several runs): what two runs of two sides must share to be a pair.
+Block = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
@@ -34,34 +35,21 @@ class Side:
 
     @property
     def finished(self) -> tuple[TrackedRun, ...]:
-        """Those that count: of the runs of one plan, which here differ in their seed alone, the first that
-        finished. A plan that is run again is no second sample of what the seed decides.
-        """
-        found: dict[int, TrackedRun] = {}
-        for run in self._all_finished:
-            found.setdefault(run.seed, run)
-        return tuple(found.values())
-
-    @property
-    def _all_finished(self) -> list[TrackedRun]:
-        return [run for run in self.runs if run.status == FINISHED]
-
-    @property
-    def repeats(self) -> int:
-        """How many finished runs do not count."""
-        return len(self._all_finished) - len(self.finished)
+        return tuple(run for run in self.runs if run.status == FINISHED)
 
     @cached_property
     def blocks(self) -> dict[Block, TrackedRun]:
         found: dict[Block, TrackedRun] = {}
-        for run in self._all_finished:
+        met: Counter[tuple[str, int]] = Counter()
+        for run in self.finished:
             # Sweeps that are compared with each other share no block, but they share seeds.
             place = (
                 ("", run.seed)
                 if self.sweep is not None
                 else (run.sweep or "", run.seed if run.block is None else run.block)
             )
-            found.setdefault(place, run)
+            found[(*place, met[place])] = run
+            met[place] += 1
         return found
 
     def tag(self, name: str) -> str | None:
@@ -81,15 +69,9 @@ class Pair:
 
     @cached_property
     def blocks(self) -> tuple[tuple[TrackedRun, TrackedRun], ...]:
-        """The runs of the blocks that both finished, (baseline's, candidate's), oldest first. A block of the
-        same plans as an earlier one, of another sweep, is no block of its own.
-        """
+        """The runs of the blocks that both finished, (baseline's, candidate's), oldest first."""
         others = self.candidate.blocks
-        found: dict[int, tuple[TrackedRun, TrackedRun]] = {}
-        for block, run in self.baseline.blocks.items():
-            if block in others:
-                found.setdefault(run.seed, (run, others[block]))
-        return tuple(found.values())
+        return tuple((run, others[block]) for block, run in self.baseline.blocks.items() if block in others)
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -197,9 +179,6 @@ def choose_sweep(runs: Sequence[TrackedRun], wanted: str | None) -> str:
     sweeps = list(dict.fromkeys(run.sweep or "no sweep" for run in runs))
     if wanted is None:
         return sweeps[0]
-    begun = [sweep for sweep in sweeps if sweep.startswith(f"{wanted}-")]
-    if wanted not in sweeps and len(begun) == 1:
-        return begun[0]
     if wanted not in sweeps:
         raise ComparisonError(
             f"the baseline is {wanted!r}, which is not one of the sweeps. {catalog.nearest(wanted, sweeps)}"
