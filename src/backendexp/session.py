@@ -14,6 +14,7 @@ from backendexp import events, machine, record, results
 from backendexp.config import TrackingConfig
 from backendexp.errors import TrackingError
 from backendexp.events import Event
+from backendexp.machine import Fate
 from backendexp.plan import RunSpec
 from backendexp.progress import Progress, progress_for
 from backendexp.record import RunRecord
@@ -88,7 +89,7 @@ class Session:
             interrupts.take_effect()
             interpreter = prepare.prepare(spec, progress.say)
             interrupts.postponed = True
-            draft = record.begin(
+            draft, file = record.begin(
                 root,
                 spec,
                 config_yaml,
@@ -100,7 +101,6 @@ class Session:
                 run_id=run_id,
                 tags={**machine.tags(), **machine.load(), **source_tags(), **(tags or {})},
             )
-            file = record.open_events(draft)
             tracked_as: str | None = None
             ended = False
 
@@ -130,10 +130,12 @@ class Session:
             finally:
                 # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
                 interrupts.postponed = True
-                file.close()
-                done = record.finish(draft)
-                self.records.append(done)
-                self._end_tracking(done, where, tracked_as, progress)
+                try:
+                    done = record.finish(draft)
+                    self.records.append(done)
+                    self._end_tracking(done, where, tracked_as, progress)
+                finally:
+                    file.close()
         return done
 
     def tracker(self, where: Destination) -> Tracker | None:
@@ -233,21 +235,19 @@ class _Interrupts:
 
 def close_runs_of_dead_processes(tracker: Tracker) -> None:
     """Runs of this host that are RUNNING although their process is dead: they were killed, with all of
-    their process. Those whose directory is still here keep what they had.
+    their process. Those whose directory is still here keep what they had. A run whose process may live is
+    left alone, see `machine.fate`.
     """
     for run in tracker.open_runs(machine.host()):
-        pid = run.tags.get("backendexp.pid", "")
-        alive = pid.isdigit() and machine.process_token(int(pid)) == run.tags.get("backendexp.process")
-        if alive:
-            continue
         directory = Path(run.tags.get("backendexp.directory", ""))
         if not (directory / "context.json").exists():
-            tracker.kill(run.run_id)
+            if machine.fate(run.tags) is Fate.DEAD:
+                tracker.kill(run.run_id)
             continue
-        lost = record.load(directory)
-        lost = lost if lost.result is not None else record.close_lost(lost)
-        tracker.end(run.run_id, record.report(lost))
-        lost.mark_tracked(run.run_id)
+        lost = record.close_lost(record.load(directory))
+        if lost.result is not None:
+            tracker.end(run.run_id, record.report(lost))
+            lost.mark_tracked(run.run_id)
 
 
 def source_tags() -> dict[str, str]:
