@@ -178,6 +178,7 @@ def test_deadline_is_recorded_as_a_failure(
     assert set(tracker.statuses.values()) == {"FAILED"}
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("tracker", [MemoryTracker(), None], ids=["tracked", "untracked"])
 def test_ctrl_c_is_recorded_as_killed_and_raised_again(
     tracker: MemoryTracker | None,
@@ -226,6 +227,7 @@ def test_ctrl_c_while_the_store_is_asked_is_recorded_as_killed(
     assert (done.result.status, done.result.message) == ("KILLED", "interrupted before it began")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_at_any_moment_of_a_run_leaves_it_ended_in_the_store(
     make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

@@ -2,6 +2,10 @@
 
 backendexp [-m] [KEY=VALUE ...]     a Hydra application: one run, or with -m a sweep
 backendexp compare|doctor|sync|ui   see `backendexp compare --help` and so on
+
+SIGTERM, and SIGHUP of a terminal that is closed, end it as Ctrl-C does: what was done is recorded. A signal
+that is ignored from the start stays so: nohup wants it to outlive the terminal, and a shell without job
+control wants what is in its background to outlive a Ctrl-C. SIGTERM ends it there too.
 """
 
 import gc
@@ -11,18 +15,23 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from backendexp.commands import BAD_INPUT, COMMANDS, INTERRUPTED, RUN_FAILED, TERMINATED
+from backendexp.commands import BAD_INPUT, COMMANDS, HUNG_UP, INTERRUPTED, RUN_FAILED, TERMINATED
 from backendexp.config import conf_dir
 from backendexp.errors import UserError
 
 
 def main() -> int:
-    """The exit code: 0 all went well, 1 a run failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
+    """The exit code: 0 all went well, 1 a run failed, 2 bad input, 129 SIGHUP, 130 Ctrl-C, 143
+    SIGTERM.
+    """
     # Hydra's parser wants its options before the settings; a user puts -m anywhere.
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
     sys.argv[1:] = arguments
     signal.signal(signal.SIGTERM, _terminate)
+    # Windows has no SIGHUP; under nohup it is ignored, and stays so.
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _hang_up)
     try:
         if arguments and arguments[0] in COMMANDS:
             command = import_module(f"backendexp.{arguments[0]}")
@@ -36,7 +45,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return RUN_FAILED
     except KeyboardInterrupt as interrupt:
-        return TERMINATED if str(interrupt) == "SIGTERM" else INTERRUPTED
+        return {"SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}.get(str(interrupt), INTERRUPTED)
     finally:
         # The interpreter's last collection would walk through all of mlflow, for most of a second.
         gc.freeze()
@@ -62,6 +71,13 @@ def _job(tree: Any) -> float:
     from backendexp import application
 
     return application.current().run_job(tree, HydraConfig.get())
+
+
+def _hang_up(number: int, frame: Any) -> None:
+    from backendexp import terminal
+
+    terminal.leave_if_gone()
+    _terminate(number, frame)
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from backendexp import events, machine, record, results
+from backendexp import events, machine, record, results, terminal
 from backendexp.config import TrackingConfig
 from backendexp.errors import TrackingError
 from backendexp.events import Event
@@ -27,6 +27,9 @@ from backendexp.workers import WorkerPool
 DEFAULT_EXPERIMENT = "backendexp"
 # A store that could not be reached is asked again by the first run that begins this much later.
 _ASK_AGAIN_S = 60.0
+# Windows has no SIGHUP.
+_HANGUP = getattr(signal, "SIGHUP", None)
+_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else [])]
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,8 @@ class Session:
 
 
 class _Interrupts:
-    """Ctrl-C and SIGTERM during one run: they take effect at once, as their handlers have it, or while
-    `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
+    """Ctrl-C, SIGTERM and SIGHUP during one run: they take effect at once, as their handlers have it, or
+    while `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
     recorded as what it was, and a run that the store has begun is known here. While one waits, the next
     takes effect at once.
     """
@@ -205,7 +208,7 @@ class _Interrupts:
 
     def __enter__(self) -> "_Interrupts":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _ENDINGS:
                 handler = signal.getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
@@ -220,6 +223,8 @@ class _Interrupts:
         self.take_effect()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == _HANGUP:
+            terminal.leave_if_gone()
         if self.postponed and self._waiting is None:
             self._waiting = number
         else:

@@ -1,8 +1,18 @@
 """Tables for whoever reads stdout: a person at a terminal, or a file."""
 
+import os
 import sys
 
 from backendexp.summary import Table
+
+
+def leave_if_gone() -> None:
+    """Write no more to a terminal that was closed: each write would be an error, and end what goes on."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def print_table(table: Table) -> None:

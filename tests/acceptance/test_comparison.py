@@ -16,7 +16,7 @@ import pytest
 from acceptance.projects import SMALL, Project, artifact_folder, named, reached, statuses, summary_of, trained
 from backendexp import events
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 PAIR = "compare.backends=[theano,jax]"
 COMPARE = ("experiment=compare", PAIR, *SMALL)
