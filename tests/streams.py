@@ -104,7 +104,7 @@ def record_of(
     finish: bool = True,
 ) -> RunRecord:
     """A run's directory with these events. finish: else it is as a run that is under way leaves it."""
-    draft = record.begin(
+    draft, file = record.begin(
         root,
         spec,
         "seed: 0\n",
@@ -116,7 +116,6 @@ def record_of(
         run_id=run_id,
         tags=tags or {},
     )
-    file = record.open_events(draft)
     for event in stream:
         file.append(event)
     file.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backendexp import commands, config
+from backendexp import cli, commands, config
 from conftest import Command
 from test_npz import good_arrays
 
@@ -116,8 +116,17 @@ def test_every_command_is_a_module_with_a_main() -> None:
 
 
 def test_exit_codes_tell_the_endings_apart() -> None:
-    codes = {commands.OK, commands.RUN_FAILED, commands.BAD_INPUT, commands.INTERRUPTED, commands.TERMINATED}
-    assert codes == {0, 1, 2, 130, 143}
+    codes = {
+        commands.OK,
+        commands.RUN_FAILED,
+        commands.BAD_INPUT,
+        commands.HUNG_UP,
+        commands.INTERRUPTED,
+        commands.TERMINATED,
+    }
+    assert codes == {0, 1, 2, 129, 130, 143}
+    told = cli.main.__doc__ or ""
+    assert {int(code) for code in re.findall(r"\b\d+\b", told)} == codes
 
 
 def test_configuration_files_are_found() -> None:

@@ -92,6 +92,20 @@ def test_file_that_a_kill_has_cut_off_can_be_continued(tmp_path: Path) -> None:
     assert [event["event"] for event in events.read(path)] == ["phase", "ended"]
 
 
+def test_file_that_is_written_is_written_by_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    file = EventFile(path)
+    assert file.locked
+    path.write_bytes(b'{"event": "pha')  # a line under way
+    with pytest.raises(events.BeingWritten):
+        EventFile(path)
+    assert path.read_bytes() == b'{"event": "pha'
+    file.close()
+    later = EventFile(path)
+    assert path.read_bytes() == b""
+    later.close()
+
+
 def test_ended_tells_reason_message_and_time() -> None:
     event = events.ended(events.DEADLINE, "stopped")
     assert (event["event"], event["reason"], event["message"]) == ("ended", "deadline", "stopped")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from backendexp import machine
+from backendexp.machine import Fate
 
 
 def test_token_of_a_process_is_the_same_as_long_as_it_lives() -> None:
@@ -58,6 +59,83 @@ def test_tags_tell_machine_and_process_in_text() -> None:
     assert int(tags["cores"]) >= 1
     assert tags["cpu_model"]
     assert all(isinstance(value, str) for value in tags.values())
+
+
+# -- who lives ---------------------------------------------------------------------------------------
+
+NEVER = f"{machine.tags()['backendexp.process'].partition('-')[0]}-1"
+OTHER_BOOT = "00000000-1"
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
+
+
+def fate(**changed: str | None) -> Fate:
+    """Of this process, with other tags; None leaves one out."""
+    tags = {**machine.tags(), **{f"backendexp.{name}": value for name, value in changed.items()}}
+    return machine.fate({name: value for name, value in tags.items() if value is not None})
+
+
+def test_this_process_lives() -> None:
+    assert fate() is Fate.LIVES
+
+
+@linux
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"process": NEVER}, Fate.DEAD),
+        ({"host": "elsewhere", "process": NEVER}, Fate.UNKNOWN),
+        ({"pid": "of another hand", "process": NEVER}, Fate.UNKNOWN),
+        ({"pid": None}, Fate.UNKNOWN),
+        ({"process": None}, Fate.UNKNOWN),
+        # Another container on this kernel.
+        ({"pid_namespace": "1", "process": NEVER}, Fate.LOCK_TELLS),
+        ({"pid_namespace": "unknown", "process": NEVER}, Fate.LOCK_TELLS),
+        # Another machine with this host name; or one of which nothing is known.
+        ({"process": OTHER_BOOT, "machine": "1" * 16}, Fate.UNKNOWN),
+        ({"process": OTHER_BOOT, "machine": None}, Fate.UNKNOWN),
+        ({"process": "an-earlier-one"}, Fate.LOCK_TELLS if machine._machine_id() else Fate.UNKNOWN),
+    ],
+)
+def test_process_is_dead_only_if_nothing_else_is_possible(
+    changed: dict[str, str | None], expected: Fate
+) -> None:
+    assert fate(**changed) is expected
+
+
+@linux
+def test_machine_that_was_started_anew_leaves_it_to_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_machine_id", lambda: "a" * 16)
+    assert fate(process=OTHER_BOOT) is Fate.LOCK_TELLS
+    monkeypatch.setattr(machine, "_machine_id", lambda: "")
+    assert fate(process=OTHER_BOOT) is Fate.UNKNOWN
+
+
+@linux
+def test_process_of_an_earlier_version_is_known_by_its_start_alone() -> None:
+    earlier = {"machine": None, "pid_namespace": None}
+    assert fate(**earlier) is Fate.LIVES
+    assert fate(**earlier, pid="1") is Fate.LIVES  # its container may have counted anew
+    sees_all = machine._pid_namespace() == machine._FIRST_NAMESPACE and os.geteuid() == 0
+    if sees_all:
+        assert fate(**earlier, process=NEVER) is Fate.DEAD
+    assert fate(**earlier, process=OTHER_BOOT) is Fate.UNKNOWN
+
+
+def test_namespace_that_does_not_show_all_processes_knows_no_earlier_one_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "_FIRST_NAMESPACE", "another one")
+    assert fate(machine=None, pid_namespace=None, process=NEVER) is Fate.UNKNOWN
+
+
+def test_machine_id_itself_is_not_told() -> None:
+    path = Path("/etc/machine-id")
+    if path.exists() and path.read_text().strip():
+        assert path.read_text().strip() not in machine.tags().values()
+        assert len(machine.tags()["backendexp.machine"]) == 16
+
+
+# -- facts -------------------------------------------------------------------------------------------
 
 
 def test_commit_is_that_of_the_folder(tmp_path: Path) -> None:

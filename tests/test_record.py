@@ -8,6 +8,7 @@ import numpy as np
 import streams
 from backendexp import record, results
 from backendexp.plan import RunSpec
+from test_session import dead_process
 
 MakeSpec = Callable[..., RunSpec]
 
@@ -70,7 +71,7 @@ def test_find_returns_the_runs_of_all_folders_oldest_first(make_spec: MakeSpec, 
 
 
 def test_lost_run_is_closed_as_killed_and_keeps_its_epochs(make_spec: MakeSpec, tmp_path: Path) -> None:
-    draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], finish=False)
+    draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], tags=dead_process(), finish=False)
     lost = record.close_lost(draft)
     assert lost.result is not None
     assert (lost.result.status, lost.result.reason) == ("KILLED", "parent_lost")
@@ -81,7 +82,7 @@ def test_lost_run_is_closed_as_killed_and_keeps_its_epochs(make_spec: MakeSpec, 
 def test_run_whose_parent_was_killed_while_it_wrote_can_be_closed(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], finish=False)
+    draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], tags=dead_process(), finish=False)
     with (draft.directory / "events.jsonl").open("ab") as file:
         file.write(b'{"event": "epoch", "ti')
     lost = record.close_lost(draft)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import streams
+from acceptance.projects import reached
 from backendexp import machine, record, session
 from backendexp.config import TrackingConfig
 from backendexp.errors import RuntimeUnavailable, TrackingError
@@ -177,6 +178,7 @@ def test_deadline_is_recorded_as_a_failure(
     assert set(tracker.statuses.values()) == {"FAILED"}
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("tracker", [MemoryTracker(), None], ids=["tracked", "untracked"])
 def test_ctrl_c_is_recorded_as_killed_and_raised_again(
     tracker: MemoryTracker | None,
@@ -225,6 +227,7 @@ def test_ctrl_c_while_the_store_is_asked_is_recorded_as_killed(
     assert (done.result.status, done.result.message) == ("KILLED", "interrupted before it began")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_at_any_moment_of_a_run_leaves_it_ended_in_the_store(
     make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
@@ -335,11 +338,7 @@ def dead_process() -> dict[str, str]:
     token = machine.process_token(child.pid)
     assert token is not None
     child.communicate(b"\n")
-    return {
-        "backendexp.host": machine.host(),
-        "backendexp.pid": str(child.pid),
-        "backendexp.process": token,
-    }
+    return {**machine.tags(), "backendexp.pid": str(child.pid), "backendexp.process": token}
 
 
 def begun(tracker: MemoryTracker, draft: record.RunRecord) -> str:
@@ -401,10 +400,107 @@ def test_run_of_a_living_process_is_left_alone(make_spec: MakeSpec, tmp_path: Pa
 
 def test_run_whose_pid_another_process_has_now_is_closed(tmp_path: Path) -> None:
     tracker = MemoryTracker()
-    tags = {**machine.tags(), "backendexp.process": "an-earlier-one"}
+    boot = machine.tags()["backendexp.process"].partition("-")[0]
+    tags = {**machine.tags(), "backendexp.process": f"{boot}-1"}
     run_id = tracker.begin("id", "name", 0, tags, None)
     close_runs_of_dead_processes(tracker)
     assert tracker.statuses[run_id] == "KILLED"
+
+
+# -- processes that cannot be seen from here ---------------------------------------------------------
+
+# It begins a run below argv[1], tells where, and lives until its stdin ends.
+LIVING = """
+import sys, pathlib
+import streams, conftest
+from backendexp import machine, record
+draft, file = record.begin(
+    pathlib.Path(sys.argv[1]), conftest.small_plan(), "", name="living", kind="mlflow", uri="memory:",
+    experiment="backendexp", experiment_id=None, run_id=None, tags=machine.tags(),
+)
+for event in streams.whole()[:9]:
+    file.append(event)
+print(draft.directory, flush=True)
+sys.stdin.read()
+"""
+CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+@contextmanager
+def living_run(root: Path, *prefix: str) -> Iterator[tuple[record.RunRecord, "subprocess.Popen[str]"]]:
+    """The run of another process, which is started by `prefix`."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", LIVING, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    try:
+        assert process.stdout is not None
+        yield record.load(Path(process.stdout.readline().strip())), process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def can_unshare() -> bool:
+    try:
+        return subprocess.run([*CONTAINER, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+needs_containers = pytest.mark.skipif(not can_unshare(), reason="no pid namespace can be made here")
+
+
+@needs_containers
+@pytest.mark.parametrize("proc", [CONTAINER, CONTAINER[:-1]], ids=["own proc", "proc of the outer one"])
+def test_run_of_a_container_with_this_host_name_lives_until_its_process_is_dead(
+    proc: list[str], tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    with living_run(tmp_path, *proc) as (draft, process):
+        assert draft.context.tags["backendexp.host"] == machine.host()
+        run_id = begun(tracker, draft)
+        before = (draft.directory / "events.jsonl").read_bytes()
+        close_runs_of_dead_processes(tracker)
+        assert tracker.statuses[run_id] == "RUNNING"
+        assert (draft.directory / "events.jsonl").read_bytes() == before
+        assert record.close_lost(draft).result is None
+        process.kill()
+        process.wait()
+        assert reached(lambda: record.close_lost(draft).result is not None, 30)
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "KILLED"
+    assert tracker.reports[run_id].tags["failure"] == "parent_lost"
+
+
+@needs_containers
+def test_run_of_a_container_whose_directory_is_not_here_is_left_alone(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    with living_run(tmp_path, *CONTAINER) as (draft, _):
+        tags = {**draft.context.tags, "backendexp.directory": str(tmp_path / "in another container")}
+        run_id = tracker.begin("id", "name", 0, tags, None)
+        close_runs_of_dead_processes(tracker)
+    assert tracker.statuses[run_id] == "RUNNING"
+
+
+def test_nothing_is_written_into_the_run_of_a_living_process_that_was_taken_for_dead(tmp_path: Path) -> None:
+    """As when its tags had been changed by hand."""
+    tracker = MemoryTracker()
+    with living_run(tmp_path) as (draft, _):
+        context = draft.directory / "context.json"
+        dead = dead_process()["backendexp.process"]
+        context.write_text(context.read_text().replace(draft.context.tags["backendexp.process"], dead))
+        wrong = record.load(draft.directory)
+        assert machine.fate(wrong.context.tags) is machine.Fate.DEAD
+        run_id = begun(tracker, wrong)
+        before = (draft.directory / "events.jsonl").read_bytes()
+        close_runs_of_dead_processes(tracker)
+        assert tracker.statuses[run_id] == "RUNNING"
+        assert (draft.directory / "events.jsonl").read_bytes() == before
+        assert not (draft.directory / "result.json").exists()
 
 
 def test_run_of_another_host_is_left_alone() -> None:

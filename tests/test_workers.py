@@ -209,13 +209,18 @@ def test_worker_that_hears_no_orders_is_lost_and_can_be_closed(make_spec: MakeSp
     assert not worker.alive
 
 
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")],
+)
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_the_run_is_told_and_is_raised_again(
     number: signal.Signals, name: str, start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     worker = start("sleeps")
     heard: list[Event] = []
-    before = signal.signal(signal.SIGTERM, cli._terminate)
+    handlers = {signal.SIGTERM: cli._terminate, signal.SIGHUP: cli._hang_up}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
 
     def hear(event: Event) -> None:
         heard.append(event)
@@ -226,7 +231,8 @@ def test_interrupt_ends_the_run_is_told_and_is_raised_again(
         with pytest.raises(KeyboardInterrupt):
             worker.run(make_spec("jax"), tmp_path, hear)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
     result = results.fold(heard)
     assert (result.status, result.reason) == ("KILLED", "interrupted")
     assert result.message == f"interrupted by {name}"

@@ -2,6 +2,10 @@
 
 backendexp [-m] [KEY=VALUE ...]     a Hydra application: one run, or with -m a sweep
 backendexp compare|doctor|sync|ui   see `backendexp compare --help` and so on
+
+SIGTERM, and SIGHUP of a terminal that is closed, end it as Ctrl-C does: what was done is recorded. A signal
+that is ignored from the start stays so: nohup wants it to outlive the terminal, and a shell without job
+control wants what is in its background to outlive a Ctrl-C. SIGTERM ends it there too.
 """
 
 import gc
@@ -12,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from backendexp import output
-from backendexp.commands import BAD_INPUT, COMMANDS, INTERRUPTED, OK, TERMINATED
+from backendexp.commands import BAD_INPUT, COMMANDS, HUNG_UP, INTERRUPTED, OK, TERMINATED
 from backendexp.config import conf_dir
 from backendexp.errors import UserError
 from backendexp.tracking import addresses
@@ -20,12 +24,15 @@ from backendexp.tracking import addresses
 
 def main() -> int:
     """The exit code: 0 all went well, 1 a run failed, 2 bad input, 3 all went well but the store did not take
-    all of it, 130 Ctrl-C, 143 SIGTERM.
+    all of it, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
     """
     # Hydra's parser wants its options before the settings; a user puts -m anywhere.
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
     signal.signal(signal.SIGTERM, _terminate)
+    # Windows has no SIGHUP; under nohup it is ignored, and stays so.
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _terminate)
     output.protect()
     try:
         command_given = bool(arguments) and arguments[0] in COMMANDS
@@ -42,7 +49,7 @@ def main() -> int:
         print(f"backendexp: {addresses.hidden(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as interrupt:
-        return TERMINATED if str(interrupt) == "SIGTERM" else INTERRUPTED
+        return {"SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}.get(str(interrupt), INTERRUPTED)
     finally:
         # The interpreter's last collection would walk through all of mlflow, for most of a second.
         gc.freeze()

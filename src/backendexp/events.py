@@ -5,6 +5,7 @@ ended the run: so the file alone tells how the run went.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,26 @@ def parse(line: bytes) -> Event:
     return dict(event)
 
 
+class BeingWritten(Exception):
+    """Another process writes these events, so it lives."""
+
+
 class EventFile:
     """Appends events to a file, each at once, so that a killed parent leaves what it had heard.
 
+    The file is locked until it is closed, and the system unlocks it when the process ends, however that
+    happens. So nobody else writes into it meanwhile. locked: it is, because the file system can do it.
     A last line that a kill has cut off is removed first.
+    Raises BeingWritten.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b", buffering=0)
+        try:
+            self.locked = _lock(self._file.fileno())
+        except BeingWritten:
+            self._file.close()
+            raise
         self._file.seek(0)
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
@@ -56,6 +69,36 @@ class EventFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+    import os
+
+    def _lock(descriptor: int) -> bool:
+        # Of a byte far behind the events: there a locked byte cannot be read by others.
+        os.lseek(descriptor, 2**30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BeingWritten from error
+        return True
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        """False: the file system has no locks, as some network file systems have none.
+
+        filelock would lock a file of its own beside this one, which would be an artifact of the run.
+        """
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BeingWritten from error
+        except OSError:
+            return False
+        return True
 
 
 def read(path: Path) -> list[Event]:

@@ -1,14 +1,31 @@
-"""Facts of this machine and this process that every run is tagged with."""
+"""Facts of this machine and this process that every run is tagged with.
 
+Who a process is takes more than host name and pid: containers share host names, start their pids at 1, and
+may run on one kernel or on several. So a run is also tagged with the machine (machine-id(5)), the boot and
+the pid namespace (pid_namespaces(7)). What these cannot tell, the lock on the run's events may, see `Fate`.
+"""
+
+import enum
 import getpass
+import hashlib
 import os
 import platform
 import socket
 import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from backendexp.plan import usable_cores
+
+_MACHINE, _NAMESPACE = "backendexp.machine", "backendexp.pid_namespace"
+_UNKNOWN_NAMESPACE = "unknown"
+# The token of a process that is there, but not to be looked at.
+_HIDDEN = "alive"
+# PROC_PID_INIT_INO of https://github.com/torvalds/linux/blob/master/include/linux/proc_ns.h
+_FIRST_NAMESPACE = str(0xEFFFFFFC)
 
 
 @cache
@@ -46,29 +63,119 @@ def host() -> str:
     return socket.gethostname()
 
 
+class Fate(enum.Enum):
+    """What the tags of a run say about the process that made it.
+
+    LOCK_TELLS: it cannot be seen from here. But the run's events, if they lie here, are locked as long as it
+    lives, and if they can be locked it is dead.
+    """
+
+    LIVES = "lives"
+    DEAD = "dead"
+    LOCK_TELLS = "lock tells"
+    UNKNOWN = "unknown"
+
+
+def fate(tags: Mapping[str, str]) -> Fate:
+    """Of the process whose `tags()` these are. DEAD only where nothing else is possible."""
+    pid, token = tags.get("backendexp.pid", ""), tags.get("backendexp.process", "")
+    if tags.get("backendexp.host") != host() or not pid.isdigit() or not token:
+        return Fate.UNKNOWN
+    same_machine = tags.get(_MACHINE) == _machine_id() != ""
+    if not _has_proc():
+        if not same_machine:
+            return Fate.UNKNOWN
+        return Fate.DEAD if process_token(int(pid)) is None else Fate.LOCK_TELLS
+    if token.partition("-")[0] != _boot():
+        return Fate.LOCK_TELLS if same_machine else Fate.UNKNOWN
+    if _NAMESPACE not in tags:
+        return _fate_by_token(token)
+    namespace = _pid_namespace()
+    if namespace == _UNKNOWN_NAMESPACE or namespace != tags[_NAMESPACE]:
+        return Fate.LOCK_TELLS
+    found = process_token(int(pid))
+    if found == _HIDDEN:
+        return Fate.LOCK_TELLS
+    return Fate.LIVES if found == token else Fate.DEAD
+
+
+def _fate_by_token(token: str) -> Fate:
+    """Of a process of this boot that an earlier version of backendexp has tagged, without its namespace and
+    without a lock: the one that started when the token says may have any pid here. The first namespace sees
+    the processes of all.
+    """
+    pids = {1, *(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())}
+    found = {process_token(pid) for pid in pids}
+    if token in found:
+        return Fate.LIVES
+    return Fate.DEAD if _pid_namespace() == _FIRST_NAMESPACE and _HIDDEN not in found else Fate.UNKNOWN
+
+
 def process_token(pid: int) -> str | None:
     """What tells a process from a later one with the same pid, or None: there is no such process.
 
-    On Linux its start time in clock ticks since boot, and the boot (proc(5)); elsewhere "alive".
+    On Linux the boot and its start time in clock ticks since then (proc(5)); elsewhere, and where the user
+    may not see the process, "alive".
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _token_without_proc(pid)
-    fields = stat.rpartition(")")[2].split()
+        return _token_of(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return _token_without_proc(pid)
+
+
+def _token_of(stat: str) -> str | None:
+    fields = Path(stat).read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     state, started = fields[0], fields[19]
-    return None if state == "Z" else f"{boot[:8]}-{started}"
+    return None if state == "Z" else f"{_boot()}-{started}"
 
 
 def _token_without_proc(pid: int) -> str | None:
+    if sys.platform == "win32":  # there `os.kill` would end it
+        return _HIDDEN
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
     except OSError:
         pass
-    return "alive"
+    return _HIDDEN
+
+
+def _has_proc() -> bool:
+    return Path("/proc/self/stat").exists()
+
+
+@cache
+def _boot() -> str:
+    """The first eight digits of the kernel's random id of this boot; nothing but on Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")[:8]
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    """The number of the namespace in which this process has its pid; "unknown" where there are no namespaces,
+    and where /proc shows another one, as after `unshare --pid` alone.
+    """
+    try:
+        ours = Path("/proc/self").readlink().name == str(os.getpid())
+        return str(Path("/proc/self/ns/pid").stat().st_ino) if ours else _UNKNOWN_NAMESPACE
+    except OSError:
+        return _UNKNOWN_NAMESPACE
+
+
+@cache
+def _machine_id() -> str:
+    """A digest, because machine-id(5) wants the id itself kept from others. Nothing where there is none."""
+    try:
+        told = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+    except OSError:
+        told = ""
+    if not told and not _has_proc():
+        address = uuid.getnode()
+        told = "" if address >> 40 & 1 else f"{address:012x}"  # that bit marks one that was made up
+    return hashlib.sha256(f"backendexp {told}".encode()).hexdigest()[:16] if len(told) > 8 else ""
 
 
 def load() -> dict[str, str]:
@@ -84,10 +191,16 @@ def load() -> dict[str, str]:
 
 def tags() -> dict[str, str]:
     """Tags of the machine and of this process, from which a later start sees whether it still lives."""
+    try:
+        token = _token_of("/proc/self/stat")
+    except OSError:
+        token = _token_without_proc(os.getpid())
     return {
         "cpu_model": cpu_model(),
         "cores": str(usable_cores()),
         "backendexp.host": host(),
         "backendexp.pid": str(os.getpid()),
-        "backendexp.process": process_token(os.getpid()) or "",
+        "backendexp.process": token or "",
+        _NAMESPACE: _pid_namespace(),
+        **({_MACHINE: _machine_id()} if _machine_id() else {}),
     }

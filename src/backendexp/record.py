@@ -15,12 +15,13 @@ import json
 import re
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import events, results
-from backendexp.events import Event, EventFile
+from backendexp import events, machine, results
+from backendexp.events import BeingWritten, Event, EventFile
+from backendexp.machine import Fate
 from backendexp.plan import RunSpec
 from backendexp.results import RunResult
 from backendexp.tracking import addresses
@@ -73,16 +74,20 @@ class RunRecord:
         _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
 
 
-def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> RunRecord:
-    """A new run's directory below `root`. `context`: the fields of Context but id and began."""
+def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[RunRecord, EventFile]:
+    """A new run's directory below `root`, and its events. As long as these are open nobody else closes the
+    run. `context`: the fields of Context but id and began.
+    """
     identity = uuid.uuid4().hex
     directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
     directory.mkdir(parents=True)
     known = Context(id=identity, began=time.time(), **{**context, "uri": addresses.shown(context["uri"])})
+    file = EventFile(directory / "events.jsonl")
     _write(directory / "spec.json", spec.to_json())
-    _write(directory / "context.json", asdict(known))
     (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
-    return RunRecord(directory, spec, known)
+    # The last: from here on `find` finds the run.
+    _write(directory / "context.json", asdict(known))
+    return RunRecord(directory, spec, known), file
 
 
 def load(directory: Path) -> RunRecord:
@@ -131,15 +136,28 @@ def finish(record: RunRecord) -> RunRecord:
 
 
 def close_lost(record: RunRecord) -> RunRecord:
-    """The result of a run whose parent died: it was killed, and keeps what it had."""
-    file = open_events(record)
-    file.append(events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way"))
-    file.close()
-    return finish(record)
-
-
-def open_events(record: RunRecord) -> EventFile:
-    return EventFile(record.directory / "events.jsonl")
+    """The run with its result, if its process is dead. If that had not ended it, the run was killed, and
+    keeps what it had. A run whose process lives, or may live, is returned without a result, and nothing is
+    written.
+    """
+    fate = machine.fate(record.context.tags)
+    if fate not in (Fate.DEAD, Fate.LOCK_TELLS):
+        return replace(record, result=None)
+    try:
+        file = EventFile(record.directory / "events.jsonl")
+    except BeingWritten:
+        return replace(record, result=None)
+    try:
+        if fate is Fate.LOCK_TELLS and not file.locked:
+            return replace(record, result=None)
+        if _is_over(record.directory):
+            return load(record.directory)
+        file.append(
+            events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way")
+        )
+        return finish(record)
+    finally:
+        file.close()
 
 
 def _is_over(directory: Path) -> bool:

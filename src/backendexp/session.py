@@ -10,10 +10,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from backendexp import events, machine, record, results
+from backendexp import events, machine, record, results, terminal
 from backendexp.config import TrackingConfig
 from backendexp.errors import TrackingError
 from backendexp.events import Event
+from backendexp.machine import Fate
 from backendexp.plan import RunSpec
 from backendexp.progress import Progress, progress_for
 from backendexp.record import RunRecord
@@ -27,6 +28,9 @@ from backendexp.workers import WorkerPool
 DEFAULT_EXPERIMENT = "backendexp"
 # A store that could not be reached is asked again by the first run that begins this much later.
 _ASK_AGAIN_S = 60.0
+# Windows has no SIGHUP.
+_HANGUP = getattr(signal, "SIGHUP", None)
+_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else [])]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Session:
             interrupts.take_effect()
             interpreter = prepare.prepare(spec, progress.say)
             interrupts.postponed = True
-            draft = record.begin(
+            draft, file = record.begin(
                 root,
                 spec,
                 config_yaml,
@@ -103,7 +107,6 @@ class Session:
                 run_id=run_id,
                 tags={**machine.tags(), **machine.load(), **source_tags(), **(tags or {})},
             )
-            file = record.open_events(draft)
             tracked_as: str | None = None
             ended = False
 
@@ -133,10 +136,12 @@ class Session:
             finally:
                 # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
                 interrupts.postponed = True
-                file.close()
-                done = record.finish(draft)
-                self.records.append(done)
-                self._end_tracking(done, where, tracked_as, progress)
+                try:
+                    done = record.finish(draft)
+                    self.records.append(done)
+                    self._end_tracking(done, where, tracked_as, progress)
+                finally:
+                    file.close()
         return done
 
     def tracker(self, where: Destination) -> Tracker | None:
@@ -193,8 +198,8 @@ class Session:
 
 
 class _Interrupts:
-    """Ctrl-C and SIGTERM during one run: they take effect at once, as their handlers have it, or while
-    `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
+    """Ctrl-C, SIGTERM and SIGHUP during one run: they take effect at once, as their handlers have it, or
+    while `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
     recorded as what it was, and a run that the store has begun is known here. While one waits, the next
     takes effect at once.
     """
@@ -206,7 +211,7 @@ class _Interrupts:
 
     def __enter__(self) -> "_Interrupts":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _ENDINGS:
                 handler = signal.getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
@@ -221,6 +226,8 @@ class _Interrupts:
         self.take_effect()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == _HANGUP:
+            terminal.leave_if_gone()
         if self.postponed and self._waiting is None:
             self._waiting = number
         else:
@@ -236,21 +243,19 @@ class _Interrupts:
 
 def close_runs_of_dead_processes(tracker: Tracker) -> None:
     """Runs of this host that are RUNNING although their process is dead: they were killed, with all of
-    their process. Those whose directory is still here keep what they had.
+    their process. Those whose directory is still here keep what they had. A run whose process may live is
+    left alone, see `machine.fate`.
     """
     for run in tracker.open_runs(machine.host()):
-        pid = run.tags.get("backendexp.pid", "")
-        alive = pid.isdigit() and machine.process_token(int(pid)) == run.tags.get("backendexp.process")
-        if alive:
-            continue
         directory = Path(run.tags.get("backendexp.directory", ""))
         if not (directory / "context.json").exists():
-            tracker.kill(run.run_id)
+            if machine.fate(run.tags) is Fate.DEAD:
+                tracker.kill(run.run_id)
             continue
-        lost = record.load(directory)
-        lost = lost if lost.result is not None else record.close_lost(lost)
-        tracker.end(run.run_id, record.report(lost))
-        lost.mark_tracked(run.run_id)
+        lost = record.close_lost(record.load(directory))
+        if lost.result is not None:
+            tracker.end(run.run_id, record.report(lost))
+            lost.mark_tracked(run.run_id)
 
 
 def source_tags() -> dict[str, str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from backendexp import cache, record, summary_run
 from backendexp.config import check_store
 from backendexp.errors import TrackingError, UserError
-from backendexp.record import RunRecord
 from backendexp.session import Destination
 from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker
@@ -73,7 +72,7 @@ def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tr
         if run.tracked_run_id is not None:
             return 0
         if run.result is None:
-            run = _close_if_dead(run)
+            run = record.close_lost(run)
         if run.result is None:
             return 0  # it is still training
         context = run.context
@@ -105,16 +104,6 @@ def _upload_summary(file: Path, uri: str | None, trackers: dict[Destination, Tra
         run_id = summary_run.upload(summary, _tracker_for(summary.where, uri, trackers))
         print(f"{file}: uploaded as run {run_id}")
     return 1
-
-
-def _close_if_dead(run: RunRecord) -> RunRecord:
-    from backendexp import machine
-
-    tags = run.context.tags
-    here = tags.get("backendexp.host") == machine.host()
-    if here and machine.process_token(int(tags["backendexp.pid"])) != tags["backendexp.process"]:
-        return record.close_lost(run)
-    return run
 
 
 def _tracker_for(meant: Destination, uri: str | None, trackers: dict[Destination, Tracker]) -> Tracker:

@@ -17,7 +17,7 @@ from acceptance.projects import SMALL, Project, artifact_folder, named, reached,
 from backendexp import events
 from backendexp.commands import NOT_TRACKED
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 PAIR = "compare.backends=[theano,jax]"
 COMPARE = ("experiment=compare", PAIR, *SMALL)

@@ -1,18 +1,22 @@
 """Every way in which a run can end leaves the right status in MLflow, and no process."""
 
+import contextlib
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
+import termios
 import time
 from typing import Any
 
 import pytest
 
 from acceptance.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, trained
+from test_session import CONTAINER, needs_containers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 STARTED_S = 90
 
@@ -90,7 +94,9 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(lab: Projec
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
 )
 def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
     lab: Project, number: signal.Signals, code: int
@@ -108,6 +114,61 @@ def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
     assert "KILLED" in out
     assert "Traceback" not in errors
     assert lab.nothing_runs(within=0)
+
+
+def test_a_closed_terminal_ends_a_run_as_killed_with_what_it_had(lab: Project) -> None:
+    ours, theirs = os.openpty()
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
+        cwd=lab.folder,
+        env=lab.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    os.set_blocking(ours, False)
+
+    def shown_and_trained() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            os.read(ours, 2**16)  # a terminal that shows nothing makes the program wait
+        return len(named(lab.events(), "epoch")) >= 2
+
+    assert reached(shown_and_trained, STARTED_S)
+    os.close(ours)
+    assert begun.wait(timeout=60) == 129
+    run = only_run(lab, "KILLED", "interrupted")
+    assert "SIGHUP" in run.data.tags["mlflow.note.content"]
+    assert_epochs_are_kept(lab, run)
+    assert lab.nothing_runs()
+
+
+@pytest.mark.parametrize(
+    ("ignored", "sent"), [("INT", signal.SIGINT), ("HUP", signal.SIGHUP)], ids=["in the background", "nohup"]
+)
+def test_a_signal_that_the_starter_has_ignored_ends_no_run_and_sigterm_does(
+    lab: Project, ignored: str, sent: signal.Signals
+) -> None:
+    settings = ["backend=jax", *ENDLESS]
+    begun = subprocess.Popen(
+        ["sh", "-c", f'trap "" {ignored}; exec "$@"', "sh", sys.executable, "-m", "backendexp", *settings],
+        cwd=lab.folder,
+        env=lab.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_epochs(lab, 2)
+    begun.send_signal(sent)
+    wait_for_epochs(lab, len(named(lab.events(), "epoch")) + 2)
+    begun.send_signal(signal.SIGTERM)
+    _, errors = begun.communicate(timeout=60)
+    assert begun.returncode == 143, errors
+    only_run(lab, "KILLED", "interrupted")
+    assert lab.nothing_runs()
 
 
 def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> None:
@@ -175,6 +236,28 @@ def test_a_start_leaves_the_runs_of_a_living_process_alone(lab: Project) -> None
     begun.send_signal(signal.SIGINT)
     begun.communicate(timeout=60)
     assert statuses(lab.tracked()) == ["KILLED", "FINISHED"]
+
+
+@needs_containers
+def test_a_start_in_another_container_of_this_host_name_leaves_a_living_run_alone(lab: Project) -> None:
+    """The two see none of each other's processes, and share a folder."""
+    begun = subprocess.Popen(
+        [*CONTAINER, sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
+        cwd=lab.folder,
+        env=lab.environment,
+    )
+    wait_for_epochs(lab, 2)
+    answer = lab.run("backend=jax", *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    assert statuses(lab.tracked()) == ["RUNNING", "FINISHED"]
+    assert not named(lab.events(0), "ended")
+    begun.kill()
+    begun.wait()
+    assert lab.nothing_runs()
+    answer = lab.run("backend=jax", *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    assert statuses(lab.tracked()) == ["KILLED", "FINISHED", "FINISHED"]
+    assert_epochs_are_kept(lab, lab.tracked()[0], number=0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_AS is of POSIX")

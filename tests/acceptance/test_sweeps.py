@@ -18,7 +18,7 @@ from acceptance.projects import (
     trained,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 
 def test_every_run_of_a_sweep_has_a_fresh_process_and_shares_the_import(swept: tuple[Project, str]) -> None:

@@ -15,7 +15,7 @@ from acceptance.projects import trained as trained_runs
 from backendexp import cache
 from backendexp.runtime import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 NewProject = Callable[..., Project]
 ENGINES = {"tensorflow": "TensorFlow", "jax": "JAX", "theano": "PyTensor", "torch": "PyTorch"}

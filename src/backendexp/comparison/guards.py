@@ -41,7 +41,8 @@ def refuse_unfinished(runs: Sequence[TrackedRun]) -> None:
         raise ComparisonError(
             f"{len(running)} of {len(runs)} runs are still RUNNING, e.g. {running[0].name}. Wait until they "
             "have ended. Runs whose process was killed are closed when backendexp next makes a run on their "
-            "machine"
+            "machine; one of which nobody can tell, e.g. after a move to another container, is taken out "
+            f"with: mlflow runs delete --run-id {running[0].run_id}"
         )
 
 
