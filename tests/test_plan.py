@@ -13,6 +13,7 @@ from backendexp import catalog, plan
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.plan import ControlsSpec, DataSpec, ModelSpec, RunSpec, TrainingSpec
 from conftest import small_config
+from test_npz import good_arrays
 
 MakeSpec = Callable[..., RunSpec]
 
@@ -158,6 +159,48 @@ def test_npz_brings_its_sizes_and_an_absolute_path(project: Path, make_spec: Mak
     none = {"data__samples": None, "data__features": None, "data__test_samples": None}
     spec = make_spec(data__kind="npz", data__path="mine.npz", **none)
     assert spec.data == DataSpec("npz", 6, 3, 2, 0.0, str(project / "mine.npz"))
+
+
+NO_SIZES = {"data__samples": None, "data__features": None, "data__test_samples": None}
+
+
+def test_tilde_is_the_home_folder(
+    tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "mine.npz", **good_arrays())  # type: ignore[arg-type]
+    spec = make_spec(data__kind="npz", data__path="~/mine.npz", **NO_SIZES)
+    assert spec.data.path == str(tmp_path / "mine.npz")
+    assert (
+        make_spec(runtime__name="keras3", runtime__python="~/bin/python").python == f"{tmp_path}/bin/python"
+    )
+
+
+def test_tilde_of_nobody_is_left_as_it_is(make_spec: MakeSpec) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path is '~nobody-of-this-name/mine\.npz': no such file"):
+        make_spec(data__kind="npz", data__path="~nobody-of-this-name/mine.npz", **NO_SIZES)
+
+
+@pytest.mark.parametrize("name", ["y_train", "y_test"])
+@pytest.mark.parametrize("labels", [[-1, 1, 1], [1, 2, 2], [0, 5, 9]])
+def test_labels_that_the_loss_does_not_take_are_refused(
+    labels: list[int], name: str, project: Path, make_spec: MakeSpec
+) -> None:
+    arrays = {**good_arrays(), name: np.array(labels), f"x{name[1:]}": np.zeros((3, 3))}
+    np.savez(project / "mine.npz", **arrays)  # type: ignore[arg-type]
+    values = f"{', '.join(map(str, sorted(set(labels))[:-1]))} and {max(labels)}"
+    with pytest.raises(
+        ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, and training\.loss="
+    ):
+        make_spec(data__kind="npz", data__path="mine.npz", **NO_SIZES)
+    spec = make_spec(
+        data__kind="npz",
+        data__path="mine.npz",
+        training__loss="mean_squared_error",
+        model__output_activation="linear",
+        **NO_SIZES,
+    )
+    assert spec.training.loss == "mean_squared_error"
 
 
 def test_title_is_what_a_person_calls_the_run(make_spec: MakeSpec) -> None:

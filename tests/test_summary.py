@@ -5,6 +5,7 @@ import pytest
 
 import streams
 from backendexp import summary
+from backendexp.events import Event
 from backendexp.plan import RunSpec, with_probe
 from backendexp.record import RunRecord
 
@@ -83,6 +84,41 @@ def test_compilation_that_later_runs_do_not_repeat_is_told(make: Make) -> None:
     (said,) = summary.caveats([make("theano", streams.whole(compile_cache="empty")), make("theano")])
     assert "empty compile cache" in said
     assert summary.caveats([make("theano", streams.whole(compile_cache="filled"))]) == []
+
+
+def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float, bool]) -> list[Event]:
+    """A stream whose labels have these: low, high, whether they are all 0 and 1."""
+    keys = ("low", "high", "zeros_and_ones")
+    told = {"y_train": dict(zip(keys, y_train, strict=True)), "y_test": dict(zip(keys, y_test, strict=True))}
+    return [event | {"labels": told} if event["event"] == "data" else event for event in streams.whole()]
+
+
+@pytest.mark.parametrize(
+    ("y_train", "y_test", "told"),
+    [
+        ((0, 1, True), (0, 1, True), []),
+        (
+            (1, 1, True),
+            (0, 1, True),
+            ["y_train holds one class only, every label is 1: nothing could be learned."],
+        ),
+        (
+            (0, 1, True),
+            (0, 0, True),
+            ["y_test holds one class only, every label is 0: accuracy tells little."],
+        ),
+        (
+            (-1, 1, False),
+            (-1, 1, False),
+            ["y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss."],
+        ),
+    ],
+)
+def test_labels_that_numbers_mean_little_with_are_told_once(
+    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], told: list[str], make: Make
+) -> None:
+    stream = _with_labels(y_train, y_test)
+    assert summary.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == told
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendexp.worker import batches, contract, data, environment
+from test_npz import EXTRAS, _add_text, good_arrays
 
 RANDOM = {"kind": "random", "samples": 100, "features": 5, "test_samples": 40, "noise": 0.0, "path": None}
 SIGNAL = {**RANDOM, "kind": "signal", "noise": 0.1}
@@ -95,6 +98,39 @@ def test_users_file_becomes_float32_with_a_column_of_labels(tmp_path: Path) -> N
     assert {array.dtype for array in made} == {np.dtype("float32")}
 
 
+@pytest.mark.parametrize("add", EXTRAS, ids=lambda add: add.__name__)
+def test_what_else_is_in_the_users_file_is_left_there(
+    add: Callable[[zipfile.ZipFile], None], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "more.npz", **good_arrays())  # type: ignore[arg-type]
+    with zipfile.ZipFile(tmp_path / "more.npz", "a") as archive:
+        add(archive)
+    made = data.make_data({"kind": "npz", "path": str(tmp_path / "more.npz")}, 0)
+    assert made.x_train.shape == (6, 3)
+    assert made.y_test.tolist() == [[1], [1]]
+
+
+def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
+        for name, array in good_arrays().items():
+            with archive.open(name, "w") as member:
+                np.save(member, array)  # type: ignore[arg-type]
+    assert data.make_data({"kind": "npz", "path": str(tmp_path / "mine.npz")}, 0).x_train.shape == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([0, 1, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": True}),
+        ([1, 1], {"low": 1.0, "high": 1.0, "zeros_and_ones": True}),
+        ([0, 0.5, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": False}),
+        ([-1, 1], {"low": -1.0, "high": 1.0, "zeros_and_ones": False}),
+    ],
+)
+def test_labels_are_described(labels: list[float], told: dict[str, Any]) -> None:
+    assert data.describe_labels(np.array(labels, np.float32)[:, None]) == told
+
+
 def test_digest_tells_values_shape_dtype_and_order_apart() -> None:
     x = np.arange(6, dtype=np.float32)
     others = [x + 1, x.reshape(2, 3), x.astype(np.float64), x[::-1], x.reshape(3, 2).T]
@@ -137,6 +173,8 @@ answer = {
         for seed in seeds
         for probe in (0, 1, 2)
     ],
+    "file": data.digest(data.make_data({"kind": "npz", "path": sys.argv[3]}, 0)),
+    "labels": [data.describe_labels(data.make_data(plans[0], seed).y_train) for seed in seeds],
     "order": [data.digest([batches._permutation(97, seed, epoch)]) for seed in seeds for epoch in range(5)],
     "line": contract._line("epoch", {"time": 1.5, "loss": 0.1, "text": u"gr\\u00f6\\u00dfer"}).decode(),
     "version": contract.VERSION,
@@ -148,11 +186,11 @@ json.dump(answer, sys.stdout, sort_keys=True)
 """
 
 
-def answer_of(python: str, empty: Path) -> dict[str, Any]:
+def answer_of(python: str, empty: Path, file: Path) -> dict[str, Any]:
     package = Path(contract.__file__).parents[1]
     plans = json.dumps([RANDOM, SIGNAL, {**SIGNAL, "features": 1, "noise": 0.49}])
     answer = subprocess.run(
-        [python, "-E", "-c", SCRIPT, str(package), plans],
+        [python, "-E", "-c", SCRIPT, str(package), plans, str(file)],
         env={"BACKENDEXP_COMPILE_CACHE": str(empty)},
         capture_output=True,
         text=True,
@@ -165,7 +203,11 @@ def answer_of(python: str, empty: Path) -> dict[str, Any]:
 def test_python_3_7_computes_the_very_same_data_weights_and_orders(
     keras2_python: str, tmp_path: Path
 ) -> None:
-    old, new = answer_of(keras2_python, tmp_path), answer_of(sys.executable, tmp_path)
+    file = tmp_path / "mine.npz"
+    np.savez(file, **good_arrays())  # type: ignore[arg-type]
+    with zipfile.ZipFile(file, "a") as archive:
+        _add_text(archive)
+    old, new = (answer_of(python, tmp_path / "cache", file) for python in (keras2_python, sys.executable))
     assert (old.pop("python"), old.pop("numpy")) == ("3.7", "1")
     assert new.pop("python") != "3.7"
     assert new.pop("numpy") == "2"

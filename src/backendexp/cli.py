@@ -81,7 +81,11 @@ def _job(tree: Any) -> float:
 
     from backendexp import application
 
-    return application.current().run_job(tree, HydraConfig.get())
+    hydra = HydraConfig.get()
+    if hydra.job.chdir:
+        # Paths mean what they meant when they were checked. A run's files go to its directory all the same.
+        os.chdir(hydra.runtime.cwd)
+    return application.current().run_job(tree, hydra)
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from backendexp import catalog
+from backendexp import catalog, labels
 from backendexp import config as configuration
 from backendexp.config import Config
 from backendexp.errors import BackendUnavailable
@@ -134,15 +134,20 @@ def plan_run(config: Config) -> RunSpec:
 
     Raises ConfigError, BackendUnavailable: the runtime does not have what the configuration names.
     """
-    runtime = choose_runtime(config.backend.name, config.runtime.name, config.runtime.python)
+    python = _expanded(config.runtime.python) if config.runtime.python else None
+    runtime = choose_runtime(config.backend.name, config.runtime.name, python)
     configuration.check_names(config.model, config.training, runtime)
     data = config.data
     if data.kind == "npz":
         assert data.path is not None
-        path: str | None = os.path.abspath(data.path)
         from backendexp import npz  # numpy costs a tenth of a second that the other kinds need not pay
 
-        samples, features, test_samples = npz.read_sizes(data.path)
+        given = _expanded(data.path)
+        path: str | None = os.path.abspath(given)
+        contents = npz.read(given)
+        for name, found in contents.labels.items():
+            labels.check(f"{given}: {name}", found, config.training.loss, config.model.output_activation)
+        samples, features, test_samples = contents.samples, contents.features, contents.test_samples
     else:
         assert data.samples is not None
         assert data.features is not None
@@ -155,7 +160,7 @@ def plan_run(config: Config) -> RunSpec:
     return RunSpec(
         backend=config.backend.name,
         runtime=runtime.name,
-        python=os.path.abspath(config.runtime.python) if config.runtime.python else None,
+        python=os.path.abspath(python) if python else None,
         start=start,
         data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
         model=ModelSpec(tuple(model.hidden_units), model.activation, model.dropout, model.output_activation),
@@ -166,6 +171,11 @@ def plan_run(config: Config) -> RunSpec:
         timeout_s=config.timeout_s,
         log_model=config.tracking.log_model,
     )
+
+
+def _expanded(path: str) -> str:
+    """~ is the home folder: shells see to it at the start of a word, and KEY=~/file is one word."""
+    return os.path.expanduser(path)  # noqa: PTH111 (pathlib's own raises for a user that there is not)
 
 
 def choose_runtime(backend: str, name: str, python: str | None) -> catalog.RuntimeFacts:

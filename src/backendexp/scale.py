@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
-from backendexp import blocks, results
+from backendexp import blocks, results, summary
 from backendexp.blocks import Entrants
 from backendexp.comparison import crossings
 from backendexp.comparison.findings import MEMORY, TIMES, Measure, ScalePoint
@@ -192,6 +192,7 @@ class ScaleStudy:
             "without a test. Whether two backends differ at one size is for experiment=compare to say.",
             "training_time_s holds the compilation, which weighs less the longer a training is; "
             "the steady epoch is without it.",
+            *summary.label_caveats(records),
         ]
 
     def _metrics(self, records: Sequence[RunRecord]) -> dict[str, dict[int, float]]:

@@ -1,7 +1,7 @@
 """The words and tables at the end of a run and of a sweep."""
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -119,10 +119,28 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "A run started with an empty compile cache: its first epoch holds compilation that later runs "
             "do not repeat."
         )
+    said += label_caveats(records)
     caveat = order_caveat([r.spec.backend for r in records])
     if caveat:
         said.append(caveat)
     return said
+
+
+def label_caveats(records: Sequence[RunRecord]) -> list[str]:
+    """What the labels make of the numbers, once for all runs that it is true of."""
+    said: dict[str, None] = {}
+    for record in records:
+        # Runs of earlier versions do not tell of their labels.
+        data = (record.result.data if record.result else None) or {}
+        for name, labels in data.get("labels", {}).items():
+            if labels["low"] == labels["high"]:
+                meaning = "nothing could be learned" if name == "y_train" else "accuracy tells little"
+                said[f"{name} holds one class only, every label is {labels['low']:g}: {meaning}."] = None
+        if not data.get("labels", {}).get("y_test", {}).get("zeros_and_ones", True):
+            said[
+                "y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss."
+            ] = None
+    return list(said)
 
 
 def order_caveat(order: list[str]) -> str | None:

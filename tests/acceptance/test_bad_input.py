@@ -50,6 +50,13 @@ MISTAKES = {
     "deadline in the past": (["timeout_s=0"], "timeout_s is 0"),
     "npz without a path": (["data=npz"], "data.path"),
     "npz that is not there": (["data=npz", "data.path=nowhere.npz"], "no such file"),
+    "npz with a name that is too long": (
+        ["data=npz", "data.path=" + "d" * 300 + ".npz"],
+        "File name too long",
+    ),
+    "npz in too many folders": (["data=npz", "data.path=" + "d/" * 3000 + "x.npz"], "File name too long"),
+    "folder for an npz": (["data=npz", "data.path=.."], "data.path is '..', which is a folder"),
+    "folder for an interpreter": (["runtime.python=.."], "interpreter: it is a folder"),
     "interpreter that is not there": (["runtime.python=/nowhere/python"], "/nowhere/python"),
     "option that is none": (["--backend", "theano"], "--backend is not an option"),
     "sweep without -m": (["seed=1,2"], "seed"),
@@ -86,6 +93,11 @@ ARRAYS = {
     "objects": ({"x_train": numpy.full((10, 4), None)}, "cannot be read as .npz"),
     "NaN": ({"x_train": WITH_NAN}, "x_train holds 40 values that are NaN"),
     "beyond float32": ({"x_test": numpy.full((5, 4), 1e300)}, "x_test holds 20 values"),
+    "ten classes": (
+        {"y_train": numpy.arange(10)},
+        "y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9",
+    ),
+    "two signs": ({"y_test": numpy.array([-1, 1, 1, 1, -1])}, "or use training.loss=hinge"),
     "nothing": ({"x_train": numpy.zeros((0, 4)), "y_train": numpy.zeros(0)}, "x_train has shape (0, 4)"),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from acceptance.conftest import places
@@ -205,8 +206,6 @@ def test_a_backend_learns_labels_that_can_be_learned(lab: Project) -> None:
 
 
 def test_the_users_own_arrays_are_trained_on(lab: Project) -> None:
-    import numpy
-
     draw = numpy.random.default_rng(5)
     x_train, x_test = draw.normal(size=(600, 3)), draw.normal(size=(200, 3))
     arrays = {"x_train": x_train, "x_test": x_test}
@@ -224,6 +223,24 @@ def test_the_users_own_arrays_are_trained_on(lab: Project) -> None:
     (logged,) = run.inputs.dataset_inputs
     assert logged.dataset.name == "mine.npz"
     assert json.loads(logged.dataset.source) == {"path": str(lab.folder / "mine.npz")}
+
+
+def test_relative_paths_mean_the_same_when_hydra_changes_the_directory(lab: Project) -> None:
+    numpy.savez(
+        lab.folder / "mine.npz",
+        x_train=numpy.zeros((8, 2)),
+        y_train=numpy.ones(8),
+        x_test=numpy.zeros((4, 2)),
+        y_test=numpy.array([0, 1, 1, 0]),
+    )
+    words = ("hydra.job.chdir=true", "backend=jax", "data=npz", "data.path=mine.npz", "training.epochs=1")
+    alone = lab.run(*words, "threads=1")
+    assert alone.returncode == 0, alone.stderr
+    assert "y_train holds one class only, every label is 1" in alone.stdout
+    swept = lab.run("-m", *words, "seed=1,2", "threads=1")
+    assert swept.returncode == 0, swept.stderr
+    assert len(trained_runs(lab.tracked())) == 3
+    assert list(lab.folder.rglob("mlflow.db")) == [lab.folder / "mlflow.db"]
 
 
 def test_a_named_interpreter_decides_the_runtime(lab: Project) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from backendexp import blocks, parity_check, sweep
+from backendexp import blocks, parity_check, summary, sweep
 from backendexp.blocks import Entrants
 from backendexp.config import CompareConfig
 from backendexp.errors import UserError
@@ -76,6 +76,7 @@ class BackendComparison:
         if timed < planned:
             cut_short = f"The comparison ended after {timed} of {planned} timed runs."
             found = replace(found, notes=(cut_short, *found.notes))
+        found = replace(found, notes=(*found.notes, *summary.label_caveats(records)))
         written = artifacts.write(found, folder / "comparison")
         agreed = found.parity.agree is True or not self.asked.parity
         return Conclusion(

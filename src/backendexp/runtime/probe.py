@@ -1,6 +1,7 @@
 """What an interpreter has installed, without importing any of it."""
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -48,8 +49,9 @@ def take_inventory(python: str) -> Inventory:
             raise ValueError(answer.stderr.strip().splitlines()[-1:])
         fields = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        why = "it is a folder" if os.path.isdir(python) else error
         raise RuntimeUnavailable(
-            f"runtime.python is {python!r}, which does not run as a Python interpreter: {error}. "
+            f"runtime.python is {python!r}, which does not run as a Python interpreter: {why}. "
             "Expected the path of a Python 3.7, or 3.11 and newer, that has keras installed"
         ) from error
     packages = {name.lower().replace("_", "-"): version for name, version in fields["packages"].items()}

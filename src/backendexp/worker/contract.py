@@ -11,6 +11,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
                compile_cache ("empty", "filled" or null: the engine keeps none)
     phase      name: data, build, fit, evaluate or save begins
     data       digest, shapes, bytes, seconds
+               labels: of y_train and y_test, low, high and zeros_and_ones (whether there are no others)
     built      seconds, weights (count), weights_digest
     epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss, accuracy
     trained    seconds: the wall time of the whole fit

@@ -58,11 +58,27 @@ def _learnable_labels(features, noise, draw):
 
 def _read(path):
     with numpy.load(path, allow_pickle=False) as arrays:
-        x_train, x_test = (arrays[name].astype(numpy.float32) for name in ("x_train", "x_test"))
-        y_train, y_test = (
-            arrays[name].astype(numpy.float32).reshape(-1, 1) for name in ("y_train", "y_test")
-        )
+        x_train, x_test = (_member(arrays, name) for name in ("x_train", "x_test"))
+        y_train, y_test = (_member(arrays, name).reshape(-1, 1) for name in ("y_train", "y_test"))
     return Dataset(x_train, y_train, x_test, y_test)
+
+
+def _member(arrays, name):
+    """The array that `backendexp.npz` has checked; the archive may hold a file called just `name` as well.
+    numpy reads an array when it is asked for, so what else is in the archive stays there.
+    """
+    whole_name = name + ".npy"
+    array = arrays[whole_name if whole_name in arrays.zip.namelist() else name]
+    return array.astype(numpy.float32, copy=False)
+
+
+def describe_labels(y):
+    """What tells labels of one class, and those that accuracy does not count, from others. y: not empty."""
+    return {
+        "low": float(y.min()),
+        "high": float(y.max()),
+        "zeros_and_ones": bool(((y == 0) | (y == 1)).all()),
+    }
 
 
 def digest(arrays):

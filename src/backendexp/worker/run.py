@@ -60,6 +60,7 @@ def _train(spec, directory, events):
         digest=data.digest(dataset),
         shapes={name: list(array.shape) for name, array in dataset._asdict().items()},
         bytes=sum(array.nbytes for array in dataset),
+        labels={name: data.describe_labels(getattr(dataset, name)) for name in ("y_train", "y_test")},
     )
 
     engine.seed_everything(backend, seed)
