@@ -219,7 +219,7 @@ def test_interrupt_ends_the_run_is_told_and_is_raised_again(
 ) -> None:
     worker = start("sleeps")
     heard: list[Event] = []
-    handlers = {signal.SIGTERM: cli._terminate, signal.SIGHUP: cli._hang_up}
+    handlers = {signal.SIGTERM: cli._terminate, signal.SIGHUP: cli._terminate}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
 
     def hear(event: Event) -> None:

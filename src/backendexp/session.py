@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from backendexp import events, machine, record, results, terminal
+from backendexp import events, machine, record, results
 from backendexp.config import TrackingConfig
 from backendexp.errors import TrackingError
 from backendexp.events import Event
@@ -226,8 +226,6 @@ class _Interrupts:
         self.take_effect()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if number == _HANGUP:
-            terminal.leave_if_gone()
         if self.postponed and self._waiting is None:
             self._waiting = number
         else:
