@@ -6,6 +6,7 @@ ended the run: so the file alone tells how the run went.
 
 import json
 import time
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +44,38 @@ def parse(line: bytes) -> Event:
 class EventFile:
     """Appends events to a file, each at once, so that a killed parent leaves what it had heard.
 
-    A last line that a kill has cut off is removed first.
+    A last line that a kill has cut off is removed first. failure: why the file takes no more, as on a full
+    disk. unwritten: the events since then, which only this process has.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b", buffering=0)
-        self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        self.failure: OSError | None = None
+        self.unwritten: list[Event] = []
+        self._file: FileIO | None = None
+        try:
+            self._file = path.open("a+b", buffering=0)
+            self._file.seek(0)
+            self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        except OSError as error:
+            self.failure = error
 
     def append(self, event: Event) -> None:
-        self._file.write((json.dumps(event) + "\n").encode())
+        if self.failure is None:
+            try:
+                self._write((json.dumps(event) + "\n").encode())
+            except OSError as error:
+                self.failure = error
+        if self.failure is not None:
+            self.unwritten.append(event)
+
+    def _write(self, line: bytes) -> None:
+        assert self._file is not None
+        while line:  # a disk that is nearly full takes a part
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read(path: Path) -> list[Event]:

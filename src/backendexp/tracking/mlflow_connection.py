@@ -1,5 +1,6 @@
 """What writing to MLflow and reading from it share: a client of its own, a deadline, and errors of ours."""
 
+import errno
 import os
 import re
 import socket
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backendexp import cache
+from backendexp import cache, places
 from backendexp.errors import TrackingError
 
 _SQLITE = "sqlite:///"
@@ -54,6 +55,25 @@ def _dialect(uri: str) -> str:
     return uri.split(":")[0].split("+")[0]
 
 
+# As the system and SQLite have it, https://www.sqlite.org/rescode.html
+_CANNOT_WRITE = (
+    *map(os.strerror, (errno.ENOSPC, errno.EROFS, errno.EACCES)),
+    "database or disk is full",
+    "readonly database",
+    "unable to open database file",
+    "folder cannot be written",
+)
+
+
+def _check_room(uri: str) -> None:
+    """Raises OSError: there is no database, and none can be made. mlflow would try for minutes."""
+    file = database_file(uri)
+    if file is None or file.exists() or not file.parent.is_dir():
+        return
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError("there is none yet, and its folder cannot be written")
+
+
 def without_password(uri: str) -> str:
     """The address as it may be shown."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
@@ -68,7 +88,10 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TrackingError(f"the tracking store {without_password(uri)} {complaint}: {reason}") from error
+        remedy = f". {places.STORE}" if is_database(uri) and any(w in reason for w in _CANNOT_WRITE) else ""
+        raise TrackingError(
+            f"the tracking store {without_password(uri)} {complaint}: {reason}{remedy}"
+        ) from error
 
 
 def connect(uri: str) -> Any:
@@ -83,6 +106,7 @@ def connect(uri: str) -> Any:
         _ask(uri)
     else:
         _knock(uri)
+        _check_room(uri)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]
