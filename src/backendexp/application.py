@@ -4,17 +4,31 @@ import copy
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import blocks, composition, config, links, output, parity, preflight, session, summary, sweep
-from backendexp.commands import NOT_TRACKED, OK, RUN_FAILED
+from backendexp import (
+    blocks,
+    cache,
+    composition,
+    config,
+    links,
+    output,
+    parity,
+    places,
+    preflight,
+    session,
+    summary,
+    sweep,
+)
+from backendexp.commands import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
 from backendexp.comparison.experiment import BackendComparison
 from backendexp.config import Config
 from backendexp.errors import ConfigError
-from backendexp.experiment import PARALLEL, Experiment, PlannedRun
+from backendexp.experiment import PARALLEL, Conclusion, Experiment, PlannedRun
 from backendexp.overrides import for_shell
 from backendexp.parity_check import ParityCheck
 from backendexp.plan import RunSpec
@@ -34,6 +48,7 @@ def check(arguments: list[str]) -> Checked:
     job of a sweep waits for one, or fails for the lack of it, half-way.
     """
     register_schema()
+    cache.check_temporary()
     checked = preflight.check(arguments, config.conf_dir())
     for spec in checked.specs:
         prepare.prepare(spec, _say)
@@ -57,7 +72,9 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+        # Hydra makes the folders of the runs.
+        with places.writing("The folder of the run", places.RUNS):
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(composition.sentence(error)) from error
 
@@ -143,6 +160,8 @@ class Application:
     def conclude(self) -> int:
         """Stop the workers, say what came out and where to look. Returns the exit code."""
         self.session.close()
+        for why in self.session.unwritten:
+            print(f"backendexp: {why}", file=sys.stderr)
         if self.where is None:
             return OK
         if self.group is None:
@@ -160,15 +179,21 @@ class Application:
         return _code([record]) or self._code_of_store([record])
 
     def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
-        records = done.records()
+        # What the disk did not take, this process has all the same.
+        own = {record.directory: record for record in self.session.records}
+        records = [own.get(record.directory, record) for record in done.records()]
         if not records:
             if self.experiment is not None:
                 print("Nothing was measured, so there is nothing to conclude.")
             return OK
-        if self.experiment is not None:
-            conclusion = self.experiment.conclude(done.id, done.directory, records)
-        else:
-            conclusion = sweep.conclude(done.directory, records, self.planned)
+        try:
+            conclusion = self._conclusion(done, records)
+        except OSError as error:
+            print(f"backendexp: {places.sentence(error, done.directory, places.RUNS)}", file=sys.stderr)
+            with places.writing(tempfile.gettempdir(), places.TEMPORARY):
+                done = replace(done, directory=Path(tempfile.mkdtemp(prefix="backendexp-")))
+                conclusion = self._conclusion(done, records)
+            print(f"backendexp: what sums the runs up is in {done.directory}", file=sys.stderr)
         for said in conclusion.said:
             if isinstance(said, summary.Table):
                 print_table(said)
@@ -189,6 +214,11 @@ class Application:
         assert self.where is not None
         asked = self.where.kind != "none"
         return NOT_TRACKED if asked and self._lost(records, summary_id) else OK
+
+    def _conclusion(self, done: Sweep, records: list[RunRecord]) -> Conclusion:
+        if self.experiment is not None:
+            return self.experiment.conclude(done.id, done.directory, records)
+        return sweep.conclude(done.directory, records, self.planned)
 
     def _say_where(
         self, records: list[RunRecord], summary_id: str | None = None, report: Path | None = None
@@ -216,7 +246,8 @@ class Application:
                 print(f"backendexp: {why}", file=sys.stderr)
             place = self.group.directory if self.group else records[0].directory
             print(f"  results  {place}")
-            print(f"  upload them with  backendexp sync {for_shell(str(place))}")
+            if not any(record.failure for record in records):  # they are not there to be uploaded
+                print(f"  upload them with  backendexp sync {for_shell(str(place))}")
 
 
 def _resolved(tree: Any) -> str:
@@ -263,7 +294,10 @@ def current() -> Application:
 
 
 def _code(records: list[RunRecord]) -> int:
-    return RUN_FAILED if session.failures(records) else OK
+    if session.failures(records):
+        return RUN_FAILED
+    # A run that neither its directory nor the store has is lost.
+    return BAD_INPUT if any(r.failure and not r.tracked_run_id for r in records) else OK
 
 
 def _say_line(record: RunRecord, place: str) -> None:

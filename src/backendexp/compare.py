@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from backendexp import places
 from backendexp.catalog import nearest
 from backendexp.commands import OK, RUN_FAILED
 from backendexp.comparison import limits
@@ -276,7 +277,7 @@ def show(comparison: Comparison, format_name: str | None, output: Path | None) -
     try:
         output.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{output} cannot be written: {error.strerror}") from error
+        raise UserError(places.sentence(error, output, "Name another: --output FILE")) from error
     print(output)
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backendexp import cache, catalog, machine
+from backendexp import cache, catalog, machine, places
 from backendexp.catalog import RuntimeFacts
 from backendexp.errors import RuntimeUnavailable
 from backendexp.plan import usable_cores
@@ -91,6 +91,12 @@ def _of_inventory(facts: RuntimeFacts, found: probe.Inventory, remedies: bool) -
     return findings
 
 
+def _cache() -> str:
+    place = cache.folder()
+    why = cache.why_not(place)
+    return str(place) if why is None else places.sentence(why, place, places.CACHE)
+
+
 def _print(findings: list[Finding]) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
@@ -110,7 +116,7 @@ def _print(findings: list[Finding]) -> None:
         ("interpreter", sys.executable),
         ("uv", uv),
         ("C++ compiler", compiler),
-        ("cache", str(cache.folder())),
+        ("cache", _cache()),
         ("tracking", addresses.shown(store) if store else f"sqlite, {Path.cwd() / 'mlflow.db'}"),
     ):
         print(f"  {title}: {value}")

@@ -7,6 +7,7 @@ ended the run: so the file alone tells how the run went.
 import json
 import sys
 import time
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +51,44 @@ class EventFile:
 
     The file is locked until it is closed, and the system unlocks it when the process ends, however that
     happens. So nobody else writes into it meanwhile. locked: it is, because the file system can do it.
-    A last line that a kill has cut off is removed first.
+    A last line that a kill has cut off is removed first. failure: why the file takes no more, as on a full
+    disk. unwritten: the events since then, which only this process has.
     Raises BeingWritten.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b", buffering=0)
+        self.failure: OSError | None = None
+        self.unwritten: list[Event] = []
+        self.locked = False
+        self._file: FileIO | None = None
         try:
+            self._file = path.open("a+b", buffering=0)
             self.locked = _lock(self._file.fileno())
+            self._file.seek(0)
+            self._file.truncate(self._file.read().rfind(b"\n") + 1)
         except BeingWritten:
-            self._file.close()
+            self.close()
             raise
-        self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        except OSError as error:
+            self.failure = error
 
     def append(self, event: Event) -> None:
-        self._file.write((json.dumps(event) + "\n").encode())
+        if self.failure is None:
+            try:
+                self._write((json.dumps(event) + "\n").encode())
+            except OSError as error:
+                self.failure = error
+        if self.failure is not None:
+            self.unwritten.append(event)
+
+    def _write(self, line: bytes) -> None:
+        assert self._file is not None
+        while line:  # a disk that is nearly full takes a part
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 if sys.platform == "win32":

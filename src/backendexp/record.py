@@ -13,13 +13,16 @@ tracked.json      written last: the tracking store has taken it all
 
 import json
 import re
+import shutil
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import events, machine, results
+from backendexp import events, machine, places, results
+from backendexp.errors import UserError
 from backendexp.events import BeingWritten, Event, EventFile
 from backendexp.machine import Fate
 from backendexp.plan import RunSpec
@@ -57,21 +60,39 @@ class Context:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run's directory and what has been written to it. `result` is None while the run is under way."""
+    """A run's directory and what has been written to it. `result` is None while the run is under way.
+
+    unwritten: the events that the directory did not take. failure: why it did not take all of the run.
+    """
 
     directory: Path
     spec: RunSpec
     context: Context
     result: RunResult | None = None
+    unwritten: Sequence[Event] = ()
+    failure: OSError | None = None
+    _told: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def tracked_run_id(self) -> str | None:
         """The run of the store that holds all of this, or None: it is not tracked, or only in part."""
         path = self.directory / "tracked.json"
+        if "run_id" in self._told:
+            return self._told["run_id"]
         return json.loads(path.read_text(encoding="utf-8"))["run_id"] if path.exists() else None
 
-    def mark_tracked(self, run_id: str) -> None:
-        _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
+    def mark_tracked(self, run_id: str) -> OSError | None:
+        """Returns why the directory does not tell it, or None: it does."""
+        self._told["run_id"] = run_id
+        try:
+            _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
+        except OSError as error:
+            return error
+        return None
+
+    @property
+    def events(self) -> list[Event]:
+        return [*events.read(self.directory / "events.jsonl"), *self.unwritten]
 
 
 def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[RunRecord, EventFile]:
@@ -80,13 +101,21 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[
     """
     identity = uuid.uuid4().hex
     directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
-    directory.mkdir(parents=True)
     known = Context(id=identity, began=time.time(), **{**context, "uri": addresses.shown(context["uri"])})
-    file = EventFile(directory / "events.jsonl")
-    _write(directory / "spec.json", spec.to_json())
-    (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
-    # The last: from here on `find` finds the run.
-    _write(directory / "context.json", asdict(known))
+    file: EventFile | None = None
+    try:
+        with places.writing(directory, places.RUNS):
+            directory.mkdir(parents=True)
+            file = EventFile(directory / "events.jsonl")
+            _write(directory / "spec.json", spec.to_json())
+            (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
+            # The last: from here on `find` finds the run.
+            _write(directory / "context.json", asdict(known))
+    except UserError:
+        if file is not None:
+            file.close()
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     return RunRecord(directory, spec, known), file
 
 
@@ -125,14 +154,24 @@ def find(roots: list[Path]) -> list[Path]:
     return sorted(found, key=lambda d: (d / "context.json").stat().st_mtime_ns)
 
 
-def finish(record: RunRecord) -> RunRecord:
-    """Fold the events into the result and write it."""
-    result = results.fold(events.read(record.directory / "events.jsonl"))
-    if result.facts:
-        _write(record.directory / "environment.json", result.facts)
+def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
+    """Fold the events into the result and write it. file: of the events, where it may not have taken all.
+
+    What cannot be written is in the record that is returned.
+    """
+    if file is not None:
+        record = replace(record, unwritten=file.unwritten, failure=file.failure)
+    result = results.fold(record.events)
     summary = {"status": result.status, "reason": result.reason, "message": result.message}
-    _write(record.directory / "result.json", {**summary, "metrics": result.metrics()})
-    return RunRecord(record.directory, record.spec, record.context, result)
+    failure = record.failure
+    try:
+        if result.facts:
+            _write(record.directory / "environment.json", result.facts)
+        if not record.unwritten:  # else the directory would say that it holds all of the run
+            _write(record.directory / "result.json", {**summary, "metrics": result.metrics()})
+    except OSError as error:
+        failure = failure or error
+    return replace(record, result=result, failure=failure)
 
 
 def close_lost(record: RunRecord) -> RunRecord:
@@ -155,7 +194,7 @@ def close_lost(record: RunRecord) -> RunRecord:
         file.append(
             events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way")
         )
-        return finish(record)
+        return finish(record, file)
     finally:
         file.close()
 
@@ -233,7 +272,7 @@ def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
 
 
 def _last_time(record: RunRecord) -> float:
-    heard: list[Event] = events.read(record.directory / "events.jsonl")
+    heard = record.events
     return heard[-1]["time"] if heard else record.context.began
 
 
@@ -244,5 +283,9 @@ def _ms(seconds: float) -> int:
 def _write(path: Path, content: Any) -> None:
     """Whole or not at all: a reader never sees half a file."""
     part = path.with_suffix(path.suffix + ".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

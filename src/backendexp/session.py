@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from backendexp import events, machine, record, results
+from backendexp import events, machine, places, record, results
 from backendexp.config import TrackingConfig
 from backendexp.errors import TrackingError
 from backendexp.events import Event
@@ -57,12 +57,14 @@ def destination(tracking: TrackingConfig, folder: Path) -> Destination:
 class Session:
     """
     joined: the MLflow run that `mlflow run` made for us; the first run, or the summary, continues it.
-    records: the runs that this process has made, in order.
+    records: the runs that this process has made, in order. untracked: why the store does not have all of
+    them. unwritten: why their directories do not.
     """
 
     joined: str | None = None
     records: list[RunRecord] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
+    unwritten: list[str] = field(default_factory=list)
     _pool: WorkerPool = field(default_factory=WorkerPool)
     _trackers: dict[Destination, Tracker] = field(default_factory=dict)
     _refused: dict[Destination, tuple[float, str]] = field(default_factory=dict)
@@ -137,7 +139,9 @@ class Session:
                 # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
                 interrupts.postponed = True
                 try:
-                    done = record.finish(draft)
+                    done = record.finish(draft, file)
+                    if done.failure is not None:
+                        self._note_unwritten(done, done.failure)
                     self.records.append(done)
                     self._end_tracking(done, where, tracked_as, progress)
                 finally:
@@ -187,7 +191,14 @@ class Session:
         except TrackingError as error:
             self._note(str(error))
             return
-        done.mark_tracked(run_id)
+        failure = done.mark_tracked(run_id)
+        if failure is not None:
+            self._note_unwritten(done, failure)
+
+    def _note_unwritten(self, done: RunRecord, error: OSError) -> None:
+        why = places.sentence(error, done.directory, places.RUNS)
+        if not any(str(done.directory) in told for told in self.unwritten):
+            self.unwritten.append(why)
 
     def _note(self, why: str) -> None:
         if why not in self.untracked:

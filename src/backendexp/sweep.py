@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp import machine, record, results, summary, summary_run
+from backendexp import machine, places, record, results, summary, summary_run
 from backendexp.errors import TrackingError
 from backendexp.experiment import Conclusion
 from backendexp.record import RunRecord
@@ -107,7 +107,11 @@ def track_summary(
         artifacts=list(conclusion.artifacts),
         joined=joined is not None,
     )
-    file = summary_run.write(sweep.directory, where, report, joined)
+    try:
+        file = summary_run.write(sweep.directory, where, report, joined)
+    except OSError as error:
+        session.untracked.append(places.sentence(error, sweep.directory, places.RUNS))
+        return None
     tracker = session.tracker(where)
     if tracker is None:
         return None

@@ -3,12 +3,13 @@ others up.
 """
 
 import argparse
+import json
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from backendexp import cache, record, summary_run
+from backendexp import cache, places, record, summary_run
 from backendexp.config import check_store
 from backendexp.errors import TrackingError, UserError
 from backendexp.session import Destination
@@ -16,6 +17,8 @@ from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker
 from backendexp.tracking.mlflow_connection import absolute_uri
 from backendexp.tracking.mlflow_tracker import MlflowTracker
+
+_REMEDY = "Make room, or sync a copy of the folder in a place that can be written"
 
 
 def main(arguments: list[str]) -> int:
@@ -58,6 +61,12 @@ def upload(directories: list[Path], summaries: list[Path], uri: str | None) -> i
         except TrackingError as error:
             refused += 1
             print(f"{path}: {error}", file=sys.stderr)
+        except json.JSONDecodeError as error:  # half of a copy, as on a full disk
+            refused += 1
+            print(f"{path}: cannot be read: {error}", file=sys.stderr)
+        except OSError as error:
+            refused += 1
+            print(f"{path}: {places.sentence(error, path, _REMEDY)}", file=sys.stderr)
     there = len(work) - uploaded - refused
     print(f"{uploaded} uploaded, {refused} refused, {there} with nothing to upload")
     return 1 if refused else 0
@@ -88,7 +97,8 @@ def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tr
             context.run_id if uri is None else None,
         )
         tracker.end(run_id, record.report(run))
-        run.mark_tracked(run_id)
+        if (error := run.mark_tracked(run_id)) is not None:
+            print(f"{directory}: {places.sentence(error, directory, _REMEDY)}", file=sys.stderr)
         print(f"{directory}: uploaded as run {run_id}")
     return 1
 

@@ -62,11 +62,11 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
     if not own_interpreter:
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             environment.pop(name, None)
-    compiled = cache.folder("compiled", spec.runtime)
+    compiled = cache.writable("compiled", spec.runtime)
     environment.update(
         {name: str(spec.threads) for name in THREAD_VARIABLES},
         KERAS_BACKEND=spec.backend,
-        KERAS_HOME=str(cache.folder("keras", spec.runtime)),
+        KERAS_HOME=str(cache.writable("keras", spec.runtime)),
         BACKENDEXP_COMPILE_CACHE=str(compiled),
         BACKENDEXP_WORKER_START=spec.start,
         # Its log is UTF-8, whatever the terminal is: an engine that prints must not fail for it.
@@ -142,7 +142,8 @@ class Worker:
                 hear(self._ready)
             if self._ready is None or self._ready["event"] != "ready":
                 return
-            (directory / "worker.log").write_bytes(self._log.read_bytes())
+            with contextlib.suppress(OSError):  # a full disk: the result is worth more than the log
+                (directory / "worker.log").write_bytes(self._log.read_bytes())
             self._order(spec, directory)
             self._until("exited", None, timeout_s=spec.timeout_s, hear=hear)
         except KeyboardInterrupt as interrupt:
@@ -258,8 +259,6 @@ class WorkerPool:
             worker.close()
             worker = None
         if worker is None:
-            for folder in ("KERAS_HOME", "BACKENDEXP_COMPILE_CACHE"):
-                Path(environment[folder]).mkdir(parents=True, exist_ok=True)
             worker = self._workers[kind] = Worker(interpreter.python, environment)
         return worker
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp import cache
+from backendexp import cache, places
 from backendexp.errors import RuntimeUnavailable
 from backendexp.runtime import interpreters
 
@@ -44,7 +44,10 @@ def ensure_built(name: str, say: Callable[[str], None]) -> str:
     if not is_built(name):
         from filelock import FileLock, Timeout
 
-        home.parent.mkdir(parents=True, exist_ok=True)
+        if (error := cache.why_not(home.parent)) is not None:
+            raise RuntimeUnavailable(
+                f"runtime {name!r} has to be built: {places.sentence(error, home.parent, places.CACHE)}"
+            )
         lock = FileLock(str(home) + ".lock")
         try:
             lock.acquire(timeout=0)

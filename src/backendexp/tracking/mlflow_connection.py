@@ -1,5 +1,6 @@
 """What writing to MLflow and reading from it share: a client of its own, a deadline, and errors of ours."""
 
+import errno
 import os
 import re
 import socket
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backendexp import cache
+from backendexp import cache, places
 from backendexp.errors import TrackingError
 from backendexp.tracking import addresses, schema, uri_check
 
@@ -57,6 +58,25 @@ def _dialect(uri: str) -> str:
     return uri.split(":")[0].split("+")[0]
 
 
+# As the system and SQLite have it, https://www.sqlite.org/rescode.html
+_CANNOT_WRITE = (
+    *map(os.strerror, (errno.ENOSPC, errno.EROFS, errno.EACCES)),
+    "database or disk is full",
+    "readonly database",
+    "unable to open database file",
+    "folder cannot be written",
+)
+
+
+def _check_room(uri: str) -> None:
+    """Raises OSError: there is no database, and none can be made. mlflow would try for minutes."""
+    file = database_file(uri)
+    if file is None or file.exists() or not file.parent.is_dir():
+        return
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError("there is none yet, and its folder cannot be written")
+
+
 @contextmanager
 def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
     """Whatever mlflow, its HTTP client or its database raise comes out as TrackingError."""
@@ -67,7 +87,10 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
     except Exception as error:
         told = addresses.hidden_of(uri, str(error)).strip()
         reason = told.splitlines()[0] if told else type(error).__name__
-        raise TrackingError(f"the tracking store {addresses.shown(uri)} {complaint}: {reason}") from error
+        remedy = f". {places.STORE}" if is_database(uri) and any(w in reason for w in _CANNOT_WRITE) else ""
+        raise TrackingError(
+            f"the tracking store {addresses.shown(uri)} {complaint}: {reason}{remedy}"
+        ) from error
 
 
 def connect(uri: str) -> Any:
@@ -88,6 +111,7 @@ def connect(uri: str) -> Any:
         _ask(uri)
     else:
         _knock(uri)
+        _check_room(uri)
         if why := uri_check.missing_driver(uri):
             raise ValueError(why)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]

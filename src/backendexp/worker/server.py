@@ -4,6 +4,7 @@ With `fork`, every run is a child forked after the import, so that it has fresh 
 memory and its own death, and pays no import. Where there is no fork, the process serves one run.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -149,7 +150,8 @@ def _run(order, events, start):
     directory = order["directory"]
     compile_cache = environment.compile_cache_state(order["spec"]["backend"]["name"])
     events.send("started", pid=os.getpid(), start=start, compile_cache=compile_cache)
-    _redirect_output(os.path.join(directory, "worker.log"))
+    with contextlib.suppress(OSError):  # a full disk: what is printed goes to the worker's own log
+        _redirect_output(os.path.join(directory, "worker.log"))
     return run.execute(order["spec"], directory, events)
 
 
