@@ -56,3 +56,23 @@ def test_server_of_mlflow_gets_the_store_and_the_port(
     assert (ended.returncode, ended.stderr) == (0, "")
     words = ["server", "--backend-store-uri", f"sqlite:///{project}/mlflow.db", "--workers", "1"]
     assert ended.stdout == f"{[*words, '--host', '127.0.0.1', '--port', '5001']} false\n"
+
+
+def test_password_of_a_database_stands_in_no_list_of_processes(backendexp: Command, tmp_path: Path) -> None:
+    (tmp_path / "fake" / "mlflow").mkdir(parents=True)
+    (tmp_path / "fake" / "mlflow" / "__main__.py").write_text(
+        "import os, sys; print(sys.argv[1:], os.environ['MLFLOW_BACKEND_STORE_URI'])"
+    )
+    (tmp_path / "fake" / "mlflow" / "__init__.py").touch()
+    uri = "postgresql://me:hun@ter2@host/db"
+    env = {"PYTHONPATH": str(tmp_path / "fake")}
+    for ended in (
+        backendexp("ui", f"tracking.uri={uri}", env=env),
+        backendexp("ui", env={**env, "MLFLOW_TRACKING_URI": uri}),
+    ):
+        assert (ended.returncode, ended.stderr) == (0, "")
+        words = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", "5000"]
+        assert ended.stdout == f"{words} {uri}\n"
+    refused = backendexp("ui", "tracking.uri=postgresql://me:***@host/db", env=env)
+    assert refused.returncode == 2
+    assert "postgresql://me:***@host/db needs its password" in refused.stderr
