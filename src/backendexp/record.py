@@ -16,7 +16,6 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ class RunRecord:
     spec: RunSpec
     context: Context
     result: RunResult | None = None
-    unwritten: Sequence[Event] = ()
+    unwritten: tuple[Event, ...] = ()
     failure: OSError | None = None
     _told: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -160,7 +159,7 @@ def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
     What cannot be written is in the record that is returned.
     """
     if file is not None:
-        record = replace(record, unwritten=file.unwritten, failure=file.failure)
+        record = replace(record, unwritten=tuple(file.unwritten), failure=file.failure)
     result = results.fold(record.events)
     summary = {"status": result.status, "reason": result.reason, "message": result.message}
     failure = record.failure
