@@ -1,8 +1,10 @@
 """Every backend on every runtime trains, and MLflow is told all of it."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,22 @@ def test_the_users_keras_settings_are_neither_read_nor_written(
     assert [path.name for path in settings.parent.iterdir()] == ["keras.json"]
     assert not (tmp_path / ".theano").exists()
     assert not (tmp_path / ".pytensor").exists()
+
+
+@pytest.mark.parametrize("backend", ["theano", "jax"])
+def test_a_run_in_the_c_locale_whose_reader_has_left_is_trained_and_tracked(
+    backend: str, lab: Project
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    c_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "backendexp", f"backend={backend}", *SMALL],
+        cwd=lab.folder,
+        env={**lab.environment, **c_locale},
+        stdout=writing,
+        stderr=writing,
+    )
+    os.close(writing)
+    assert ended.returncode == 0
+    assert statuses(lab.tracked()) == ["FINISHED"]
