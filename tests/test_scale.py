@@ -225,6 +225,13 @@ def test_what_failed_or_was_never_run_is_told_and_the_rest_is_concluded(
     assert "cross between 100 and 200 samples" in concluded.note
 
 
+def test_data_of_one_class_is_told(study: ScaleStudy, tmp_path: Path, records: list[RunRecord]) -> None:
+    told = streams.of_one_class(streams.whole())
+    one_class = [streams.record_of(tmp_path, record.spec, told) for record in records]
+    said = [str(one) for one in study.conclude("a/b", tmp_path, one_class).said]
+    assert "Note: y_train holds one class only, every label is 1: nothing could be learned." in said
+
+
 def test_nothing_finished_is_concluded_without_figures(study: ScaleStudy, tmp_path: Path) -> None:
     first = next(run.spec for run in study.runs if not run.warm_up)
     failed = streams.record_of(tmp_path / "runs", first, streams.killed_in_epoch_3())

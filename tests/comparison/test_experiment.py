@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import streams
 from backendexp.blocks import Entrants
 from backendexp.comparison.experiment import BackendComparison
 from backendexp.config import CompareConfig
@@ -47,6 +49,15 @@ def test_every_tracked_run_names_the_baseline(who: Entrants, parity: bool) -> No
 
 def test_equal_settings_plan_equal_runs(who: Entrants) -> None:
     assert BackendComparison(who, CompareConfig(), 2).runs == BackendComparison(who, CompareConfig(), 2).runs
+
+
+def test_data_of_one_class_is_told(who: Entrants, tmp_path: Path) -> None:
+    plan = BackendComparison(who, CompareConfig(blocks=3, parity=False), 0)
+    told = streams.of_one_class(streams.whole())
+    runs = [run for run in plan.runs if not run.warm_up]
+    records = [streams.record_of(tmp_path, run.spec, told, tags=run.tags) for run in runs]
+    note = "y_train holds one class only, every label is 1: nothing could be learned."
+    assert any(note in str(one) for one in plan.conclude("a/b", tmp_path, records).said)
 
 
 def test_opening_tells_how_many_runs_there_will_be_and_of_what(who: Entrants) -> None:
