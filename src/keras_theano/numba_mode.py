@@ -5,8 +5,8 @@ such a view. For a weight matrix that takes longer than the product itself. So a
 whose layout Numba knows, which goes to BLAS as it is.
 
 And where arrays of numbers pick elements of others, PyTensor compiles without a look at the bounds: it reads,
-and in a gradient writes, whatever lies there. Its greatest and least of several numbers pass over NaN. Both are
-compiled anew here, so that they raise IndexError, and NaN is the greatest and the least, as in NumPy.
+and in a gradient writes, whatever lies there. Its greatest and least of several numbers pass over NaN. Both
+are compiled anew here, so that they raise IndexError, and NaN is the greatest and the least, as in NumPy.
 """
 
 from collections.abc import Sequence

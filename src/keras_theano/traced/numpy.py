@@ -567,8 +567,8 @@ def _shifted_by(second: Node, bits: int) -> tuple[Node, Node]:
 
 
 def bitwise_left_shift(x: Any, y: Any) -> Tensor:
-    """PyTensor lacks shifts: products of whole numbers are the same. A shift by as many bits as there are, or by
-    a negative number, is 0.
+    """PyTensor lacks shifts: products of whole numbers are the same. By as many bits as there are, or by a
+    negative number, it is 0.
     """
     first, second = _to_shift(x, y)
     by, far = _shifted_by(second, 8 * np.dtype(first.type.dtype).itemsize)
