@@ -70,6 +70,14 @@ import os, sys
 sys.path.insert(0, os.environ["PACKAGE"])
 from worker import data, model
 
+import keras.layers
+
+calls, call = [], keras.layers.Dense.__call__
+keras.layers.Dense.__call__ = lambda self, *args, **kwargs: calls.append(self) or call(self, *args, **kwargs)
+model.build_mlp(8, [2] * 20, "relu", 0.5, "sigmoid")
+assert len(calls) <= 2 * 21, "the layers are built anew for each that is added: %d" % len(calls)
+del keras.layers.Dense.__call__
+
 mlp = model.build_mlp(8, [16, 4], "relu", 0.5, "sigmoid")
 drawn = model.draw_weights(8, [16, 4], 3)
 mlp.set_weights(drawn)

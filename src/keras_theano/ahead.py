@@ -19,7 +19,10 @@ from typing import Any
 import numpy as np
 import pytensor
 from pytensor.compile.mode import Mode
+from pytensor.graph.basic import Apply
+from pytensor.graph.traversal import io_toposort
 
+from keras_theano.depth import as_deep_as
 from keras_theano.numba_mode import COMPILED
 
 
@@ -31,12 +34,54 @@ class Graph:
     outputs: list[Any]
     updates: list[tuple[Any, Any]]
 
+    @property
+    def ends(self) -> list[Any]:
+        return [*self.outputs, *(value for _, value in self.updates)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The nodes in a row, with numbers for their variables: pickle would go from node to node by calls
+        within calls, more than Python allows for a deep graph.
+        """
+        numbers: dict[Any, int] = {}
+        roots, nodes = [], []
+
+        def number(variable: Any) -> int:
+            if variable not in numbers:
+                numbers[variable] = len(numbers)
+                roots.append((numbers[variable], variable))
+            return numbers[variable]
+
+        for node in io_toposort(self.inputs, self.ends):
+            inputs = [number(variable) for variable in node.inputs]
+            for variable in node.outputs:
+                numbers[variable] = len(numbers)
+            outputs = [(numbers[variable], variable.type, variable.name) for variable in node.outputs]
+            nodes.append((node.op, inputs, outputs))
+        return {
+            "inputs": [number(variable) for variable in self.inputs],
+            "outputs": [number(variable) for variable in self.outputs],
+            "updates": [(number(variable), number(value)) for variable, value in self.updates],
+            "roots": roots,
+            "nodes": nodes,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        variables: dict[int, Any] = dict(state["roots"])
+        for op, inputs, outputs in state["nodes"]:
+            made = [kind.make_variable(name=name) for _, kind, name in outputs]
+            Apply(op, [variables[number] for number in inputs], made)
+            variables.update(zip([number for number, _, _ in outputs], made, strict=True))
+        self.inputs = [variables[number] for number in state["inputs"]]
+        self.outputs = [variables[number] for number in state["outputs"]]
+        self.updates = [(variables[shared], variables[value]) for shared, value in state["updates"]]
+
 
 def compiled(graph: Graph, mode: Mode) -> Any:
     """A PyTensor function. It trusts its callers to pass arrays of the inputs' dtypes."""
-    function = pytensor.function(
-        graph.inputs, graph.outputs, updates=graph.updates, mode=mode, on_unused_input="ignore"
-    )
+    with as_deep_as(graph.ends):
+        function = pytensor.function(
+            graph.inputs, graph.outputs, updates=graph.updates, mode=mode, on_unused_input="ignore"
+        )
     function.trust_input = True
     return function
 

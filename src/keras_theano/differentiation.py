@@ -5,6 +5,7 @@ from typing import Any
 
 import pytensor
 
+from keras_theano.depth import as_deep_as
 from keras_theano.tensor import Tensor, as_node, cast
 from keras_theano.variable import Variable
 
@@ -20,12 +21,14 @@ def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor | None]:
             "keras_theano.gradients wants a loss that was computed inside train_step, which is traced; "
             f"received {type(loss).__name__}. Eager values have no gradients on the Theano backend."
         )
-    found = pytensor.grad(
-        as_node(loss),
-        [variable.shared for variable in variables],
-        disconnected_inputs="ignore",
-        return_disconnected="none",
-    )
+    node = as_node(loss)
+    with as_deep_as([node]):
+        found = pytensor.grad(
+            node,
+            [variable.shared for variable in variables],
+            disconnected_inputs="ignore",
+            return_disconnected="none",
+        )
     return [
         None if node is None else Tensor(cast(node, variable.shared.type.dtype))
         for node, variable in zip(found, variables, strict=True)

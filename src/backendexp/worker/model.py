@@ -14,18 +14,18 @@ def build_mlp(features, hidden_units, activation, dropout, output_activation):
     from keras.layers import Dense, Dropout, Input
     from keras.models import Sequential
 
-    model = Sequential()
-    if hasattr(model, "jit_compile"):
-        model.add(Input((features,)))
+    layers = []
+    if hasattr(Sequential, "jit_compile"):
+        layers.append(Input((features,)))
         shape = {}
     else:  # Keras 2.3 takes the input's shape with the first layer
         shape = {"input_shape": (features,)}
     for units in hidden_units:
-        model.add(Dense(units, activation=activation, **shape))
-        model.add(Dropout(dropout))
+        layers.append(Dense(units, activation=activation, **shape))
+        layers.append(Dropout(dropout))
         shape = {}
-    model.add(Dense(1, activation=output_activation))
-    return model
+    layers.append(Dense(1, activation=output_activation))
+    return Sequential(layers)  # at once: Keras 3 rebuilds the model at every `add`
 
 
 def compile_model(model, optimizer, learning_rate, loss, generation):
