@@ -50,7 +50,9 @@ def of_hydra(words: list[str]) -> list[Config]:
         hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")(job)()
     finally:
         sys.argv = before
-        root.handlers[:] = handlers  # --info has Hydra's log printed
+        for handler in set(root.handlers) - set(handlers):  # --info has Hydra's log printed
+            handler.close()
+        root.handlers[:] = handlers
         root.setLevel(level)
         HydraConfig.instance().cfg = None
     return given
@@ -252,6 +254,9 @@ hydra/launcher=null
 -m 'tracking.run_name=${hydra:nope.nope}' 'seed=${hydra:job.nope}' 
 -m hydra.sweep.dir=${nope} seed=1
 -m hydra/sweeper=nope
+-m hydra.launcher._target_=nowhere.Nobody
+-m hydra.sweeper._target_=nowhere.Nobody
+-m +hydra.launcher.nope=3
 --config-dir nowhere
 --config-dir mine/other.yaml
 --config-dir mine training=broken
@@ -310,13 +315,8 @@ SHOWN = r"""
 """
 
 
-def forms(table: str) -> list[Any]:
-    """A sweep is composed by Hydra three times for each of its jobs."""
-    return [
-        pytest.param(line, marks=[pytest.mark.slow] if "-m " in line else [])
-        for line in table.splitlines()
-        if line
-    ]
+def forms(table: str) -> list[str]:
+    return [line for line in table.splitlines() if line]
 
 
 @pytest.fixture
@@ -358,6 +358,7 @@ def against_hydra(words: list[str]) -> list[str]:
     return [*words, "hydra/sweeper=basic"] if swept and not named else words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", forms(TAKEN))
 def test_check_takes_what_hydra_takes_and_reads_the_same(
     form: str, users_files: Path, monkeypatch: pytest.MonkeyPatch
@@ -368,6 +369,7 @@ def test_check_takes_what_hydra_takes_and_reads_the_same(
     assert of_ours(words, monkeypatch) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", forms(REFUSED))
 def test_check_refuses_in_a_sentence_what_hydra_refuses(
     form: str, users_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -386,6 +388,7 @@ def test_check_refuses_in_a_sentence_what_hydra_refuses(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", forms(SHOWN))
 def test_what_hydra_shows_is_left_to_it(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(SystemExit):  # as Hydra ends after --help

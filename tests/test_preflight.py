@@ -240,6 +240,24 @@ def test_asking_what_there_is_plans_nothing(arguments: list[str]) -> None:
     assert check(*arguments) == []
 
 
+def test_choices_of_a_group_can_be_swept_by_a_pattern() -> None:
+    specs = check("-m", "backend=glob(*,exclude=[torch,te*])", "seed=1,2")
+    assert [(s.backend, s.seed) for s in specs] == [("jax", 1), ("jax", 2), ("theano", 1), ("theano", 2)]
+
+
+def test_values_may_be_those_of_hydra_for_the_job(project: Path) -> None:
+    assert [spec.seed for spec in check("-m", "backend=jax,theano", "seed=${hydra:job.num}")] == [0, 1]
+    tracking = check_all("backend=jax", "tracking.run_name=${hydra:runtime.output_dir}", "hydra.run.dir=out")
+    assert tracking.tracking is not None
+    assert tracking.tracking.run_name == str(project / "out")
+
+
+def test_sweep_may_be_asked_for_by_hydras_own_setting() -> None:
+    checked = check_all("hydra.mode=MULTIRUN", "backend=jax", "seed=1,2")
+    assert [spec.seed for spec in checked.specs] == [1, 2]
+    assert not checked.alone
+
+
 def test_experiments_decide_last() -> None:
     (spec,) = check("experiment=parity", "backend=jax")
     assert (spec.model.dropout, spec.training.optimizer, spec.threads) == (0.0, "sgd", 1)

@@ -106,6 +106,7 @@ class Composition:
 
     def _sweep(self, check: Callable[[Any], None]) -> Generator[Any]:
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from hydra.core.plugins import Plugins
         from hydra.types import RunMode
         from omegaconf import open_dict
 
@@ -114,6 +115,10 @@ class Composition:
         with refusals():
             words = [*self._asked.overrides, "hydra.mode=MULTIRUN"]
             whole = self._hydra.compose_config(self._name, words, RunMode.MULTIRUN)
+            for plugin in (whole.hydra.launcher, whole.hydra.sweeper):
+                Plugins.instance()._instantiate(
+                    plugin
+                )  # is only made, and not set up: that comes with the run
             sweeper = whole.hydra.sweeper
             if sweeper._target_ not in _FORESEEABLE_SWEEPERS:
                 return

@@ -1,5 +1,8 @@
 """A mistake is told within a second: one sentence, exit code 2, and nothing is made."""
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,18 @@ MISTAKES = {
     "option that is none": (["--backend", "theano"], "--backend is not an option"),
     "sweep without -m": (["seed=1,2"], "seed"),
     "unbalanced list": (["model.hidden_units=[64"], "[64"),
+    "list of backends": (
+        ["backend=[theano,jax]"],
+        "-m backend=theano,jax or as -m 'backend=choice(theano,jax)'",
+    ),
+    "list of backends in a sweep": (["-m", "seed=1,2", "backend=[theano,jax]"], "is a list"),
+    "list of another group": (["data=[random,signal]"], "-m data=random,signal"),
+    "no backend": (["backend=null"], "backend=null chooses nothing"),
+    "no training": (["training=null"], "training=null chooses nothing"),
+    "no backend, when help is asked for": (["--help", "backend=null"], "backend=null chooses nothing"),
+    "folder that is not there": (["--config-dir", "nowhere"], "--config-dir is 'nowhere': no such folder"),
+    "launcher that is not there": (["-m", "hydra.launcher._target_=nowhere.Nobody"], "nowhere.Nobody"),
+    "name that is to be quoted": (["tracking.run_name=R&D"], "'tracking.run_name=\"R&D\"'"),
 }
 
 
@@ -73,6 +88,39 @@ def test_a_mistake_is_told_and_nothing_is_made(lab: Project, words: list[str], m
     assert "Traceback" not in answer.stderr
     assert answer.stdout == ""
     assert list(lab.folder.iterdir()) == []
+
+
+def test_a_broken_file_of_the_users_configuration_is_told(lab: Project, tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "mine.yaml").write_text("epochs: [3\n")
+    answer = lab.run("--config-dir", str(tmp_path), "training=mine")
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr.startswith("backendexp: a file of the configuration is not YAML")
+    assert str(tmp_path / "training" / "mine.yaml") in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert list(lab.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["dätä/数据.npz", "my data (1).npz", "epoch=3.npz", "it's R&D #1.npz"])
+def test_the_line_that_is_shown_for_a_file_can_be_typed(lab: Project, name: str) -> None:
+    """Through bash, as a person does."""
+    (lab.folder / name).parent.mkdir(exist_ok=True)
+    numpy.savez(lab.folder / name, **GOOD)
+    words = ["backend=jax", "data=npz", "tracking=none", "training.epochs=1"]
+    refused = lab.run(*words, f"data.path={name}")
+    assert refused.returncode == 2
+    shown = refused.stderr.strip().partition("Quote the value: ")[2]
+    line = shlex.join([sys.executable, "-m", "backendexp", *words])
+    answer = subprocess.run(
+        ["bash", "-c", f"{line} {shown}"],
+        cwd=lab.folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr
+    (result,) = lab.folder.rglob("result.json")
+    assert '"FINISHED"' in result.read_text()
 
 
 GOOD: dict[str, Any] = {
