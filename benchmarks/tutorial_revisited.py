@@ -16,11 +16,10 @@ from pathlib import Path
 
 import measure
 
-from backendexp import machine, record, sweep
+from backendexp import machine, record
 from backendexp.comparison import analysis, runs, text
 from backendexp.comparison.findings import Comparison, Group
 from backendexp.plan import usable_cores
-from backendexp.record import RunRecord
 from backendexp.results import RunResult
 from backendexp.summary import Table
 
@@ -80,7 +79,7 @@ def _run(project: Path, backend: str, number: int) -> RunResult:
 def _compare(project: Path, runtime: str, blocks: int) -> Comparison:
     measure.say(f"{blocks} blocks on {runtime}")
     _backendexp(project, runtime, "experiment=compare", f"runtime={runtime}", f"compare.blocks={blocks}")
-    records: list[RunRecord] = sweep.sweep_of(str(project / runtime)).records()
+    records = [record.load(directory) for directory in record.find([project / runtime])]
     return analysis.analyse(runs.of_records(records), title=runtime, baseline="tensorflow")
 
 

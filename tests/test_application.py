@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backendexp import application, commands, record
+from backendexp import application, commands, record, sweep
 from backendexp.application import Application
 from backendexp.errors import ConfigError, TrackingError
 from backendexp.session import Destination, Session
@@ -78,7 +78,8 @@ def test_comparison_runs_warm_up_parity_and_blocks_and_sums_them_up(
     assert Counter((t["block"], t["backend"]) for t in tags if t["role"] == "timed") == {
         (block, backend): 1 for block in "123" for backend in ("tensorflow", "theano")
     }
-    assert {t["sweep"] for t in tags} == {"2026-01-01/10-00-00"}
+    (swept,) = {t["sweep"] for t in tags}
+    assert sweep.name_of(swept) == "2026-01-01/10-00-00"
     assert not any("parallel" in t for t in tags)
     (summary,) = [r for r in tracker.reports.values() if "kind" in r.tags]
     assert (summary.tags["kind"], summary.status) == ("compare", "FINISHED")

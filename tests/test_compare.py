@@ -84,6 +84,54 @@ def test_of_two_sweeps_the_second_is_compared_with_the_first(
     assert float(row["ratio"]) == pytest.approx(1.5)
 
 
+MARKS = ("-0123abcd", "-ffff0000")
+
+
+def test_a_sweep_goes_by_its_name_as_long_as_no_other_has_it(
+    tmp_path: Path, empty_store: bytes, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path, empty_store)
+    at = f"tracking.uri={store.uri}"
+    both = {"jax": 1.0, "theano": 2.0}
+    first, second = (f"{A}{mark}" for mark in MARKS)
+    store.sweep(first, both, range(3))
+    store.sweep(f"{A}0{MARKS[0]}", both, range(3))  # another name, which begins like it
+    assert compare.main([A, at]) == commands.OK
+    assert f"sweep {first}\n" in capsys.readouterr().out
+
+    # Two clients, in one second: what was one sweep of twice as many blocks.
+    store.sweep(second, both, range(3))
+    with pytest.raises(
+        ComparisonError, match=f"has 2 sweeps '{A}'.*e.g. {second}, which is the newest.*{first}"
+    ):
+        compare.main([A, at])
+    assert compare.main([first, at, "--format", "csv"]) == commands.OK
+    assert csv_of(capsys)["theano", "training_time_s"]["blocks"] == "3"
+    # Where one of them was made, its folder tells which is meant.
+    folder = project / "multirun" / A
+    folder.mkdir(parents=True)
+    (folder / "sweep.id").write_text(first)
+    for word in (A, f"multirun/{A}"):
+        assert compare.main([word, at]) == commands.OK
+        assert f"sweep {first}\n" in capsys.readouterr().out
+    with pytest.raises(UserError, match="named twice"):
+        compare.main([A, first, at])
+    assert compare.main([A, second, "--baseline", f"multirun/{A}", "--format", "csv", at]) == commands.OK
+    assert csv_of(capsys)[f"theano, {second}", "training_time_s"]["baseline"] == f"theano, {first}"
+
+
+def test_a_repeated_sweep_makes_no_more_blocks(
+    tmp_path: Path, empty_store: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path, empty_store)
+    for _ in range(2):  # under one id, as earlier versions gave it
+        store.sweep(A, {"jax": 1.0, "theano": 2.0}, range(3))
+    for words in ([A], ["--all"]):
+        assert compare.main([*words, f"tracking.uri={store.uri}", "--format", "csv"]) == commands.OK
+        row = csv_of(capsys)["theano", "training_time_s"]
+        assert (row["blocks"], row["runs"]) == ("3", "6")
+
+
 def test_the_baseline_is_chosen(at: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main([A, "--baseline", "theano", "--format", "csv", at]) == commands.OK
     found = csv_of(capsys)

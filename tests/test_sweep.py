@@ -1,5 +1,9 @@
 """The summary of a sweep, in a store that is in memory."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,15 +39,76 @@ def records(swept: Sweep, make_spec: Callable[..., RunSpec]) -> list[RunRecord]:
             ("jax", 1, streams.killed_in_epoch_3()),
         ]
     ):
-        streams.record_of(swept.directory / str(number), make_spec(backend, seed=seed), stream)
+        streams.record_of(
+            swept.directory / str(number), make_spec(backend, seed=seed), stream, tags=sweep.tags(swept)
+        )
     return swept.records()
 
 
-def test_sweep_is_the_same_in_every_process_that_writes_below_it(project: Path) -> None:
-    one = sweep.sweep_of("multirun/2025-01-01/10-00-00")
-    other = sweep.sweep_of(str(project / "multirun/2025-01-01/10-00-00"))
+# It prints the id of the sweep in the folder argv[1]; with argv[2] it is the process that starts the sweep.
+TELLS_ID = """
+import sys
+from backendexp import sweep
+if len(sys.argv) > 2:
+    sweep.draw_mark()
+print(sweep.sweep_of(sys.argv[1]).id)
+"""
+FOLDER = "multirun/2025-01-01/10-00-00"
+
+
+def told_id(*arguments: str, env: dict[str, str] | None = None) -> str:
+    command = [sys.executable, "-c", TELLS_ID, *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process starts a sweep."""
+    monkeypatch.setenv("BACKENDEXP_SWEEP", "")
+    sweep.draw_mark()
+
+
+@pytest.mark.usefixtures("started")
+def test_sweep_is_the_same_in_every_process_of_its_jobs(project: Path) -> None:
+    one = sweep.sweep_of(FOLDER)
+    other = sweep.sweep_of(str(project / FOLDER))
     assert (one.id, one.directory) == (other.id, other.directory)
-    assert sweep.tags(one) == {"sweep": "2025-01-01/10-00-00"}
+    assert sweep.tags(one) == {"sweep": one.id}
+    assert re.fullmatch("2025-01-01/10-00-00-[0-9a-f]{8}", one.id)
+    assert sweep.name_of(one.id) == "2025-01-01/10-00-00"
+    assert told_id(FOLDER) == one.id
+    # A process that was there before the sweep, as a cluster's may be.
+    assert told_id(FOLDER, env={k: v for k, v in os.environ.items() if k != "BACKENDEXP_SWEEP"}) == one.id
+
+
+@pytest.mark.usefixtures("started")
+def test_sweeps_into_one_folder_are_two(project: Path, make_spec: Callable[..., RunSpec]) -> None:
+    first = sweep.sweep_of(FOLDER)
+    streams.record_of(first.directory / "0", make_spec("jax"), streams.whole(), tags=sweep.tags(first))
+    second_id = told_id(FOLDER, "starts")
+    assert second_id != first.id
+    assert sweep.name_of(second_id) == sweep.name_of(first.id)
+    assert sweep.id_in(first.directory) == second_id
+    second = sweep.Sweep(second_id, first.directory, 0.0)
+    ours = streams.record_of(
+        first.directory / "0", make_spec("jax"), streams.whole(), tags={"sweep": second_id}
+    )
+    assert [run.directory for run in second.records()] == [ours.directory]
+    assert len(first.records()) == 1
+    # The first one's own processes are not led astray by the second.
+    assert told_id(FOLDER) == first.id
+
+
+def test_sweeps_of_two_machines_in_one_second_have_ids_of_their_own(tmp_path: Path) -> None:
+    ids = {told_id(str(tmp_path / machine / FOLDER), "starts") for machine in ("a", "b")}
+    assert len(ids) == 2
+    assert {sweep.name_of(identity) for identity in ids} == {"2025-01-01/10-00-00"}
+
+
+def test_names_of_sweeps_of_earlier_versions_are_their_ids() -> None:
+    assert sweep.name_of("2025-01-01/10-00-00") == "2025-01-01/10-00-00"
+    assert sweep.name_of("ci/before") == "ci/before"
 
 
 def test_records_are_those_below_the_directory_in_their_order(swept: Sweep, records: list[RunRecord]) -> None:
@@ -63,7 +128,7 @@ def test_summary_is_a_run_of_its_own_with_medians_caveats_and_the_failures(
     run_id = sweep.track_summary(session, HERE, swept, sweep.conclude(swept.directory, records, 4), False)
     assert run_id is not None
     report = tracker.reports[run_id]
-    assert (report.name, report.status) == ("sweep 2025-01-01/10-00-00", "FAILED")
+    assert (report.name, report.status) == (f"sweep {swept.id}", "FAILED")
     assert report.metrics == []
     note = report.tags["mlflow.note.content"]
     assert note.startswith("| backend |")
@@ -83,7 +148,6 @@ def test_verdict_stands_above_the_tables_of_a_note(records: list[RunRecord]) -> 
 def test_summary_has_the_params_metrics_and_artifacts_of_its_conclusion(swept: Sweep) -> None:
     tracker = MemoryTracker()
     session = Session(_trackers={HERE: tracker})
-    swept.directory.mkdir(parents=True)
     concluded = Conclusion(
         "parity",
         [],
@@ -151,7 +215,8 @@ def test_sweep_that_was_cut_short_says_so(swept: Sweep, records: list[RunRecord]
 
 
 def test_warm_up_runs_are_no_part_of_a_sweep(swept: Sweep, make_spec: Callable[..., RunSpec]) -> None:
-    warm = streams.record_of(swept.directory / "warm-up", make_spec("jax"), streams.whole())
-    counted = streams.record_of(swept.directory, make_spec("jax"), streams.whole())
+    tags = sweep.tags(swept)
+    warm = streams.record_of(swept.directory / "warm-up", make_spec("jax"), streams.whole(), tags=tags)
+    counted = streams.record_of(swept.directory, make_spec("jax"), streams.whole(), tags=tags)
     assert [r.directory for r in swept.records()] == [counted.directory]
     assert record.find([warm.directory.parent]) == [warm.directory]

@@ -109,7 +109,9 @@ def test_summary_of_a_sweep_is_uploaded_once_with_all_that_it_had(
     assert sync.main([]) == 0
     assert capsys.readouterr().out == "0 uploaded, 0 refused, 3 with nothing to upload\n"
     (summary,) = [run for run in runs_of(uri, project) if "kind" in run.data.tags]
-    assert (summary.info.run_name, summary.info.status) == ("sweep 2026-01-01/10-00-00", "FINISHED")
+    swept = summary.data.tags["sweep"]
+    assert swept.startswith("2026-01-01/10-00-00-")
+    assert (summary.info.run_name, summary.info.status) == (f"sweep {swept}", "FINISHED")
     assert summary.data.params == {"compare.blocks": "3"}
     assert summary.data.metrics["jax/training_time_s_median"] == 1.5
     assert "| jax | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]

@@ -123,7 +123,8 @@ class Application:
         root = Path(hydra.runtime.output_dir)
         self.experiment = plan_experiment(spec, checked)
         if multirun:
-            self.group = self.group or sweep.sweep_of(hydra.sweep.dir)
+            if self.group is None or self.parallel:  # a launcher's process may outlive a sweep
+                self.group = sweep.sweep_of(hydra.sweep.dir)
         elif self.experiment is not None:
             self.group = sweep.sweep_of(str(root))
         for line in self.experiment.opening if self.experiment else ():
@@ -270,6 +271,7 @@ _current: Application | None = None
 def start(checked: Checked, joined: str | None) -> Application:
     """The application of this process. joined: the run that `mlflow run` has made for it."""
     global _current
+    sweep.draw_mark()
     _current = Application(Session(joined=joined), planned=len(checked.specs))
     if checked.tracking is not None:
         _current.where = session.destination(checked.tracking, Path.cwd())

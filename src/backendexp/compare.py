@@ -20,6 +20,7 @@ from backendexp.comparison.limits import Limit
 from backendexp.config import CompareConfig, TrackingConfig, check_tracking
 from backendexp.errors import TrackingError, UserError
 from backendexp.session import Destination, destination
+from backendexp.sweep import id_in
 
 _DEFAULTS = CompareConfig()
 # By the suffix of a file, which tells the format of --output.
@@ -192,7 +193,7 @@ def read(arguments: list[str]) -> Request:
 
 
 def _sweep_id(word: str) -> str:
-    """As `sweep.sweep_of` names it: the last two folders."""
+    """Of a folder that is here the id of its last sweep; else the last two folders, which name a sweep."""
     if "=" in word and "/" not in word:
         raise UserError(
             f"{word} is not known. Expected sweeps, such as 2026-11-22/10-00-00, options, and {_URI}URI"
@@ -200,6 +201,8 @@ def _sweep_id(word: str) -> str:
     if not word.strip():
         raise UserError(f"{word!r} is no sweep. Expected one such as 2026-11-22/10-00-00")
     path = Path(word)
+    if (known := id_in(path)) is not None:
+        return known
     parts = path.absolute().parts if os.path.isdir(path) else path.parts
     return "/".join(parts[-2:])
 
@@ -237,18 +240,23 @@ def compare(request: Request, where: Destination) -> Comparison:
     from backendexp.comparison import analysis, runs
 
     at = (where.uri, where.experiment)
-    sweeps = request.sweeps
+    sweeps, baseline = request.sweeps, request.baseline
     if request.everything:
         found = runs.of_experiment(*at, where.experiment_id)
     else:
         if not sweeps:
             sweeps = (runs.latest_sweep(*at, where.experiment_id),)
             _say(f"the latest sweep of more than one backend is {sweeps[0]}")
+        else:
+            sweeps = runs.ids_of(*at, sweeps, where.experiment_id)
+            if len(set(sweeps)) < len(sweeps):
+                raise UserError(f"sweep {sweeps[0]} is named twice: expected two different ones")
+            baseline = dict(zip(request.sweeps, sweeps, strict=True)).get(baseline or "", baseline)
         found = runs.of_sweeps(*at, sweeps, where.experiment_id)
     return analysis.analyse(
         found,
         title=_title(found, sweeps),
-        baseline=request.baseline,
+        baseline=baseline,
         by_sweep=len(sweeps) == 2,
         margin=request.margin,
         accuracy_margin=request.accuracy_margin,

@@ -1,5 +1,13 @@
-"""A Hydra sweep: checked whole before it starts, told whole when it ends."""
+"""A Hydra sweep: checked whole before it starts, told whole when it ends.
 
+Its id is its folder's name and a mark that is drawn when it starts, so that no other has it: neither one of
+another machine that was started in the same second, nor a later one in the same folder. Processes that a
+launcher starts for jobs inherit the mark in their environment; those that were there before find it in the
+folder.
+"""
+
+import os
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -15,11 +23,17 @@ from backendexp.summary import Table
 from backendexp.tracking.base import Metric, Report
 
 _TAG = "sweep"
+_MARK = "BACKENDEXP_SWEEP"
+# In the folder of a sweep: the id of the last one there.
+_FILE = "sweep.id"
+_MARKED = re.compile("(.*)-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """id: tag of its runs. directory: where its jobs write. began: seconds since 1970."""
+    """id: tag of its runs. directory: where its jobs write, and maybe an earlier sweep's have written. began:
+    seconds since 1970.
+    """
 
     id: str
     directory: Path
@@ -29,13 +43,41 @@ class Sweep:
         """The runs of the sweep, from whatever process they were made by, in the order of their start.
         Warm-up runs are not among them.
         """
-        return [record.load(directory) for directory in record.find([self.directory])]
+        found = (record.load(directory) for directory in record.find([self.directory]))
+        return [run for run in found if run.context.tags.get(_TAG) == self.id]
+
+
+def draw_mark() -> None:
+    """For the process that starts a sweep, before anything else asks for it."""
+    os.environ[_MARK] = uuid.uuid4().hex[:8]
 
 
 def sweep_of(directory: str) -> Sweep:
     """The sweep whose jobs write below `directory`; the same in every process of the sweep."""
     path = Path(directory).absolute()
-    return Sweep(f"{path.parent.name}/{path.name}", path, time.time())
+    mark = os.environ.get(_MARK)
+    if mark is None and (known := id_in(path)) is not None:
+        return Sweep(known, path, time.time())
+    identity = f"{path.parent.name}/{path.name}-{mark or uuid.uuid4().hex[:8]}"
+    path.mkdir(parents=True, exist_ok=True)
+    part = path / f"{_FILE}.{os.getpid()}.part"
+    part.write_text(identity, encoding="utf-8")
+    part.replace(path / _FILE)
+    return Sweep(identity, path, time.time())
+
+
+def id_in(folder: Path) -> str | None:
+    """The id of the last sweep in a folder, or None: there was none, or one of an earlier version."""
+    try:
+        return (folder / _FILE).read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def name_of(identity: str) -> str:
+    """The name of a sweep's folder and of the one around it, "2026-11-22/10-00-00"."""
+    marked = _MARKED.fullmatch(identity)
+    return marked[1] if marked else identity
 
 
 def tags(sweep: Sweep) -> dict[str, str]:

@@ -99,6 +99,23 @@ def test_the_joblib_launcher_works_on_an_empty_database(lab: Project) -> None:
     assert lab.nothing_runs()
 
 
+def test_two_sweeps_at_once_into_one_folder_are_two(lab: Project) -> None:
+    """As two that are started in one second are, by the default of the folder's name."""
+    lab.make_store()
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "hydra.sweep.dir=multirun/ci/here"]
+    begun = [lab.start("-m", *launcher, "backend=jax", *SMALL, f"seed={seeds}") for seeds in ("0,1", "2,3")]
+    for process in begun:
+        out, errors = process.communicate(timeout=500)
+        assert process.returncode == 0, errors
+        assert "2 of 2" in out
+    sweeps: dict[str, set[str]] = {}
+    for run in trained(lab.tracked()):
+        sweeps.setdefault(run.data.tags["sweep"], set()).add(run.data.params["seed"])
+    assert sorted(map(sorted, sweeps.values())) == [["0", "1"], ["2", "3"]]
+    assert {identity.rpartition("-")[0] for identity in sweeps} == {"ci/here"}
+    assert lab.nothing_runs()
+
+
 def test_a_failing_run_of_the_joblib_launcher_is_in_the_exit_code(lab: Project) -> None:
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     answer = lab.run("-m", *launcher, "backend=jax", *SMALL, *DIVERGING, "training.learning_rate=0.01,1e6")

@@ -38,6 +38,14 @@ def test_steady_runs_leave_nothing_to_say() -> None:
     assert said(sweep_of(TWO, 20, STEADY)) == []
 
 
+def test_repeated_plans_are_said() -> None:
+    runs = [*sweep_of(TWO, 6, STEADY), *moved(sweep_of({"theano": 0.5}, 2, STEADY), 20)]
+    (note,) = [note for note in said(runs) if "repeated" in note]
+    assert note.startswith(
+        "2 runs of theano repeated a plan, with its seed: in blocks, the first run of a seed"
+    )
+
+
 def test_wide_spread_is_said_with_its_size() -> None:
     (note,) = said(
         with_times(sweep_of(TWO, 20, STEADY), "theano", lambda n: (0.8, 1.0, 1.2, 1.1, 0.9)[n % 5])

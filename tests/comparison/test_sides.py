@@ -166,7 +166,10 @@ def test_seed_pairs_the_runs_where_there_is_no_block() -> None:
 
 
 def test_block_goes_before_the_seed() -> None:
-    runs = [run_of(backend, 7, at, block=at // 2 + 1) for at, backend in enumerate(["jax", "theano"] * 2)]
+    seeds = [7, 8, 8, 7]
+    runs = [
+        run_of(backend, seeds[at], at, block=at // 2 + 1) for at, backend in enumerate(["jax", "theano"] * 2)
+    ]
     assert blocks_of(runs) == [("id0", "id1"), ("id2", "id3")]
 
 
@@ -178,9 +181,24 @@ def test_block_of_which_one_run_failed_is_no_pair() -> None:
     ]
 
 
-def test_runs_of_one_seed_are_paired_in_their_order() -> None:
+def test_plan_that_is_repeated_is_one_block_of_its_first_runs_that_finished() -> None:
     runs = [run_of(backend, 0, at) for at, backend in enumerate(["jax", "theano", "theano", "jax", "jax"])]
-    assert blocks_of(runs) == [("id0", "id1"), ("id3", "id2")]
+    assert blocks_of(runs) == [("id0", "id1")]
+    assert blocks_of(changed(runs, 0, status="FAILED", reason="exception")) == [("id3", "id1")]
+    assert [side.repeated for side in sides.split(runs, False)] == [2, 1]
+
+
+@pytest.mark.parametrize("sweep", ["a", None], ids=["a sweep again", "runs outside of sweeps"])
+def test_seeds_that_a_later_sweep_repeats_are_no_more_blocks(sweep: str | None) -> None:
+    first = sweep_of({"jax": 1.0, "theano": 1.0}, 2, sweep=sweep)
+    again = moved(sweep_of({"jax": 1.0, "theano": 1.0}, 3, sweep="b"), 50)
+    assert blocks_of([*again, *first]) == [("id0", "id1"), ("id2", "id3"), ("id4+50", "id5+50")]
+
+
+def test_seed_counts_where_both_finished_it_first() -> None:
+    first = changed(sweep_of({"jax": 1.0, "theano": 1.0}, 1, sweep="a"), 1, status="FAILED")
+    again = moved(sweep_of({"jax": 1.0, "theano": 1.0}, 1, sweep="b"), 50)
+    assert blocks_of([*first, *again]) == [("id0+50", "id1+50")]
 
 
 def test_sweeps_of_one_experiment_share_no_block() -> None:

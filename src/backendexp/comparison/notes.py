@@ -33,6 +33,7 @@ def notes(
     runs = sorted((run for side in sides for run in side.runs), key=lambda run: (run.began_ms, run.run_id))
     for side in sides:
         yield from _losses(side)
+        yield from _repetitions(side)
     count = sum(run.run_id in beside for run in runs)
     if count:
         yield (
@@ -60,6 +61,14 @@ def _losses(side: Side) -> Iterator[str]:
         reasons = Counter(run.reason or run.status.lower() for run in lost)
         told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
         yield f"{len(lost)} of {len(side.runs)} runs of {side.label} did not finish: {told}."
+
+
+def _repetitions(side: Side) -> Iterator[str]:
+    if side.repeated:
+        yield (
+            f"{count_of(side.repeated, 'run')} of {side.label} repeated a plan, with its seed: in blocks, "
+            "the first run of a seed that finished counts."
+        )
 
 
 def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) -> Iterator[str]:

@@ -1,13 +1,13 @@
 """TrackedRuns: read from a tracking store, or from the directories of runs on disk."""
 
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
-from backendexp import record
+from backendexp import record, sweep
 from backendexp.catalog import nearest
 from backendexp.comparison.findings import MEASURES, TrackedRun
 from backendexp.errors import ComparisonError
@@ -41,12 +41,44 @@ def of_sweeps(
     """
     reader = MlflowReader(uri, experiment, experiment_id)
     found = []
-    for sweep in sweeps:
-        own = list(_trained(reader.runs({"sweep": sweep})))
+    for identity in sweeps:
+        own = list(_trained(reader.runs({"sweep": identity})))
         if not own:
-            _refuse_sweep(reader, sweep)
+            _refuse_sweep(reader, identity)
         found += own
     return _with_curves(reader, _with_plans(found))
+
+
+def ids_of(
+    uri: str, experiment: str, names: Sequence[str], experiment_id: str | None = None
+) -> tuple[str, ...]:
+    """The ids of the sweeps that are named so: by their id, or by their folder's name alone.
+
+    A name that several have is that of the one whose folder is here, in multirun or outputs.
+    Arguments as in `of_sweeps`. Raises ComparisonError: there is none, or several. The rest as there.
+    """
+    reader = MlflowReader(uri, experiment, experiment_id)
+    return tuple(_id_of(reader, name) for name in names)
+
+
+def _id_of(reader: MlflowReader, name: str) -> str:
+    met: Iterator[str] = (
+        run.data.tags["sweep"] for run in reader.runs(begin={"sweep": name}, newest_first=True)
+    )
+    found = [one for one in dict.fromkeys(met) if name in (one, sweep.name_of(one))]
+    if not found:
+        _refuse_sweep(reader, name)
+    if len(found) == 1:
+        return found[0]
+    for folder in _folders(name):
+        here = sweep.id_in(folder)
+        if here is not None and here in found:
+            return here
+    raise ComparisonError(
+        f"experiment {reader.experiment!r} has {len(found)} sweeps {name!r}, of one folder or of several "
+        f"machines. Name one in full, e.g. {found[0]}, which is the newest; the others are "
+        f"{', '.join(found[1:])}"
+    )
 
 
 def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -> list[TrackedRun]:
@@ -151,18 +183,26 @@ def _kin(run: TrackedRun) -> tuple[str | None, str, str, str]:
     return run.sweep, run.backend, run.runtime, run.role
 
 
-def _refuse_sweep(reader: MlflowReader, sweep: str) -> NoReturn:
+def _folders(name: str) -> list[Path]:
+    """Where a sweep of this name or id has its folder, seen from here."""
+    return [Path(root, sweep.name_of(name)) for root in ("multirun", "outputs")]
+
+
+def _refuse_sweep(reader: MlflowReader, name: str) -> NoReturn:
     where = f"experiment {reader.experiment!r}"
-    deleted = list(_trained(reader.deleted({"sweep": sweep})))
+    deleted = [
+        run
+        for run in _trained(reader.deleted(begin={"sweep": name}))
+        if name in (run.sweep, sweep.name_of(run.sweep or ""))
+    ]
     if deleted:
-        raise ComparisonError(_deleted(deleted, f"sweep {sweep} of {where}"))
-    places = (f"{root}/{sweep}" for root in ("multirun", "outputs"))
-    folder = next((place for place in places if os.path.isdir(place)), None)
+        raise ComparisonError(_deleted(deleted, f"sweep {name} of {where}"))
+    folder = next((place for place in _folders(name) if place.is_dir()), None)
     untracked = f" {folder} is here: what the store did not take comes with backendexp sync {folder}"
     known = dict.fromkeys(run.sweep for run in _trained(reader.runs(newest_first=True)) if run.sweep)
     there = f"The newest is {next(iter(known))}." if known else f"Make one with {HOW_TO_MAKE_ONE}."
     raise ComparisonError(
-        f"{where} has no sweep {sweep!r}. {nearest(sweep, known)}{there}{untracked if folder else ''}"
+        f"{where} has no sweep {name!r}. {nearest(name, known)}{there}{untracked if folder else ''}"
     )
 
 

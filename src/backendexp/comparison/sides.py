@@ -1,7 +1,6 @@
 """Who is compared with whom: runs → sides, a baseline, pairs of sides, and blocks that pair their runs."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,15 +13,17 @@ from backendexp.experiment import BASELINE
 from backendexp.results import FINISHED
 
 DEFAULT_BASELINE = "tensorflow"
-# (sweep, block or seed, which of several runs): what two runs of two sides must share to be a pair.
-Block = tuple[str, int, int]
+# (sweep, block or seed): what two runs of two sides must share to be a pair.
+Block = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Side:
     """The timed runs of one backend on one runtime, oldest first; of one sweep, where sweeps are compared.
 
-    python, start: the runtime's, see `RuntimeConfig`. blocks: of the runs that finished.
+    python, start: the runtime's, see `RuntimeConfig`. blocks: of the runs that finished. A plan that is
+        repeated has the data and the initial weights that it had, so it makes no block of its own: the first
+        run that finished counts.
     """
 
     label: str
@@ -40,7 +41,6 @@ class Side:
     @cached_property
     def blocks(self) -> dict[Block, TrackedRun]:
         found: dict[Block, TrackedRun] = {}
-        met: Counter[tuple[str, int]] = Counter()
         for run in self.finished:
             # Sweeps that are compared with each other share no block, but they share seeds.
             place = (
@@ -48,9 +48,13 @@ class Side:
                 if self.sweep is not None
                 else (run.sweep or "", run.seed if run.block is None else run.block)
             )
-            found[(*place, met[place])] = run
-            met[place] += 1
+            found.setdefault(place, run)
         return found
+
+    @property
+    def repeated(self) -> int:
+        """How many of the finished runs have a plan that one of them had before."""
+        return len(self.finished) - len({run.seed for run in self.finished})
 
     def tag(self, name: str) -> str | None:
         """A fact that all the runs share, from the first run that got far enough to know it."""
@@ -69,9 +73,15 @@ class Pair:
 
     @cached_property
     def blocks(self) -> tuple[tuple[TrackedRun, TrackedRun], ...]:
-        """The runs of the blocks that both finished, (baseline's, candidate's), oldest first."""
+        """The runs of the blocks that both finished, (baseline's, candidate's), oldest first. Of blocks of
+        one seed, which several sweeps may have, the first.
+        """
         others = self.candidate.blocks
-        return tuple((run, others[block]) for block, run in self.baseline.blocks.items() if block in others)
+        found: dict[int, tuple[TrackedRun, TrackedRun]] = {}
+        for block, run in self.baseline.blocks.items():
+            if block in others:
+                found.setdefault(run.seed, (run, others[block]))
+        return tuple(found.values())
 
     @property
     def labels(self) -> tuple[str, str]:
