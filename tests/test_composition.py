@@ -153,6 +153,9 @@ hydra.mode=MULTIRUN seed=1,2
 -m 'tracking.run_name=${hydra:runtime.output_dir}' seed=1,2 hydra.sweep.dir=all
 -m 'tracking.run_name=${hydra:job.override_dirname}' seed=1,2
 -m 'tracking.run_name=${backend.name}-${seed}' seed=1,2 backend=jax,theano
+-m 'tracking.run_name="${hydra:job.num}",plain,"${seed}"' seed=1,2
+-m experiment=tutorial,scale,parity seed=1,2
+--config-dir mine -m training=tutorial,numbered seed=1,2
 -m hydra/sweeper=basic seed=1,2
 -m hydra.sweeper.max_batch_size=1 seed=1,2
 -m hydra.sweep.dir=all hydra.sweep.subdir=${hydra.job.num} seed=1,2
@@ -325,6 +328,7 @@ def users_files(project: Path) -> Path:
     mine = project / "mine"
     for name, text in {
         "training/long.yaml": "defaults: [tutorial]\nepochs: 500\n",
+        "training/numbered.yaml": "defaults: [tutorial]\nepochs: ${hydra:job.num}\n",
         "training/broken.yaml": "epochs: [500\n",
         "training/list.yaml": "- 1\n- 2\n",
         "training/unknown.yaml": "epocs: 3\n",

@@ -116,9 +116,7 @@ class Composition:
             words = [*self._asked.overrides, "hydra.mode=MULTIRUN"]
             whole = self._hydra.compose_config(self._name, words, RunMode.MULTIRUN)
             for plugin in (whole.hydra.launcher, whole.hydra.sweeper):
-                Plugins.instance()._instantiate(
-                    plugin
-                )  # is only made, and not set up: that comes with the run
+                Plugins.instance()._instantiate(plugin)  # only made: it is set up when the sweep runs
             sweeper = whole.hydra.sweeper
             if sweeper._target_ not in _FORESEEABLE_SWEEPERS:
                 return
@@ -131,7 +129,12 @@ class Composition:
             if not jobs:
                 raise ConfigError(f"{_empty(overrides)} has no values, so the sweep has no jobs")
             loader = Loader(self._hydra.config_loader)
+            plain = _PlainJobs(self._hydra.config_loader, whole)
             for number, job in enumerate(jobs):
+                tree = plain.of(job) if number else None
+                if tree is not None:
+                    yield tree
+                    continue
                 tree = loader.load_sweep_config(whole, job)
                 with open_dict(tree):
                     tree.hydra.job.id = tree.hydra.job.num = number
@@ -162,6 +165,36 @@ class Composition:
             else:
                 name = None if asked.hydra_help else self._name
                 self._hydra.compose_config(name, asked.overrides, RunMode.RUN)
+
+
+class _PlainJobs:
+    """The jobs that read nothing from Hydra and the environment, several times quicker: there is nothing to
+    set up around them. Only an interpolation reads.
+    """
+
+    def __init__(self, loader: Any, whole: Any) -> None:
+        from backendexp.job_configs import JobConfigs
+
+        self._loader = loader
+        self._whole = whole
+        self._configs = JobConfigs(self._compose)
+        self._interpolates = False
+
+    def of(self, job: list[str]) -> Any | None:
+        """None: it has an interpolation, or a job before it had one."""
+        if self._interpolates or any("${" in word for word in job):
+            return None
+        tree = self._configs.of(job)
+        return None if self._interpolates else tree
+
+    def _compose(self, words: list[str]) -> Any:
+        from omegaconf import OmegaConf, open_dict
+
+        tree = self._loader.load_sweep_config(self._whole, words)
+        with open_dict(tree):
+            del tree["hydra"]
+        self._interpolates |= "${" in OmegaConf.to_yaml(tree)
+        return tree
 
 
 def _empty(overrides: list[Any]) -> str:
