@@ -102,7 +102,7 @@ def test_the_joblib_launcher_works_on_an_empty_database(lab: Project) -> None:
 def test_two_sweeps_at_once_into_one_folder_are_two(lab: Project) -> None:
     """As two that are started in one second are, by the default of the folder's name."""
     lab.make_store()
-    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "hydra.sweep.dir=multirun/ci/here"]
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=multirun/ci/here"]
     begun = [lab.start("-m", *launcher, "backend=jax", *SMALL, f"seed={seeds}") for seeds in ("0,1", "2,3")]
     for process in begun:
         out, errors = process.communicate(timeout=500)
