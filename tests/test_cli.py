@@ -120,11 +120,12 @@ def test_exit_codes_tell_the_endings_apart() -> None:
         commands.OK,
         commands.RUN_FAILED,
         commands.BAD_INPUT,
+        commands.NOT_TRACKED,
         commands.HUNG_UP,
         commands.INTERRUPTED,
         commands.TERMINATED,
     }
-    assert codes == {0, 1, 2, 129, 130, 143}
+    assert codes == {0, 1, 2, 3, 129, 130, 143}
     told = cli.main.__doc__ or ""
     assert {int(code) for code in re.findall(r"\b\d+\b", told)} == codes
 

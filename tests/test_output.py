@@ -248,11 +248,10 @@ def _of_the_locale(tree: ast.AST) -> "list[ast.Call]":
         given = {keyword.arg for keyword in call.keywords}
         words = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         binary = any(re.fullmatch(r"[rwax+]*b[rwax+]*", word) for word in words)
-        of_os = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in (
-            "os",
-            "webbrowser",
-        )
-        opens = name in ("open", "fdopen") and not (binary or (of_os and name == "open"))
+        # Of these, `open` opens a descriptor, a page, or a member of a zip file, which is of bytes.
+        others = ("os", "webbrowser", "archive")
+        another = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in others
+        opens = name in ("open", "fdopen") and not (binary or (another and name == "open"))
         if (opens or name in ("read_text", "write_text") or "text" in given) and "encoding" not in given:
             found += [call] if name != "Table" else []
     return found

@@ -64,7 +64,8 @@ def test_password_of_a_database_stands_in_no_list_of_processes(backendexp: Comma
         "import os, sys; print(sys.argv[1:], os.environ['MLFLOW_BACKEND_STORE_URI'])"
     )
     (tmp_path / "fake" / "mlflow" / "__init__.py").touch()
-    uri = "postgresql://me:hun@ter2@host/db"
+    (tmp_path / "fake" / "psycopg.py").touch()  # the driver, which has to be there
+    uri = "postgresql+psycopg://me:hun%40ter2@host/db"
     env = {"PYTHONPATH": str(tmp_path / "fake")}
     for ended in (
         backendexp("ui", f"tracking.uri={uri}", env=env),
@@ -73,6 +74,6 @@ def test_password_of_a_database_stands_in_no_list_of_processes(backendexp: Comma
         assert (ended.returncode, ended.stderr) == (0, "")
         words = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", "5000"]
         assert ended.stdout == f"{words} {uri}\n"
-    refused = backendexp("ui", "tracking.uri=postgresql://me:***@host/db", env=env)
+    refused = backendexp("ui", "tracking.uri=postgresql+psycopg://me:***@host/db", env=env)
     assert refused.returncode == 2
-    assert "postgresql://me:***@host/db needs its password" in refused.stderr
+    assert "postgresql+psycopg://me:***@host/db needs its password" in refused.stderr
