@@ -18,7 +18,12 @@ from keras_theano.steps import Step
 from keras_theano.tensor import Tensor, as_node
 
 Function = Callable[..., Any]
-TIERS = ["interpreter", *[pytest.param(tier, marks=pytest.mark.slow) for tier in ("numba", "c")]]
+TIERS = [
+    "interpreter",
+    pytest.param("numba", marks=pytest.mark.slow),
+    # A C++ compiler takes seconds for each case.
+    pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
+]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # PyTensor finds no BLAS of its own for C
     pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning"),
