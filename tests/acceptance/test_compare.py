@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from acceptance.projects import SMALL, Project, client_of, trained
+from backendexp import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,8 @@ BACKENDS = ("theano", "jax")
 def swept(new_project: Callable[..., Project]) -> tuple[Project, list[str]]:
     """A project with two sweeps of four seeds on two backends, and the ids of the sweeps, oldest first."""
     project = new_project()
-    for folder in ("day/first", "day/second"):
+    folders = ("day/first", "day/second")
+    for folder in folders:
         answer = project.run(
             "-m",
             *SMALL,
@@ -28,7 +30,9 @@ def swept(new_project: Callable[..., Project]) -> tuple[Project, list[str]]:
             f"hydra.sweep.dir=multirun/{folder}",
         )
         assert answer.returncode == 0, answer.stderr
-    return project, ["day/first", "day/second"]
+    ids = [sweep.id_in(project.folder / "multirun" / folder) for folder in folders]
+    assert all(ids)
+    return project, [str(identity) for identity in ids]
 
 
 def rows_of(printed: str) -> dict[tuple[str, str], dict[str, str]]:
@@ -48,7 +52,7 @@ def test_the_latest_sweep_is_compared_backend_by_backend(swept: tuple[Project, l
 
 def test_what_is_written_is_what_was_tracked(swept: tuple[Project, list[str]]) -> None:
     project, (first, _) = swept
-    answer = project.run("compare", f"multirun/{first}", "--format", "json")
+    answer = project.run("compare", "multirun/day/first", "--format", "json")
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
     tracked = {run.info.run_id: run for run in project.tracked() if run.data.tags.get("sweep") == first}
@@ -121,7 +125,8 @@ def test_runs_that_were_deleted_are_told_and_come_back(lab: Project) -> None:
         client.delete_run(run_id)
     answer = lab.run("compare", "day/first")
     assert answer.returncode == 2
-    assert "all runs of sweep day/first of experiment 'backendexp' are deleted, 6 in number" in answer.stderr
+    of = f"sweep {sweep.id_in(lab.folder / 'multirun/day/first')} of experiment 'backendexp'"
+    assert f"all runs of {of} are deleted, 6 in number" in answer.stderr
     line = re.search(r"mlflow (runs restore --run-id (\w+))", answer.stderr)
     assert line is not None
     restored = lab.run(*line[1].split(), module="mlflow", MLFLOW_TRACKING_URI=lab.store)
