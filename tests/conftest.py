@@ -72,12 +72,14 @@ def backendexp(project: Path) -> Command:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """SIGINT interrupts this process and those that it starts, even if pytest was started in the background
-    of a shell, which has it ignored.
+    """SIGINT interrupts this process and those that it starts, and SIGHUP ends them, even if pytest was
+    started in the background of a shell or by nohup, which have them ignored.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
