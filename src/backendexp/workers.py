@@ -37,8 +37,8 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "NPROC",  # the size of XLA's own thread pool
 )
-# Of the tracking store and of Hydra; the former are set in this process when it first asks the store. And what
-# TensorFlow 2 leaves in the environment of a program that imports it, which changes TensorFlow 1.14.
+# Of the tracking store and of Hydra; the former are set in this process when it first asks the store. And
+# what TensorFlow 2 leaves in the environment of a program that imports it, which changes TensorFlow 1.14.
 _NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", addresses.KEPT, "HYDRA_", "TF2_BEHAVIOR")
 # The worker sends every event at once; this long after a kill, nothing of it can still be on its way.
 _LAST_WORDS_S = 1.0
