@@ -41,9 +41,11 @@ def shared_cache() -> Path:
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory; nothing of the user's MLflow settings reaches a test."""
+    """An empty working directory. Neither the user's MLflow settings reach a test, nor the variable that
+    TensorFlow 2 sets when a test imports it, which changes TensorFlow 1.14.
+    """
     for name in list(os.environ):
-        if name.startswith(("MLFLOW_", addresses.KEPT)):
+        if name.startswith(("MLFLOW_", addresses.KEPT, "TF2_BEHAVIOR")):
             monkeypatch.delenv(name)
     folder = tmp_path / "project"
     folder.mkdir()
