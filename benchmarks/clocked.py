@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 STAGES = {
-    "job": "backendexp.application:Application.run_job",
-    "run": "backendexp.session:Session.run",
-    "mlflow begin": "backendexp.session:Session._begin_tracking",
-    "mlflow end": "backendexp.session:Session._end_tracking",
-    "record begin": "backendexp.record:begin",
-    "record finish": "backendexp.record:finish",
-    "worker": "backendexp.workers:Worker.run",
+    "job": "backendexp.cli.application:Application.run_job",
+    "run": "backendexp.runs.session:Session.run",
+    "mlflow begin": "backendexp.runs.session:Session._begin_tracking",
+    "mlflow end": "backendexp.runs.session:Session._end_tracking",
+    "record begin": "backendexp.runs.record:begin",
+    "record finish": "backendexp.runs.record:finish",
+    "worker": "backendexp.runs.workers:Worker.run",
 }
 
 Span = tuple[str, float, float]
@@ -47,14 +47,14 @@ def clock(stage: str, address: str, spans: list[Span]) -> None:
 
 
 def main(target: Path, overrides: list[str]) -> int:
-    from backendexp import cli
+    from backendexp.cli import main
 
     spans: list[Span] = []
     for stage, address in STAGES.items():
         clock(stage, address, spans)
     sys.argv[1:] = overrides
     try:
-        return cli.main()
+        return main.main()
     finally:
         target.write_text(json.dumps(spans))
 

@@ -25,10 +25,10 @@ import measure
 import numpy as np
 import psutil
 
-from backendexp import machine
-from backendexp.config import Config
-from backendexp.plan import RunSpec, plan_run, usable_cores
-from backendexp.summary import Table
+from backendexp.config.schema import Config
+from backendexp.reporting.tables import Table
+from backendexp.runs import machine
+from backendexp.runs.plan import RunSpec, plan_run, usable_cores
 
 TARGET_S, TARGET_RUNS = 5.0, 200
 SWEEP = "2026-11-22/10-00-00"
@@ -98,7 +98,8 @@ def clock(uri: str) -> dict[str, float]:
     """Seconds of each stage, once all is imported that any of them needs."""
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
-    from backendexp.comparison import analysis, report, runs, text
+    from backendexp.analysis import pipeline, tracked_runs
+    from backendexp.reporting import report, text
 
     taken: dict[str, float] = {}
     gc.disable()  # as the command does
@@ -109,8 +110,8 @@ def clock(uri: str) -> dict[str, float]:
         taken[stage] = time.perf_counter() - began
         return result
 
-    found = timed("read", runs.of_sweeps, uri, "backendexp", [SWEEP])
-    comparison = timed("analyse", analysis.analyse, found, title="benchmark")
+    found = timed("read", tracked_runs.of_sweeps, uri, "backendexp", [SWEEP])
+    comparison = timed("analyse", pipeline.analyse, found, title="benchmark")
     for stage, write in (
         ("markdown", text.markdown),
         ("csv", text.csv),

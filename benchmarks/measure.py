@@ -24,13 +24,14 @@ from pathlib import Path
 
 import psutil
 
-from backendexp import cache, catalog, machine
-from backendexp.config import Config
+from backendexp import cache
+from backendexp.config.schema import Config
 from backendexp.errors import UserError
-from backendexp.plan import RunSpec, plan_run, usable_cores
-from backendexp.runtime import build, prepare, probe
-from backendexp.summary import Table
-from backendexp.workers import worker_environment
+from backendexp.reporting.tables import Table
+from backendexp.runs import machine
+from backendexp.runs.plan import RunSpec, plan_run, usable_cores
+from backendexp.runs.workers import worker_environment
+from backendexp.runtimes import build, catalogue, inventory, prepare
 
 BARE_SCRIPT = Path(__file__).with_name("bare_tutorial.py")
 _PACKAGES = ("backendexp", "keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "mlflow", "hydra-core")
@@ -140,7 +141,7 @@ class Laboratory:
     def engines(self, backends: Sequence[str] | None, runtimes: Sequence[str] | None) -> list[Engine]:
         """Every backend of every runtime that is asked for (None: all) and that can run here."""
         found = []
-        for facts in catalog.RUNTIMES.values():
+        for facts in catalogue.RUNTIMES.values():
             for backend in facts.engines:
                 if (backends and backend not in backends) or (runtimes and facts.name not in runtimes):
                     continue
@@ -342,14 +343,14 @@ def arguments(
     parser.add_argument(
         "--backends",
         nargs="+",
-        choices=catalog.BACKENDS,
+        choices=catalogue.BACKENDS,
         default=backends,
         help=f"default: {' '.join(backends) if backends else 'all that can run here'}",
     )
     parser.add_argument(
         "--runtimes",
         nargs="+",
-        choices=list(catalog.RUNTIMES),
+        choices=list(catalogue.RUNTIMES),
         default=runtimes,
         help=f"default: {' '.join(runtimes) if runtimes else 'all that can run here'}",
     )
@@ -385,7 +386,7 @@ def _describe(asked: argparse.Namespace, engines: list[Engine]) -> Iterator[str]
     yield f"{asked.rounds} rounds, {engines[0].threads} threads, load average at the end {load}"
     yield f"Python {platform.python_version()}: {', '.join(_installed())}"
     for name in sorted({engine.runtime for engine in engines} & set(build.RECIPES)):
-        found = probe.take_inventory(next(e.python for e in engines if e.runtime == name))
+        found = inventory.take_inventory(next(e.python for e in engines if e.runtime == name))
         versions = [
             f"{package} {found.version(package)}" for package in ("keras", "tensorflow", "theano", "numpy")
         ]

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import measure
 
-from backendexp import events, record
-from backendexp.record import RunRecord
-from backendexp.summary import Table
+from backendexp.reporting.tables import Table
+from backendexp.runs import events, record
+from backendexp.runs.record import RunRecord
 
 TARGET_S = 0.15
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import measure
 from measure import Cost, Workload
 
-from backendexp.summary import Table
+from backendexp.reporting.tables import Table
 
 # Samples to epochs. The first is what the others are compared with.
 SAMPLES = {10**3: 20, 10**4: 5, 10**5: 2, 10**6: 1}

@@ -9,7 +9,7 @@ import shlex
 
 import measure
 
-from backendexp.summary import Table
+from backendexp.reporting.tables import Table
 
 TARGET = 4.0
 

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import measure
 
-from backendexp import machine, record
-from backendexp.comparison import analysis, runs, text
-from backendexp.comparison.findings import Comparison, Group
-from backendexp.plan import usable_cores
-from backendexp.results import RunResult
-from backendexp.summary import Table
+from backendexp.analysis import pipeline, tracked_runs
+from backendexp.analysis.findings import Comparison, Group
+from backendexp.reporting import text
+from backendexp.reporting.tables import Table
+from backendexp.runs import machine, record
+from backendexp.runs.plan import usable_cores
+from backendexp.runs.results import RunResult
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial-revisited.md"
 TUTORIAL = "https://data-flair.training/blogs/keras-backend/"
@@ -80,7 +81,7 @@ def _compare(project: Path, runtime: str, blocks: int) -> Comparison:
     measure.say(f"{blocks} blocks on {runtime}")
     _backendexp(project, runtime, "experiment=compare", f"runtime={runtime}", f"compare.blocks={blocks}")
     records = [record.load(directory) for directory in record.find([project / runtime])]
-    return analysis.analyse(runs.of_records(records), title=runtime, baseline="tensorflow")
+    return pipeline.analyse(tracked_runs.of_records(records), title=runtime, baseline="tensorflow")
 
 
 def _backendexp(project: Path, folder: str, *settings: str) -> None:

@@ -6,7 +6,7 @@ project whose database is there. A project without one is shown beside it: there
 
 import measure
 
-from backendexp.summary import Table
+from backendexp.reporting.tables import Table
 
 TARGET = 1.15
 

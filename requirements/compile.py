@@ -2,10 +2,11 @@
 
 requirements.txt                        what backendexp needs to run
 requirements/dev.txt                    that, and what its tests and checks need
-src/backendexp/runtime/keras2.txt       the keras2 runtime, for Python 3.7
+src/backendexp/runtimes/keras2.txt      the keras2 runtime, for Python 3.7
 
 Pins that still satisfy the inputs are kept; --upgrade takes the newest. --check changes nothing and exits
-1 when a file is not what its input asks for. The files name no package index, so they work behind any.
+1 when a file is not what its input asks for. The files name no package index, so they work behind any. What
+keras-theano needs is in them; it is itself installed from packages/keras_theano.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[1]
 DEFAULT, DEV = Path("requirements.txt"), Path("requirements/dev.txt")
-KERAS2 = Path("src/backendexp/runtime/keras2.txt")
+KERAS2 = Path("src/backendexp/runtimes/keras2.txt")
 # In this order: dev is constrained to the pins of the default.
 TARGETS = {
     DEFAULT: ["pyproject.toml", "--universal", "--python-version", "3.11"],
@@ -31,7 +32,15 @@ TARGETS = {
 def compile_one(target: Path, arguments: list[str], output: Path, upgrade: bool) -> None:
     """Resolve `arguments` into `output`, keeping the pins that `output` has already."""
     command = [find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
-    command += ["--no-emit-index-url", "--no-emit-find-links", "--output-file", str(output), *arguments]
+    command += [
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-emit-package",
+        "keras-theano",
+        "--output-file",
+        str(output),
+        *arguments,
+    ]
     subprocess.run([*command, *(["--upgrade"] if upgrade else [])], cwd=ROOT, check=True)
 
 

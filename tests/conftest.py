@@ -7,18 +7,23 @@ import sys
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from backendexp import cache, plan
-from backendexp.config import Config
-from backendexp.plan import RunSpec
-from backendexp.runtime import build
+from backendexp import cache
+from backendexp.cli.application import Application
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.session import Session
+from backendexp.runtimes import build
 from backendexp.tracking import addresses
+from backendexp.tracking.memory import MemoryTracker
 from backendexp.tracking.mlflow_tracker import MlflowTracker
-
-REPOSITORY = Path(__file__).parents[1]
+from support import applications
+from support.command import Command
+from support.plans import small_plan
+from support.sessions import HERE, MakeSession, PoolOf
 
 # The same examples every time, none slow to be judged by the clock of a shared machine, none kept on disk.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -28,9 +33,6 @@ settings.load_profile("repeatable")
 def pytest_configure(config: pytest.Config) -> None:
     # What mlflow and its database library deprecate in each other is not ours to mend.
     config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic).*")
-
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -113,24 +115,31 @@ def make_spec() -> Callable[..., RunSpec]:
     return small_plan
 
 
-def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
-    """fields: of the configuration, such as training__epochs=2."""
-    config = small_config()
-    config.backend.name, config.runtime.name = backend, runtime
-    for path, value in fields.items():
-        *parents, last = path.split("__")
-        node: object = config
-        for parent in parents:
-            node = getattr(node, parent)
-        setattr(node, last, value)
-    return plan.plan_run(config)
+@pytest.fixture
+def make_session() -> Iterator[MakeSession]:
+    """make_session("finishes", tracker): a session of such workers, which is closed after the test."""
+    made: list[Session] = []
+
+    def make(script: str, tracker: MemoryTracker | None = None, joined: str | None = None) -> Session:
+        trackers = {HERE: tracker} if tracker is not None else {}
+        made.append(Session(joined=joined, _pool=PoolOf(script), _trackers=dict(trackers)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
-def small_config() -> Config:
-    """A configuration that trains in milliseconds once the engine is there."""
-    config = Config()
-    config.data.samples, config.data.test_samples, config.data.features = 256, 64, 8
-    config.model.hidden_units = [16, 8]
-    config.training.epochs = 3
-    config.threads = 1
-    return config
+@pytest.fixture
+def start() -> Iterator[Callable[..., Application]]:
+    """start("finishes", tracker): an application whose workers are that script of tests/workers."""
+    made: list[Application] = []
+
+    def make(script: str, tracker: MemoryTracker | None = None, **known: Any) -> Application:
+        session = Session(_pool=PoolOf(script), _trackers={applications.HERE: tracker} if tracker else {})
+        made.append(Application(session, **known))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.session.close()

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from backendexp import commands, events, record
+from backendexp.cli import exit_codes
 from backendexp.errors import UserError
-from backendexp.plan import RunSpec
+from backendexp.runs import events, record
+from backendexp.runs.plan import RunSpec
 from backendexp.tracking.memory import MemoryTracker
-from test_application import COMPARE, run, start  # noqa: F401
-from test_output import NO_STORE, command, status
-from test_session import HERE, MakeSession, make_session  # noqa: F401
+from support.applications import COMPARE, run
+from support.outputs import NO_STORE, command, status
+from support.sessions import HERE, MakeSession
 
 TRAIN = ("backend=jax", "threads=1", "training.epochs=3")
 Ended = subprocess.CompletedProcess[str]
@@ -81,7 +82,7 @@ def test_a_working_directory_that_cannot_be_written_is_told_before_anything_runs
     assert all(
         way in line for way in ("hydra.run.dir=FOLDER", "hydra.sweep.dir=FOLDER", "tracking.uri=sqlite")
     )
-    assert (ended.returncode, ended.stdout) == (commands.BAD_INPUT, "")
+    assert (ended.returncode, ended.stdout) == (exit_codes.BAD_INPUT, "")
     assert list(closed.iterdir()) == []
 
 
@@ -89,7 +90,7 @@ def test_a_run_whose_folder_is_elsewhere_goes_on_without_the_store(closed: Path,
     place = tmp_path / "outputs"
     ended = as_ordinary_user(command("finishes", *TRAIN, f"hydra.run.dir={place}"), closed)
     assert "its folder cannot be written. Make room, or name another store: tracking.uri=" in told(ended)
-    assert ended.returncode not in (commands.RUN_FAILED, commands.BAD_INPUT)
+    assert ended.returncode not in (exit_codes.RUN_FAILED, exit_codes.BAD_INPUT)
     assert "FINISHED" in ended.stdout
     assert status(tmp_path) == "FINISHED"
 
@@ -109,7 +110,7 @@ def test_a_run_without_its_cache_uses_temporary_files_and_says_it_once(
         (line,) = told(ended).splitlines()
         assert line.startswith(f"backendexp: {closed}")
         assert " cannot be written: Permission denied. Name another cache: BACKENDEXP_CACHE=FOLDER. " in line
-        assert ended.returncode == commands.OK
+        assert ended.returncode == exit_codes.OK
     assert len(list((tmp_path / "temporary").iterdir())) == 1  # the next run finds what this one has compiled
 
 
@@ -131,12 +132,12 @@ def test_temporary_files_go_elsewhere_and_where_there_is_no_place_it_is_said(
 ) -> None:
     words = command("finishes", *TRAIN, NO_STORE)
     ended = as_ordinary_user(words, project, TMPDIR=str(closed))
-    assert (ended.returncode, told(ended)) == (commands.OK, "")
+    assert (ended.returncode, told(ended)) == (exit_codes.OK, "")
     nowhere = as_ordinary_user(words, project, before="ulimit -f 0", TMPDIR=str(closed))
     (line,) = told(nowhere).splitlines()
     assert line.startswith("backendexp: No usable temporary directory found in ")
     assert line.endswith("Name a folder for temporary files: TMPDIR=FOLDER")
-    assert nowhere.returncode == commands.BAD_INPUT
+    assert nowhere.returncode == exit_codes.BAD_INPUT
 
 
 def test_doctor_tells_that_the_cache_cannot_be_written(closed: Path, project: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_runtime_that_cannot_be_built_for_its_place_says_it(
     words: list[str], closed: Path, project: Path
 ) -> None:
     ended = as_ordinary_user(words, project, BACKENDEXP_CACHE=str(closed))
-    assert ended.returncode == commands.BAD_INPUT
+    assert ended.returncode == exit_codes.BAD_INPUT
     assert told(ended) == (
         f"backendexp: runtime 'keras2' has to be built: {closed}/runtimes cannot be written: Permission "
         "denied. Name another cache: BACKENDEXP_CACHE=FOLDER\n"
@@ -197,7 +198,7 @@ def test_events_that_a_file_does_not_take_are_kept_and_the_file_stays_whole(tmp_
 
 
 def test_a_run_that_fills_the_disk_is_trained_and_tracked(
-    make_session: MakeSession,  # noqa: F811
+    make_session: MakeSession,
     make_spec: Callable[..., RunSpec],
     tmp_path: Path,
 ) -> None:
@@ -220,11 +221,11 @@ def test_a_run_that_nothing_keeps_is_summed_up_and_is_no_success(project: Path) 
     assert "cannot be written: File too large. Make room, " in told(ended)
     assert "FINISHED  jax" in ended.stdout
     assert "backendexp sync" not in ended.stdout
-    assert ended.returncode == commands.BAD_INPUT
+    assert ended.returncode == exit_codes.BAD_INPUT
 
 
 def test_a_comparison_whose_folder_cannot_be_written_is_written_elsewhere(
-    start: Callable[..., object],  # noqa: F811
+    start: Callable[..., object],
     project: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -235,7 +236,7 @@ def test_a_comparison_whose_folder_cannot_be_written_is_written_elsewhere(
     folder.mkdir(parents=True)
     (folder / "comparison").write_text("it is in the way", encoding="utf-8")
     tracker = MemoryTracker()
-    assert run(start("finishes", tracker), project, *COMPARE) == commands.OK  # type: ignore[arg-type]
+    assert run(start("finishes", tracker), project, *COMPARE) == exit_codes.OK  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert f"backendexp: {folder}/comparison cannot be written: File exists. " in said.err
     (report,) = tmp_path.glob("backendexp-*/comparison/report.html")
@@ -266,12 +267,12 @@ def test_a_disk_of_so_many_kilobytes_costs_no_traceback(room: int, tmp_path: Pat
         timeout=180,
     )
     if room == 12:  # not even the plan has room
-        assert ended.returncode == commands.BAD_INPUT
+        assert ended.returncode == exit_codes.BAD_INPUT
         assert "cannot be written: No space left on device. Make room, " in told(ended)
         return
     assert "FINISHED  jax" in ended.stdout
     assert "disk is full. Make room, or name another store: tracking.uri=" in told(ended)
-    assert ended.returncode != commands.RUN_FAILED
+    assert ended.returncode != exit_codes.RUN_FAILED
 
 
 # -- runs that lie where nothing can be written ------------------------------------------------------
@@ -281,7 +282,7 @@ def test_runs_of_a_folder_that_cannot_be_written_are_uploaded(
     project: Path, empty_store: bytes, tmp_path: Path
 ) -> None:
     (project / "mlflow.db").write_bytes(empty_store)
-    assert as_ordinary_user(command("finishes", *TRAIN, NO_STORE), project).returncode == commands.OK
+    assert as_ordinary_user(command("finishes", *TRAIN, NO_STORE), project).returncode == exit_codes.OK
     (result,) = project.rglob("result.json")
     result.parent.chmod(stat.S_IRUSR | stat.S_IXUSR)
     broken = project / "outputs" / "jax-keras3-seed0-00000000"

@@ -2,7 +2,7 @@
 
 import sys
 
-from backendexp.cli import main
+from backendexp.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Hydra's sweeper `cached`: the basic one, with the jobs' configurations from `backendexp.job_configs`.
+"""Hydra's sweeper `cached`: the basic one, with the jobs' configurations from backendexp.config.job_configs.
 
 It is the default of conf/config.yaml; `hydra/sweeper=basic` does without it. Hydra finds sweepers only in
 modules of the namespace package `hydra_plugins`.
@@ -11,13 +11,13 @@ from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from backendexp.job_configs import Loader
+from backendexp.config.job_configs import Loader
 
 
 class CachedSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         # Hydra imports this module whenever it looks for plugins, which is no time to import our application.
-        from backendexp import application
+        from backendexp.cli import application
 
         quick = HydraContext(
             config_loader=Loader(hydra_context.config_loader), callbacks=hydra_context.callbacks

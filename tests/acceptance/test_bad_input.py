@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 import pytest
 
-from acceptance.projects import Project
-from backendexp import catalog
+from backendexp.runtimes import catalogue
+from support.projects import Project
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_no_npz_is_told(lab: Project, tmp_path: Path) -> None:
 
 def test_an_engine_that_is_missing_is_told_with_the_line_that_installs_it(lab: Project) -> None:
     """The interpreter of keras2 has no JAX, and one without Keras has nothing."""
-    from backendexp.runtime import build
+    from backendexp.runtimes import build
 
     python = build.ensure_built("keras2", print)
     answer = lab.run("backend=jax", f"runtime.python={python}")
@@ -191,5 +191,5 @@ def test_a_mistake_is_told_before_keras_or_mlflow_is_imported(lab: Project) -> N
     lines = [line.split("|") for line in answer.stderr.splitlines() if line.startswith("import time:")]
     imported = {line[-1].strip().split(".")[0] for line in lines}
     assert "hydra" in imported
-    engines = {engine.module for facts in catalog.RUNTIMES.values() for engine in facts.engines.values()}
+    engines = {engine.module for facts in catalogue.RUNTIMES.values() for engine in facts.engines.values()}
     assert not imported & {"keras", "mlflow", *engines}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from acceptance.projects import SMALL, Project, client_of, trained
-from backendexp import sweep
+from backendexp.runs import sweep_ids
+from support.projects import SMALL, Project, client_of, trained
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def swept(new_project: Callable[..., Project]) -> tuple[Project, list[str]]:
             f"hydra.sweep.dir=multirun/{folder}",
         )
         assert answer.returncode == 0, answer.stderr
-    ids = [sweep.id_in(project.folder / "multirun" / folder) for folder in folders]
+    ids = [sweep_ids.id_in(project.folder / "multirun" / folder) for folder in folders]
     assert all(ids)
     return project, [str(identity) for identity in ids]
 
@@ -125,7 +125,7 @@ def test_runs_that_were_deleted_are_told_and_come_back(lab: Project) -> None:
         client.delete_run(run_id)
     answer = lab.run("compare", "day/first")
     assert answer.returncode == 2
-    of = f"sweep {sweep.id_in(lab.folder / 'multirun/day/first')} of experiment 'backendexp'"
+    of = f"sweep {sweep_ids.id_in(lab.folder / 'multirun/day/first')} of experiment 'backendexp'"
     assert f"all runs of {of} are deleted, 6 in number" in answer.stderr
     line = re.search(r"mlflow (runs restore --run-id (\w+))", answer.stderr)
     assert line is not None

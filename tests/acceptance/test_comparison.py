@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from acceptance.projects import SMALL, Project, artifact_folder, named, reached, statuses, summary_of, trained
-from backendexp import events
-from backendexp.commands import NOT_TRACKED
+from backendexp.cli.exit_codes import NOT_TRACKED
+from backendexp.runs import events
+from support.projects import SMALL, Project, artifact_folder, named, reached, statuses, summary_of, trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 

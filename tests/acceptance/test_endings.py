@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from acceptance.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, trained
-from test_session import CONTAINER, needs_containers
+from support.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, trained
+from support.sessions import CONTAINER, needs_containers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from acceptance.projects import SMALL, Project
-from backendexp import record
-from backendexp.comparison import runs
-from backendexp.comparison.analysis import analyse
-from backendexp.comparison.findings import (
+from backendexp.analysis import tracked_runs
+from backendexp.analysis.findings import (
     EQUIVALENT,
     FASTER,
     INCONCLUSIVE,
@@ -21,7 +18,10 @@ from backendexp.comparison.findings import (
     Comparison,
     TrackedRun,
 )
-from backendexp.comparison.statistics import LEVEL
+from backendexp.analysis.pipeline import analyse
+from backendexp.analysis.statistics import LEVEL
+from backendexp.runs import record
+from support.projects import SMALL, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended, pytest.mark.timeout(1800)]
 
@@ -41,7 +41,7 @@ def twice(new_project: Callable[..., Project]) -> list[list[TrackedRun]]:
     seeds = ",".join(f"{seed},{seed}" for seed in range(SEEDS))
     answer = project.run("-m", f"seed={seeds}", "backend=theano", "runtime=keras3", *SMALL, timeout=1500)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    made = runs.of_records([record.load(directory) for directory in project.directories()])
+    made = tracked_runs.of_records([record.load(directory) for directory in project.directories()])
     assert len(made) == 2 * SEEDS
     return [[run for run in made if run.seed == seed] for seed in range(SEEDS)]
 

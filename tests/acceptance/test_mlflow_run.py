@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from acceptance.projects import SMALL, Answer, Project, named, statuses, summary_of, trained
-from backendexp import events
+from backendexp.runs import events
+from support.projects import SMALL, Answer, Project, named, statuses, summary_of, trained
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy
 import pytest
 
-from acceptance.conftest import places
-from acceptance.projects import Project, artifact_folder
 from backendexp import cache
-from backendexp.runtime import build
+from backendexp.runtimes import build
+from support.projects import Project, artifact_folder
+from support.servers import places
 
 pytestmark = pytest.mark.slow
 

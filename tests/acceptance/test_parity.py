@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import places
-from acceptance.projects import Project, statuses, summary_of
+from support.projects import Project, statuses, summary_of
+from support.servers import places
 
 pytestmark = pytest.mark.slow
 

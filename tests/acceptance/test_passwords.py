@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from acceptance.conftest import Servers, free_port
-from acceptance.projects import SMALL, Answer, Project, client_of, statuses
+from support.projects import SMALL, Answer, Project, client_of, statuses
+from support.servers import Servers, free_port
 
 pytestmark = pytest.mark.slow
 

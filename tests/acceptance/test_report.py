@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-import streams
-from backendexp.blocks import Entrants
-from backendexp.comparison import artifacts, figures, report
-from backendexp.config import ScaleConfig
-from backendexp.scale import ScaleStudy
-from comparison.pictured import pictured
-from stores import spec_of
+from backendexp.config.schema import ScaleConfig
+from backendexp.experiments.blocks import Entrants
+from backendexp.experiments.scale import ScaleStudy
+from backendexp.reporting import artifacts, figures, report
+from support import streams
+from support.pictured import pictured
+from support.stores import spec_of
 
 pytestmark = pytest.mark.slow
 

@@ -6,17 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.projects import (
-    DIVERGING,
-    ENDLESS,
-    SMALL,
-    Project,
-    named,
-    reached,
-    statuses,
-    summary_of,
-    trained,
-)
+from support.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, summary_of, trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 

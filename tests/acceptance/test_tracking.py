@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import Servers, free_port
-from acceptance.projects import ENDLESS, SMALL, Answer, Project, named, reached, statuses, summary_of, trained
-from backendexp.commands import NOT_TRACKED
+from backendexp.cli.exit_codes import NOT_TRACKED
+from support.projects import ENDLESS, SMALL, Answer, Project, named, reached, statuses, summary_of, trained
+from support.servers import Servers, free_port
 
 pytestmark = pytest.mark.slow
 

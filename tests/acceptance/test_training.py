@@ -12,11 +12,11 @@ from typing import Any
 import numpy
 import pytest
 
-from acceptance.conftest import places
-from acceptance.projects import ENDLESS, SMALL, Project, artifact_folder, named, reached, statuses
-from acceptance.projects import trained as trained_runs
 from backendexp import cache
-from backendexp.runtime import build
+from backendexp.runtimes import build
+from support.projects import ENDLESS, SMALL, Project, artifact_folder, named, reached, statuses
+from support.projects import trained as trained_runs
+from support.servers import places
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 

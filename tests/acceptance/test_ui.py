@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from acceptance.conftest import free_port, is_open
-from acceptance.projects import Project, reached, trained
-from backendexp.links import run_link
+from backendexp.tracking.links import run_link
+from support.projects import Project, reached, trained
+from support.servers import free_port, is_open
 
 pytestmark = pytest.mark.slow
 

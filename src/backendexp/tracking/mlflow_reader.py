@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
-from backendexp.catalog import nearest
 from backendexp.errors import UserError
+from backendexp.spelling import nearest
 from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_connection import (
     connect,

@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import urlsplit
 
-from backendexp.catalog import nearest
+from backendexp.spelling import nearest
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _KINDS = ("sqlite", *_DATABASES, "http", "https", "databricks", "databricks-uc", "uc", "file")

@@ -1,7 +1,7 @@
 """What parent and worker say to each other: JSON objects, one a line, over private pipes.
 
 Commands (parent to worker)
-    run     spec: the plan of the run, see `backendexp.plan.RunSpec`
+    run     spec: the plan of the run, see `backendexp.runs.plan.RunSpec`
             directory: where the run writes worker.log and, when asked, the model
 
 Events (worker to parent); every one has `event` and `time` (seconds since the epoch)

@@ -64,7 +64,7 @@ def _read(path):
 
 
 def _member(arrays, name):
-    """The array that `backendexp.npz` has checked; the archive may hold a file called just `name` as well.
+    """The array that backendexp.config.npz has checked. The archive may also hold a file called just `name`.
     numpy reads an array when it is asked for, so what else is in the archive stays there.
     """
     whole_name = name + ".npy"

@@ -78,7 +78,7 @@ def _import_keras(backend):
 def _import_theano_on_keras_3():
     """All that a first step would import, which Keras does not need to start."""
     try:
-        import keras_theano.steps  # noqa: F401
+        import keras_theano.execution.steps  # noqa: F401
     except ImportError as error:
         raise Refused(
             "engine_missing", "backend 'theano' cannot be imported by %s: %s" % (sys.executable, error)
@@ -88,10 +88,10 @@ def _import_theano_on_keras_3():
 def _install_theano_hook():
     """A checkout that is on the path without being installed has no .pth file, which does this."""
     try:
-        from keras_theano import hook
+        from keras_theano.hook import finder
     except ImportError:
         return  # Keras 2 knows Theano itself
-    hook.install()
+    finder.install()
 
 
 def _hide_what_is_not_needed(backend):

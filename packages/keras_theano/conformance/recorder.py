@@ -1,0 +1,117 @@
+"""A pytest plugin of run.py: one line of JSON a test, written as soon as the test ends.
+
+The file of $CONFORMANCE_LOG may hold lines already, of a process that died: what they name is not run again.
+A line is {"began": id}, or {"id": id, "outcome": passed | failed | skipped, "reason": str, "seconds": float}.
+"""
+
+import ast
+import json
+import os
+import sys
+from importlib.machinery import PathFinder, SourceFileLoader
+from pathlib import Path
+
+import pytest
+
+LOG = Path(os.environ["CONFORMANCE_LOG"])
+
+# Keras's conftest.py skips training on these.
+NOT_TRAINABLE = ("numpy", "openvino")
+
+_results: dict[str, dict] = {}
+
+
+def _write(line: dict) -> None:
+    with LOG.open("a") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+class _Finder:
+    """trainer_test.py chooses the trainer and the name of the CPU by the backend's name, and knows no others
+    than Keras's own. The backend adds a branch for itself to the modules of Keras that choose so, when they
+    are imported; here this test module gets one in the same way, and an entry in its table of names.
+    """
+
+    def find_spec(self, name, path, target=None):
+        if name != "keras.src.trainers.trainer_test":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        spec.loader = _Loader(name, spec.origin)
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    def get_code(self, fullname):
+        from keras_theano.hook.branches import with_branches_for_theano
+
+        path = self.get_filename(fullname)
+        tree = with_branches_for_theano(self.get_data(path), fullname)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict) and {getattr(key, "value", None) for key in node.keys} >= _KNOWN:
+                node.keys.append(ast.Constant("theano"))
+                node.values.append(ast.Constant("cpu"))
+        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+
+
+_KNOWN = {"tensorflow", "jax", "torch"}
+
+
+def pytest_sessionstart(session):
+    # After pytest's own finder, which rewrites assertions, so that this one comes first.
+    if os.environ["KERAS_BACKEND"] == "theano":
+        sys.meta_path.insert(0, _Finder())
+
+
+def skip_if_backend(given_backend, reason):
+    return pytest.mark.skipif(os.environ["KERAS_BACKEND"] == given_backend, reason=reason)
+
+
+# Tests import `skip_if_backend` from the conftest.py of Keras's repository, which is not in the wheel.
+sys.modules["conftest"] = sys.modules[__name__]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "requires_trainable_backend: the backend has to train")
+
+
+def pytest_collection_modifyitems(config, items):
+    import keras
+
+    assert keras.config.backend() == os.environ["KERAS_BACKEND"]
+    if keras.config.backend() in NOT_TRAINABLE:
+        for item in items:
+            if "requires_trainable_backend" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="the backend does not train"))
+    lines = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+    done = {line.get("began") or line["id"] for line in lines}
+    remaining = [item for item in items if item.nodeid not in done]
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in done])
+    items[:] = remaining
+
+
+def pytest_collectreport(report):
+    # A file that cannot be imported counts as one test.
+    if report.failed:
+        _write({"id": report.nodeid, "outcome": "failed", "reason": report.longreprtext, "seconds": 0.0})
+    elif report.skipped:
+        _write({"id": report.nodeid, "outcome": "skipped", "reason": report.longrepr[2], "seconds": 0.0})
+
+
+def pytest_runtest_logstart(nodeid, location):
+    _write({"began": nodeid})
+    _results[nodeid] = {"id": nodeid, "outcome": "passed", "reason": "", "seconds": 0.0}
+
+
+def pytest_runtest_logreport(report):
+    """Of its setup, its call, its subtests and its teardown, the worst is the test's outcome."""
+    result = _results[report.nodeid]
+    result["seconds"] += report.duration
+    if report.failed:
+        result.update(outcome="failed", reason=report.longreprtext)
+    elif report.skipped and result["outcome"] == "passed":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.wasxfail
+        result.update(outcome="skipped", reason=reason)
+
+
+def pytest_runtest_logfinish(nodeid, location):
+    _write(_results.pop(nodeid))

@@ -1,0 +1,360 @@
+"""Keras's own tests, as they lie in the installed wheel, on the Theano backend and on others.
+
+From the folder packages/keras_theano:
+
+    python conformance/run.py                                   # all areas on the Theano backend
+    python conformance/run.py --areas losses layers/core
+    python conformance/run.py --backends theano numpy jax       # what the others pass, to compare with
+    python conformance/run.py --table                           # no tests: writes the table of what is known
+
+Wants the packages that Keras's tests import: tensorflow-cpu, torch, pandas, scikit-learn, and pytest-timeout.
+Outcomes go to results.json; areas that were not run keep theirs. Exits with 1 when, on the Theano backend, a
+test fails that expected_failures.txt does not list, or an area passes less than the bound, or skips more than
+the numpy or the jax backend, whichever skips more.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+EXPECTED = HERE / "expected_failures.txt"
+PAGE = HERE.parents[2] / "docs" / "keras-theano-conformance.md"
+BOUND = 0.98
+BACKENDS = ("theano", "numpy", "jax")
+
+
+class Area(NamedTuple):
+    """paths: below keras/src. select: pytest's -k. bound: whether 98% of it must pass."""
+
+    paths: list[str]
+    select: str = ""
+    bound: bool = True
+
+
+_CONV_OR_POOL = "conv or pool"
+AREAS = {
+    **{
+        name: Area([name])
+        for name in (
+            "activations",
+            "constraints",
+            "dtype_policies",
+            "initializers",
+            "losses",
+            "metrics",
+            "optimizers",
+            "random",
+            "regularizers",
+            "callbacks",
+            "models",
+            "trainers",
+            "saving",
+            "layers/activations",
+            "layers/core",
+            "layers/merging",
+            "layers/regularization",
+            "layers/reshaping",
+            "layers/normalization",
+        )
+    },
+    "ops/core": Area(["ops/core_test.py"]),
+    "ops/math": Area(["ops/math_test.py"]),
+    "ops/numpy": Area(["ops/numpy_test.py"]),
+    "ops/nn": Area(["ops/nn_test.py"], f"not ({_CONV_OR_POOL})"),
+    "backend/common": Area(["backend/common"]),
+    # No bound: what PyTensor has no ops for, and what lies outside of a backend.
+    "ops/nn: conv, pool": Area(["ops/nn_test.py"], _CONV_OR_POOL, bound=False),
+    "ops/linalg": Area(["ops/linalg_test.py"], bound=False),
+    "layers/layer": Area(["layers/layer_test.py"], bound=False),
+    "layers/attention": Area(["layers/attention"], bound=False),
+    "layers/rnn": Area(["layers/rnn"], bound=False),
+    "layers/convolutional": Area(["layers/convolutional"], bound=False),
+    "layers/pooling": Area(["layers/pooling"], bound=False),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    # Takes pytest along, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    results = read(options.results)
+    expected = read_expected(EXPECTED)
+    if not options.table:
+        for backend in options.backends:
+            for area in options.areas:
+                outcome = run(backend, area, options.timeout, options.logs)
+                results.setdefault(backend, {})[area] = outcome
+                write(options.results, results)
+                print(f"{backend:7} {area:22} {told(outcome)}", flush=True)
+    if options.table:
+        write_table(PAGE, results, expected)
+    judged = [] if options.table or "theano" not in options.backends else options.areas
+    wrong = verdict(results, expected, judged)
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["theano"])
+    parser.add_argument("--areas", nargs="+", choices=AREAS, default=list(AREAS), metavar="AREA")
+    parser.add_argument("--table", action="store_true", help="write the table of the documentation")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for a test")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--logs", type=Path, help="a directory for the logs, with every failure's traceback")
+    return parser.parse_args(arguments)
+
+
+# -- one area on one backend -----------------------------------------------------------------------------
+
+
+def run(backend: str, area: str, timeout: float, logs: Path | None) -> dict[str, Any]:
+    """Counts, and the first and last lines of what failed and was skipped. A process that dies or hangs fails
+    the test that it was at, and another one goes on with those after it.
+    """
+    with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
+        log = Path(scratch) / "log.jsonl"
+        if logs is not None:
+            logs.mkdir(parents=True, exist_ok=True)
+            log = logs.resolve() / f"{backend}-{area.translate(_FILE_NAME)}.jsonl"
+            log.unlink(missing_ok=True)
+        began = time.monotonic()
+        log.touch()
+        while (ended := attend(backend, AREAS[area], timeout, log, Path(scratch))) is not None:
+            unfinished = at(log)
+            if unfinished is None:
+                raise SystemExit(f"pytest stopped outside of any test ({ended}): {backend}, {area}")
+            line = {"id": unfinished, "outcome": "failed", "reason": ended, "seconds": 0.0}
+            with log.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        lines = [line for line in map(json.loads, log.read_text().splitlines()) if "id" in line]
+    outcomes = {line["id"]: line for line in lines}.values()
+    if not outcomes:
+        raise SystemExit(f"pytest found no tests: {backend}, {area}")
+    by_outcome = {
+        outcome: [line for line in outcomes if line["outcome"] == outcome]
+        for outcome in ("passed", "failed", "skipped")
+    }
+    return {
+        "passed": len(by_outcome["passed"]),
+        "failed": {line["id"]: brief(line["reason"]) for line in by_outcome["failed"]},
+        "skipped": dict(Counter(brief(line["reason"]) for line in by_outcome["skipped"])),
+        "seconds": round(time.monotonic() - began),
+        "versions": {name: version(name) for name in ("keras", "numpy", *_ENGINES[backend])},
+        "python": platform.python_version(),
+    }
+
+
+_FILE_NAME = str.maketrans("/ :,", "____")
+_ENGINES = {"theano": ["pytensor"], "numpy": [], "jax": ["jax"]}
+_TESTS_FAILED, _NO_TESTS_COLLECTED = 1, 5
+
+
+def attend(backend: str, area: Area, timeout: float, log: Path, scratch: Path) -> str | None:
+    """Run pytest to its end. Returns how it ended when it did not get there."""
+    package = find_spec("keras")
+    assert package is not None
+    assert package.origin is not None
+    source = Path(package.origin).parent / "src"
+    empty = scratch / "pytest.ini"
+    empty.write_text("[pytest]\n")
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "KERAS_HOME": str(scratch / "keras"),
+        "KERAS_THEANO_MODE": "interpreter",
+        "CONFORMANCE_LOG": str(log),
+        "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider"),
+        *("-p", "recorder", "-c", str(empty), f"--rootdir={source}", f"--timeout={timeout}"),
+        "--continue-on-collection-errors",
+        *(["-k", area.select] if area.select else []),
+        *[str(source / path) for path in area.paths],
+    ]
+    with (scratch / "pytest.out").open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=scratch, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            while True:
+                try:
+                    code = process.wait(5)
+                    break
+                except subprocess.TimeoutExpired:
+                    # pytest-timeout cannot interrupt native code.
+                    if at(log) is not None and time.time() - log.stat().st_mtime > 2 * timeout:
+                        return f"hung: killed after {2 * timeout:.0f} s"
+        finally:
+            process.kill()
+            process.wait()
+    if code in (0, _TESTS_FAILED, _NO_TESTS_COLLECTED):
+        return None
+    print((scratch / "pytest.out").read_text()[-2000:], file=sys.stderr)
+    return f"the process died with exit code {code}"
+
+
+def at(log: Path) -> str | None:
+    """The test that began and did not end."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return lines[-1].get("began") if lines else None
+
+
+def brief(reason: str) -> str:
+    lines = [line[1:].strip() for line in reason.splitlines() if line.startswith("E ")]
+    lines = lines or [line.strip() for line in reason.splitlines() if line.strip()]
+    # Not where Keras lies on this machine.
+    return re.sub(r"/\S*/keras/src/", "", " ".join(lines[:2]))[:200]
+
+
+# -- what is known, and what it is worth -----------------------------------------------------------------
+
+
+def read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def write(path: Path, results: dict[str, Any]) -> None:
+    path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+
+
+def read_expected(path: Path) -> dict[str, str]:
+    """Test to reason. The file has a section a reason, in brackets, and below it a test a line."""
+    reasons: dict[str, str] = {}
+    reason = ""
+    for line in path.read_text().splitlines():
+        if line.startswith("["):
+            reason = line.strip()[1:-1]
+        elif line.strip() and not line.startswith("#"):
+            reasons[line.strip()] = reason
+    return reasons
+
+
+def told(outcome: dict[str, Any]) -> str:
+    return (
+        f"{outcome['passed']:5} passed {len(outcome['failed']):4} failed {skips(outcome):4} skipped "
+        f"{outcome['seconds']:5} s"
+    )
+
+
+def skips(outcome: dict[str, Any]) -> int:
+    return sum(outcome["skipped"].values())
+
+
+def as_skipped(outcome: dict[str, Any], expected: dict[str, str]) -> int:
+    """How many failed for a reason that the other backends' tests are skipped for, by their names."""
+    return sum(expected.get(test, "").startswith(_AS_SKIPPED) for test in outcome["failed"])
+
+
+_AS_SKIPPED = "Counts as skipped"
+
+
+def rate(outcome: dict[str, Any], expected: dict[str, str]) -> float:
+    """The share that passed of those that count."""
+    ran = outcome["passed"] + len(outcome["failed"]) - as_skipped(outcome, expected)
+    return outcome["passed"] / ran if ran else 1.0
+
+
+def skips_allowed(results: dict[str, Any], area: str) -> int | None:
+    """As many as the numpy or the jax backend skips, whichever is more. None: neither was run."""
+    others = [results[name][area] for name in ("numpy", "jax") if area in results.get(name, {})]
+    return max(map(skips, others), default=None)
+
+
+def verdict(results: dict[str, Any], expected: dict[str, str], areas: list[str]) -> list[str]:
+    """What is not as it should be on the Theano backend, a line each."""
+    wrong = []
+    for area in areas:
+        outcome = results.get("theano", {}).get(area)
+        if outcome is None:
+            continue
+        wrong += [
+            f"unexpected failure: {test}: {reason}"
+            for test, reason in outcome["failed"].items()
+            if test not in expected
+        ]
+        if not AREAS[area].bound:
+            continue
+        share = rate(outcome, expected)
+        if share < BOUND:
+            wrong.append(f"{area}: {share:.1%} passed, the bound is {BOUND:.0%}")
+        skipped = skips(outcome) + as_skipped(outcome, expected)
+        allowed = skips_allowed(results, area)
+        if allowed is not None and skipped > allowed:
+            wrong.append(f"{area}: {skipped} skipped, the others skip {allowed} at most")
+    return wrong
+
+
+# -- the page --------------------------------------------------------------------------------------------
+
+_BEGIN, _END = (
+    "<!-- table: python packages/keras_theano/conformance/run.py --table -->",
+    "<!-- end of table -->",
+)
+
+
+def write_table(page: Path, results: dict[str, Any], expected: dict[str, str]) -> None:
+    before, rest = page.read_text().split(_BEGIN)
+    _, after = rest.split(_END)
+    lines = [*table(results, expected), "", *reasons(expected)]
+    page.write_text("\n".join([before + _BEGIN, "", *lines, "", _END + after]))
+
+
+def reasons(expected: dict[str, str]) -> list[str]:
+    lines = ["| tests expected to fail | reason |", "|---:|---|"]
+    return lines + [f"| {count} | {reason} |" for reason, count in Counter(expected.values()).most_common()]
+
+
+def table(results: dict[str, Any], expected: dict[str, str]) -> list[str]:
+    """Passed, failed and skipped of each backend, and the share that passed."""
+    versions = {backend: _versions(results.get(backend, {})) for backend in BACKENDS}
+    lines = [
+        "| area | " + " | ".join(f"{backend}: passed / failed / skipped | " for backend in BACKENDS) + " |",
+        "|---|" + "---:|---:|" * len(BACKENDS),
+    ]
+    for bound, heading in ((True, ""), (False, "*no bound*")):
+        if heading:
+            lines.append(f"| {heading} |" + " |" * (2 * len(BACKENDS)))
+        for name, area in AREAS.items():
+            if area.bound == bound:
+                outcomes = [results.get(backend, {}).get(name) for backend in BACKENDS]
+                cells = [cell for outcome in outcomes for cell in _cells(outcome, expected)]
+                lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, "", *[f"- {backend}: {told}" for backend, told in versions.items() if told]]
+
+
+def _cells(outcome: dict[str, Any] | None, expected: dict[str, str]) -> list[str]:
+    if outcome is None:
+        return ["not run", ""]
+    counts = f"{outcome['passed']} / {len(outcome['failed'])} / {skips(outcome)}"
+    return [counts, f"{rate(outcome, expected):.1%}"]
+
+
+def _versions(areas: dict[str, Any]) -> str:
+    """Of the packages that the outcomes were found with."""
+    found = {
+        ", ".join([f"Python {outcome['python']}", *map(" ".join, outcome["versions"].items())])
+        for outcome in areas.values()
+    }
+    return "; ".join(sorted(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

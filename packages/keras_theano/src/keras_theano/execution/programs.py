@@ -1,0 +1,156 @@
+"""A recorded program and the tiers that run it: at once in the interpreter, later compiled.
+
+Compiling a training step takes PyTensor tens of seconds, most of them in Numba. So in mode `auto` a program
+starts in the interpreter, which needs no compilation. Once it has run there for a second, a helper process
+compiles it into PyTensor's cache on disk (ahead.py); when that is done, the program is loaded from the cache
+and goes on compiled, with the same shared variables and so with the same state.
+"""
+
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import pytensor
+from pytensor.compile.mode import Mode
+
+from keras_theano.errors import CompilerMissing
+from keras_theano.execution import ahead
+from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution.numba_mode import CHANGING_NAN, COMPILED
+from keras_theano.execution.products import multiplications
+from keras_theano.execution.threads import limited, one_thread
+
+INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
+# What loading a compiled program costs is a second or two: less is not worth it.
+_WORTH_COMPILING_S = 1.0
+# Between two looks at the helper process.
+_LOOK_EVERY_S = 0.2
+
+_programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
+
+
+def pinned_mode() -> str:
+    """KERAS_THEANO_MODE: auto, numba, c or interpreter.
+
+    Raises ValueError: another name. CompilerMissing: c without a C++ compiler.
+    """
+    name = os.environ.get("KERAS_THEANO_MODE") or AUTO
+    if name not in (AUTO, NUMBA, C, INTERPRETER):
+        raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, numba, c or interpreter.")
+    if name == C and not pytensor.config.cxx:
+        raise CompilerMissing(
+            "KERAS_THEANO_MODE=c needs a C++ compiler, and there is no g++ on the PATH. "
+            "Install one (Debian: apt install g++), or leave the mode at auto."
+        )
+    return name
+
+
+def mode_of(tier: str) -> Mode:
+    """PyTensor's mode of a tier."""
+    if tier == INTERPRETER:
+        return INTERPRETED
+    if tier == NUMBA:
+        return COMPILED
+    return Mode("cvm", "fast_run").excluding(*CHANGING_NAN)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """
+    name: of the step and the model. tier: that runs it now. calls: by tier. compile_s: seconds by tier until
+    it could run, in this process. compiling: a helper process is at work.
+    """
+
+    name: str
+    tier: str
+    calls: dict[str, int]
+    compile_s: dict[str, float]
+    compiling: bool
+
+
+def report() -> list[Ran]:
+    """What the programs of this process ran on, in the order in which they were recorded."""
+    return [program.ran() for program in sorted(_programs, key=lambda program: program.number)]
+
+
+class Program:
+    """
+    inputs, outputs: PyTensor variables. updates: (shared variable, its new value) pairs.
+    Calling it takes one array an input, of the input's dtype, and returns one an output.
+    """
+
+    _made = 0
+
+    def __init__(
+        self, name: str, inputs: Sequence[Any], outputs: Sequence[Any], updates: Sequence[tuple[Any, Any]]
+    ) -> None:
+        Program._made += 1
+        self.number = Program._made
+        self._name = name
+        self._graph = ahead.Graph(list(inputs), list(outputs), list(updates))
+        self._calls: dict[str, int] = {}
+        self._compile_s: dict[str, float] = {}
+        self._limits: dict[Any, AbstractContextManager[None]] = {}
+        mode = pinned_mode()
+        self._climbs = mode == AUTO
+        self._spent_s = 0.0
+        self._looked = 0.0
+        self._helper: ahead.Helper | None = None
+        self._use(INTERPRETER if self._climbs else mode)
+        _programs.add(self)
+
+    def __call__(self, arrays: list[Any]) -> list[Any]:
+        self._calls[self._tier] += 1
+        if not self._climbs:
+            with self._limit(arrays):
+                return self._function(*arrays)  # type: ignore[no-any-return]
+        began = time.perf_counter()
+        with self._limit(arrays):
+            results = self._function(*arrays)
+        now = time.perf_counter()
+        self._spent_s += now - began
+        if self._spent_s > _WORTH_COMPILING_S and now - self._looked > _LOOK_EVERY_S:
+            self._looked = now
+            self._climb(arrays)
+        return results  # type: ignore[no-any-return]
+
+    def _limit(self, arrays: list[Any]) -> AbstractContextManager[None]:
+        """Products run on one thread where the largest of the step, for batches of these sizes, is small."""
+        if not one_thread.changes_something:
+            return nullcontext()
+        sizes = tuple([array.shape for array in arrays])
+        if sizes not in self._limits:
+            graph = self._graph
+            results = [*graph.outputs, *[value for _, value in graph.updates]]
+            self._limits[sizes] = limited(multiplications(graph.inputs, results, sizes))
+        return self._limits[sizes]
+
+    def _use(self, tier: str) -> None:
+        began = time.perf_counter()
+        self._function = ahead.compiled(self._graph, mode_of(tier))
+        one_thread.look_again()  # a C compiler may have linked another library
+        self._compile_s[tier] = time.perf_counter() - began
+        self._calls.setdefault(tier, 0)
+        self._tier = tier
+
+    def _climb(self, arrays: list[Any]) -> None:
+        """Start the helper process, or take over what it has compiled."""
+        if self._helper is None:
+            self._helper = ahead.Helper(self._graph, arrays)
+        if self._helper.working:
+            return
+        self._climbs = False
+        failure = self._helper.failure
+        self._helper = None
+        if failure is None:
+            self._use(NUMBA)
+        else:
+            warnings.warn(f"{self._name} stays in the interpreter: {failure}", RuntimeWarning, stacklevel=2)
+
+    def ran(self) -> Ran:
+        return Ran(self._name, self._tier, dict(self._calls), dict(self._compile_s), self._helper is not None)

@@ -1,0 +1,104 @@
+"""A Python function of one batch, recorded once for each kind of batch and then run compiled."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from keras.src import tree
+
+from keras_theano.execution.programs import Program
+from keras_theano.tracing.tensor import UNTRACEABLE_DTYPES, WIDENED, Tensor, as_node
+from keras_theano.tracing.trace import Trace, opened
+
+
+class Step:
+    """
+    function: of one batch, a nest of tuples, lists and dicts of arrays and None. It may assign to Variables.
+    record_anew: at every call.
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], Any], record_anew: bool = False) -> None:
+        self._name = name
+        self._function = function
+        self._record_anew = record_anew
+        self._programs: dict[Any, tuple[Program, Callable[[list[Any]], Any]]] = {}
+
+    def __call__(self, data: Any) -> Any:
+        arrays: list[np.ndarray[Any, Any]] = []
+        kind = _flatten(data, arrays)
+        if kind not in self._programs or self._record_anew:
+            self._programs[kind] = self._record(data)
+        program, pack = self._programs[kind]
+        return pack(program(arrays))
+
+    def _record(self, data: Any) -> tuple[Program, Callable[[list[Any]], Any]]:
+        inputs: list[Any] = []
+
+        def symbolic(leaf: Any) -> Tensor | None:
+            if leaf is None:
+                return None
+            array = _array(leaf)
+            # Batches differ in size; everything else is compiled in. One sample broadcasts, several do not.
+            size = 1 if array.shape[:1] == (1,) else None
+            shape = (size, *array.shape[1:]) if array.ndim else ()
+            inputs.append(pt.tensor(dtype=array.dtype.name, shape=shape))
+            return Tensor(inputs[-1])
+
+        recorded = Trace()
+        with opened(recorded):
+            results = self._function(tree.map_structure(symbolic, data))
+            leaves = [leaf if leaf is None else as_node(leaf) for leaf in tree.flatten(results)]
+            updates = [(variable.shared, as_node(value)) for variable, value in recorded.updates]
+        outputs = [leaf for leaf in leaves if leaf is not None]
+
+        def pack(values: list[Any]) -> Any:
+            remaining = iter(values)
+            return tree.pack_sequence_as(
+                results, [None if leaf is None else next(remaining) for leaf in leaves]
+            )
+
+        if isinstance(results, Tensor):
+            return Program(self._name, inputs, outputs, updates), lambda values: values[0]
+        if type(results) is dict and all(isinstance(leaf, Tensor) for leaf in results.values()):
+            # keras.tree sorts the keys of a dict.
+            names = sorted(results)
+            return (
+                Program(self._name, inputs, outputs, updates),
+                lambda values: dict(zip(names, values, strict=True)),
+            )
+        return Program(self._name, inputs, outputs, updates), pack
+
+
+def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """What a recorded program is valid for: nesting, dtypes and sizes, of a batch's whether it is 1.
+    Appends the arrays.
+    """
+    if data is None:
+        return None
+    if isinstance(data, (tuple, list)):
+        return (type(data), *[_flatten(part, arrays) for part in data])
+    if isinstance(data, dict):
+        return (dict, *[(key, _flatten(data[key], arrays)) for key in sorted(data)])
+    array = _array(data)
+    arrays.append(array)
+    return (array.dtype, array.ndim, array.shape[1:], array.shape[:1] == (1,))
+
+
+def _array(leaf: Any) -> np.ndarray[Any, Any]:
+    array = np.asarray(leaf)
+    dtype = _computed_in(array.dtype)
+    if dtype is None:
+        raise NotImplementedError(
+            f"the Theano backend cannot train or predict on a batch of dtype {array.dtype}: {array!r:.80}"
+        )
+    return array.astype(dtype, copy=False)
+
+
+@cache
+def _computed_in(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """None: batches of this dtype cannot be."""
+    if dtype.name in WIDENED:
+        return np.dtype(WIDENED[dtype.name])
+    return None if dtype.name in UNTRACEABLE_DTYPES or dtype.kind not in "biufc" else dtype

@@ -1,0 +1,118 @@
+"""One namespace of ops: Keras's own NumPy functions, and in a trace the symbolic ones of the same names."""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from keras_theano.tracing import trace
+from keras_theano.tracing.values import refuse_none
+
+_TRACED_MODULES = ("core", "image", "linalg", "math", "nn", "numpy")
+
+
+# Arguments of ops that are no tensors, or that may be missing, though they have no default. Nests such as the
+# state of a loop may hold None.
+_MAY_BE_NONE = (
+    *("axis", "axes", "dtype", "shape", "newshape", "output_shape", "spatial_dims", "x_min", "x_max"),
+    *("init", "init_val", "loop_vars", "elems", "elements", "variable", "num_classes"),
+    *("f", "fn", "function", "fun", "pyfunc", "body", "body_fun", "cond", "true_fn", "false_fn", "branches"),
+    "device_name",
+)
+_ABSENT: Any = object()
+
+
+def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """The public functions of a module of Keras's NumPy backend. In a trace, with a symbolic argument,
+    the function of the same name in keras_theano.symbolic runs instead.
+
+    mended: functions that run in place of Keras's outside of a trace.
+    """
+    return {
+        name: _dispatching(
+            name, mended.get(name, function), eager.__name__.rsplit(".", 1)[1], _multiplies(function)
+        )
+        for name, function in vars(eager).items()
+        if callable(function)
+        and not isinstance(function, type)
+        and not name.startswith("_")
+        and getattr(function, "__module__", None) == eager.__name__
+    }
+
+
+# What NumPy and SciPy do with a linear algebra library, by the names that code which does it mentions.
+_LINEAR_ALGEBRA = {"convolve", "corrcoef", "correlate", "cov", "dot", "einsum", "inner", "linalg", "matmul"}
+_LINEAR_ALGEBRA |= {"matrix_power", "sl", "slogdet", "tensordot", "vdot"}
+
+
+def _multiplies(function: Callable[..., Any]) -> bool:
+    """Whether a function of Keras's NumPy backend multiplies matrices, itself or in what it calls."""
+    waiting, seen = [function], set()
+    while waiting:
+        code = getattr(waiting.pop(), "__code__", None)
+        if code is None or code in seen:
+            continue
+        seen.add(code)
+        if _LINEAR_ALGEBRA.intersection(code.co_names):
+            return True
+        of_module = getattr(function, "__globals__", {})
+        waiting += [of_module[name] for name in code.co_names if callable(of_module.get(name))]
+    return False
+
+
+def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: bool) -> Callable[..., Any]:
+    in_matrices = module == "linalg" or name == "matmul"
+    needed = _needed(name, eager)
+
+    def op(*args: Any, **kwargs: Any) -> Any:
+        for place, argument in needed:
+            value = args[place] if place < len(args) else kwargs.get(argument, _ABSENT)
+            if value is None or isinstance(value, (list, tuple)):
+                refuse_none(value, f"`{argument}` of keras.ops.{name}")
+        if trace.current() is not None:
+            from keras_theano.tracing.tensor import is_traced
+
+            if is_traced(args) or is_traced(kwargs):
+                return traced_op(module, name)(*args, **kwargs)
+        if multiplies:
+            from keras_theano.execution.threads import limited_for
+
+            with limited_for(args + tuple(kwargs.values()), in_matrices), np.errstate(all="ignore"):
+                return eager(*args, **kwargs)
+        with np.errstate(all="ignore"):  # infinities and NaN are values, as on the other backends
+            return eager(*args, **kwargs)
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = eager.__doc__
+    op.__wrapped__ = eager  # type: ignore[attr-defined]  # inspect.signature shows the arguments
+    return op
+
+
+def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:
+    """The places and names of the arguments that are tensors and numbers, and never None."""
+    if name == "convert_to_numpy":  # of None too, on every backend
+        return []
+    return [
+        (place, argument.name)
+        for place, argument in enumerate(inspect.signature(op).parameters.values())
+        if argument.kind is argument.POSITIONAL_OR_KEYWORD
+        and argument.name not in _MAY_BE_NONE
+        and (argument.default is argument.empty or type(argument.default) is float)
+    ]
+
+
+def traced_op(module: str, name: str) -> Callable[..., Any]:
+    """The symbolic function of a namespace. Raises NotImplementedError: there is none."""
+    if module in _TRACED_MODULES:
+        function = getattr(import_module(f"keras_theano.symbolic.{module}"), name, None)
+    else:
+        function = None
+    if function is None:
+        raise NotImplementedError(
+            f"the Theano backend cannot trace keras.ops.{name} yet, so it cannot be trained through. Outside "
+            "of training it runs op by op. To train with it, use another backend."
+        )
+    return function  # type: ignore[no-any-return]

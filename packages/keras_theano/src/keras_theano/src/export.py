@@ -1,0 +1,16 @@
+"""model.export: there is no format to export to."""
+
+from typing import Any
+
+
+class TheanoExportArchive:
+    """Raises NotImplementedError: always."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            "the Theano backend has no format for model.export. Save with model.save('model.keras'), and "
+            "export after loading it under another backend"
+        )
+
+
+SavedModelExportArchive = TheanoExportArchive  # Keras 3.16's name

@@ -1,0 +1,9 @@
+"""keras.src.backend.ops: the namespaces of ops, and those of core once more without its name."""
+
+from keras_theano.src.ops import core as core
+from keras_theano.src.ops import image as image
+from keras_theano.src.ops import linalg as linalg
+from keras_theano.src.ops import math as math
+from keras_theano.src.ops import nn as nn
+from keras_theano.src.ops import numpy as numpy
+from keras_theano.src.ops.core import *  # noqa: F403

@@ -1,0 +1,125 @@
+"""Tensors, variables, shapes and control flow: keras.src.backend.core of the Theano backend."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras.src import tree
+from keras.src.backend.common import KerasVariable, standardize_dtype
+from keras.src.backend.common.keras_tensor import KerasTensor
+from keras.src.backend.common.stateless_scope import StatelessScope
+from keras.src.backend.common.symbolic_scope import SymbolicScope
+
+from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.src.dispatch import namespace
+from keras_theano.tracing import conversion, trace
+from keras_theano.tracing.variable import Variable as Variable
+
+eager = numpy_ops("core")
+
+SUPPORTS_SPARSE_TENSORS = False
+SUPPORTS_RAGGED_TENSORS = False
+SUPPORTS_COMPLEX_DTYPES = True
+# Keras 3.16 asks for it in the tests of layers: whether they can train.
+SUPPORTS_GRADIENT = True
+# Keras would tell callbacks of the end of a batch in a thread, for backends whose results come later. Here
+# they are there already, and the thread takes a quarter of the time of a small model's training.
+IS_THREAD_SAFE = False
+
+globals().update(namespace(eager))
+
+convert_to_tensor = conversion.convert_to_tensor
+
+device_scope = eager.device_scope
+
+
+def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The KerasTensors that `fn` returns for KerasTensors: it runs on zeros, twice where sizes are unknown,
+    and a size that differs between the two runs is unknown in the result.
+    """
+    known = all(None not in leaf.shape for leaf in tree.flatten((args, kwargs)) if _is_keras(leaf))
+    runs = []
+    with trace.opened(None), StatelessScope(), SymbolicScope(), np.errstate(all="ignore"):
+        for size in _UNKNOWN_SIZES[: 1 if known else 2]:
+            positional, named = tree.map_structure(lambda leaf, n=size: _zeros(leaf, n), (args, kwargs))
+            runs.append(fn(*positional, **named))
+    return tree.map_structure(_spec, *runs)
+
+
+# Primes, which no product of a layer's own sizes meets by chance.
+_UNKNOWN_SIZES = (83, 89)
+
+
+def _is_keras(leaf: Any) -> bool:
+    return isinstance(leaf, KerasTensor)
+
+
+def _zeros(leaf: Any, size: int) -> Any:
+    if not _is_keras(leaf):
+        return leaf
+    shape = [size if axis is None else axis for axis in leaf.shape]
+    return np.zeros(shape, leaf.dtype)
+
+
+def _spec(*results: Any) -> Any:
+    first, last = results[0], results[-1]
+    if not eager.is_tensor(first):
+        return first
+    sizes = [a if a == b else None for a, b in zip(first.shape, last.shape, strict=True)]
+    return KerasTensor(sizes, standardize_dtype(first.dtype))
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    return convert_to_tensor(x, dtype)
+
+
+def is_tensor(x: Any) -> bool:
+    return bool(eager.is_tensor(x)) or type(x).__module__ == "keras_theano.tracing.tensor"
+
+
+def shape(x: Any) -> tuple[Any, ...]:
+    """int where the size is known, else a symbolic scalar of int32."""
+    if trace.current() is not None and not isinstance(x, KerasVariable):
+        from keras_theano.tracing.tensor import Tensor, shape_of
+
+        if isinstance(x, Tensor):
+            return shape_of(x)
+    return tuple(x.shape)
+
+
+def random_seed_dtype() -> str:
+    return "uint32"
+
+
+def remat(f: Callable[..., Any]) -> Callable[..., Any]:
+    warnings.warn("the Theano backend keeps all activations: remat changes nothing", stacklevel=2)
+    return f
+
+
+class custom_gradient:  # Keras's name
+    """fun: returns its outputs and a function of their gradients (`upstream`), which returns those of `fun`'s
+    arguments. Outside of a trace there are no gradients, and only the outputs matter.
+    """
+
+    def __init__(self, fun: Callable[..., Any]) -> None:
+        self.fun = fun
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # Variables as their values: JAX's backend does so, and Keras's functions rely on it.
+        args = tuple(arg.value if isinstance(arg, KerasVariable) else arg for arg in args)
+        outputs, gradient = self.fun(*args, **kwargs)
+        if trace.current() is None:
+            return outputs
+        from keras_theano.tracing.custom_gradient import with_gradient
+        from keras_theano.tracing.tensor import Tensor
+
+        flat = tree.flatten(outputs)
+        if not any(isinstance(output, Tensor) for output in flat):
+            return outputs
+
+        def of_each(upstream: list[Any]) -> Any:
+            found = gradient(*upstream)
+            return found if isinstance(found, (list, tuple)) else [found]
+
+        return tree.pack_sequence_as(outputs, with_gradient(flat, args, of_each))

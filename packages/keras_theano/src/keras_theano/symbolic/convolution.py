@@ -1,0 +1,113 @@
+"""Convolution as one matrix product of patches: PyTensor 3 has no convolution of its own.
+
+The patches are rows of the inputs, picked by number, so that the graph is as small for a window of a hundred
+pixels as for one of nine, and the gradient adds up rows.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from keras.src.backend import standardize_data_format
+from numpy.typing import NDArray
+from pytensor.tensor.variable import TensorVariable
+
+from keras_theano.tracing.tensor import Tensor, as_node, common_dtype
+
+
+def conv(
+    inputs: Any,
+    kernel: Any,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+) -> Tensor:
+    """inputs: (batch, *spatial, channels), or with the channels second, as `data_format` says.
+    kernel: (*window, channels / groups, filters), with a window of as many axes as `spatial`.
+
+    Raises ValueError: channels that the kernel's do not divide, or an input smaller than the window.
+    Raises NotImplementedError: spatial sizes that are not known before the step runs.
+    """
+    channels_last = standardize_data_format(data_format) == "channels_last"
+    dtype = common_dtype(inputs, kernel)
+    x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
+    if not channels_last:
+        x = pt.moveaxis(x, 1, -1)
+    *spatial, channels = x.type.shape[1:]
+    *window, per_group, filters = weights.type.shape
+    if None in spatial:
+        raise NotImplementedError(
+            f"the Theano backend convolves what has known sizes. Received: inputs of shape {x.type.shape}. "
+            "Give the Input its sizes, or use another backend"
+        )
+    if channels % per_group:
+        raise ValueError(
+            "the kernel's channels must divide the inputs'. "
+            f"Received: {channels} channels, and a kernel of shape {weights.type.shape}"
+        )
+    places, sizes = _places(spatial, window, strides, padding, dilation_rate)
+    groups = channels // per_group
+    patches = _picked(x, places).reshape((-1, prod(window), groups, per_group))
+    grouped = patches.transpose(2, 0, 1, 3).reshape((groups, -1, prod(window) * per_group))
+    matrices = weights.reshape((prod(window), per_group, groups, filters // groups))
+    matrices = matrices.transpose(2, 0, 1, 3).reshape((groups, prod(window) * per_group, filters // groups))
+    product = grouped[0] @ matrices[0] if groups == 1 else (grouped @ matrices).transpose(1, 0, 2)
+    outputs = product.reshape((x.shape[0], *sizes, filters))
+    return Tensor(outputs if channels_last else pt.moveaxis(outputs, -1, 1))
+
+
+def _places(
+    spatial: Sequence[int],
+    window: Sequence[int],
+    strides: int | Sequence[int],
+    padding: str,
+    dilation: int | Sequence[int],
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Shape (outputs, pixels of the window): which pixel of the flattened input lies there, -1 for padding.
+    And the sizes of the output. Raises ValueError: it is empty.
+    """
+    axes = len(spatial)
+    sizes, of_axes = [], []
+    for length, reach, step, gap in zip(
+        spatial, window, _each(strides, axes), _each(dilation, axes), strict=True
+    ):
+        far = (reach - 1) * gap + 1
+        if padding.lower() == "same":
+            size = -(-length // step)
+            before = max((size - 1) * step + far - length, 0) // 2
+        else:
+            size, before = max((length - far) // step + 1, 0), 0
+        at = np.arange(size)[:, None] * step + np.arange(reach) * gap - before
+        sizes.append(size)
+        of_axes.append(np.where((at >= 0) & (at < length), at, -1))
+    if 0 in sizes:
+        raise ValueError(
+            f"the inputs are smaller than the window. Received: inputs of {tuple(spatial)}, a window of "
+            f"{tuple(window)}, dilation {dilation}"
+        )
+    places = np.zeros((1, 1), "int64")
+    for length, at in zip(spatial, of_axes, strict=True):
+        outer, inner = places[:, None, :, None], at[None, :, None, :]
+        joined = np.where((outer < 0) | (inner < 0), -1, outer * length + inner)
+        places = joined.reshape(places.shape[0] * at.shape[0], -1)
+    return places, sizes
+
+
+def _each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * axes if len(values) == 1 else values
+
+
+def _picked(x: TensorVariable, places: NDArray[np.int64]) -> TensorVariable:
+    """Shape (batch * outputs * pixels, channels): for each image its pixels at `places`, zeros for -1."""
+    pixels, channels = prod(x.type.shape[1:-1]), x.type.shape[-1]
+    flat, places = x.reshape((-1, channels)), places.ravel()
+    rows = pt.arange(x.shape[0], dtype="int64")[:, None] * pixels + places
+    if (places < 0).any():
+        # All padding is picked from one row more.
+        rows = pt.switch(places < 0, flat.shape[0], rows)
+        flat = pt.concatenate([flat, pt.zeros((1, channels), dtype=x.type.dtype)])
+    return flat[rows.ravel()]

@@ -1,0 +1,534 @@
+"""Control flow, scatter and slices.
+
+A function that is given to `cond`, `scan` or a loop is run once, with symbolic arguments, to record what it
+computes: Python's own side effects in it happen once. What it reads from outside keeps its gradient.
+"""
+
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytensor
+import pytensor.tensor as pt
+from keras.src import tree
+from keras.src.backend.common import KerasVariable
+from pytensor.gradient import disconnected_grad
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.traversal import io_toposort
+from pytensor.scan.utils import until
+from pytensor.tensor.variable import TensorVariable
+
+from keras_theano.symbolic.bounds import checked, within
+from keras_theano.symbolic.math import MAX, MIN, PROD, grouped
+from keras_theano.tracing import trace
+from keras_theano.tracing.conditional import ifelse
+from keras_theano.tracing.tensor import (
+    Tensor,
+    as_node,
+    as_nodes,
+    cast,
+    common_dtype,
+    is_traced,
+    shape_of,
+    sizes,
+)
+
+Function = Callable[..., Any]
+
+
+def _tensor(x: Any) -> TensorVariable:
+    """As Keras converts it: 64 bits become 32."""
+    return as_node(x, common_dtype(x))
+
+
+def convert_to_numpy(x: Any) -> Any:
+    """Raises TypeError: there is no value yet."""
+    return Tensor(as_node(x)).numpy()  # type: ignore[operator]
+
+
+def stop_gradient(variable: Any) -> Tensor:
+    return Tensor(disconnected_grad(as_node(variable)))
+
+
+# Branches
+
+
+def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """Both branches are computed, and one of them chosen: its results, and the values that it assigned to
+    variables. The gradient reaches only the branch that is taken.
+
+    Raises ValueError: the branches return different structures.
+    """
+    chosen = pt.neq(as_node(pred), 0)
+    if chosen.type.ndim:
+        raise ValueError(f"cond wants a scalar predicate. Received: shape={chosen.type.shape}")
+    outer = _open_trace()
+    taken, other = _Branch(outer, true_fn), _Branch(outer, false_fn)
+    try:
+        tree.assert_same_structure(taken.result, other.result)
+    except ValueError as error:
+        raise ValueError(f"the branches of cond return different structures: {error}") from error
+
+    results = list(zip(tree.flatten(taken.result), tree.flatten(other.result), strict=True))
+    assigned = {id(v): v for v, _ in [*taken.trace.updates, *other.trace.updates]}.values()
+    pairs = [_of_one_dtype(*pair) for pair in results if not _is_none(*pair)]
+    pairs += [(as_node(taken.trace.read(v)), as_node(other.trace.read(v))) for v in assigned]
+    firsts = taken.guarded([first for first, _ in pairs], chosen)
+    seconds = other.guarded([second for _, second in pairs], pt.invert(chosen))
+    joined = iter([Tensor(_either(chosen, *pair)) for pair in zip(firsts, seconds, strict=True)])
+
+    leaves = [None if _is_none(*pair) else next(joined) for pair in results]
+    for variable in assigned:
+        outer.write(variable, next(joined))
+    return tree.pack_sequence_as(taken.result, leaves)
+
+
+class _Branch:
+    """
+    result: what the function returned. since: the nodes that it made have this number or a higher one.
+    """
+
+    def __init__(self, outer: trace.Trace, function: Callable[[], Any]) -> None:
+        self.since = _next_number()
+        self.trace = outer.branch()
+        with trace.opened(self.trace):
+            self.result = function()
+
+    def guarded(self, outputs: list[TensorVariable], taken: TensorVariable) -> list[TensorVariable]:
+        """The same values, with a gradient of 0 for everything outside of the branch unless it is taken,
+        however infinite the derivatives inside are. PyTensor's rewrites remove the switches.
+        """
+
+        def guard(edge: TensorVariable) -> TensorVariable:
+            is_float = str(getattr(edge.type, "dtype", "")).startswith("float")
+            return pt.switch(taken, edge, disconnected_grad(edge)) if is_float else edge
+
+        edges = _edges(outputs, self.since)
+        rebuilt = _rebuilt(outputs, {edge: guard(edge) for edge in edges})
+        return [old if old in edges else new for old, new in zip(outputs, rebuilt, strict=True)]
+
+
+def _is_none(a: Any, b: Any) -> bool:
+    return a is None and b is None
+
+
+def _of_one_dtype(a: Any, b: Any) -> tuple[TensorVariable, TensorVariable]:
+    if a is None or b is None:
+        raise ValueError(f"one branch of cond returns None where the other returns {b if a is None else a!r}")
+    first, second = as_node(a), as_node(b)
+    if first.type.dtype != second.type.dtype:
+        first, second = as_nodes(a, b)
+    return first, second
+
+
+def _either(chosen: TensorVariable, a: TensorVariable, b: TensorVariable) -> TensorVariable:
+    """a, b: of one dtype."""
+    if a is b:
+        return a
+    if a.type.ndim != b.type.ndim:
+        raise ValueError(f"the branches of cond return different shapes: {a.type.shape} and {b.type.shape}")
+    # A switch fuses with what is around it, but broadcasts.
+    choose = pt.switch if a.type.shape == b.type.shape else ifelse
+    return choose(chosen, a, b)
+
+
+def _open_trace() -> trace.Trace:
+    outer = trace.current()
+    assert outer is not None
+    return outer
+
+
+def _next_number() -> int:
+    return _number(pt.scalar())
+
+
+def _number(node: Variable) -> int:
+    """PyTensor counts variables as they are made."""
+    return int(node.auto_name.removeprefix("auto_"))
+
+
+def _edges(outputs: Sequence[TensorVariable], since: int) -> dict[TensorVariable, None]:
+    """The variables, no constants, older than `since`, that `outputs` depend on: a set in order."""
+    found: dict[TensorVariable, None] = {}
+    seen: set[Variable] = set()
+    waiting = list(outputs)
+    while waiting:
+        node = waiting.pop()
+        if node in seen or isinstance(node, Constant):
+            continue
+        seen.add(node)
+        if node.owner is None or _number(node) < since:
+            found[node] = None
+        else:
+            waiting.extend(node.owner.inputs)
+    return found
+
+
+def _rebuilt(
+    outputs: Sequence[TensorVariable], replacements: dict[TensorVariable, TensorVariable]
+) -> list[TensorVariable]:
+    """`outputs`, computed from other edges. What lies beyond the edges is not copied, as PyTensor's
+    clone_replace would.
+    """
+    new: dict[Variable, Variable] = dict(replacements)
+    for node in io_toposort(list(replacements), list(outputs)):
+        copy = node.clone_with_new_inputs([new.get(part, part) for part in node.inputs])
+        new.update(zip(node.outputs, copy.outputs, strict=True))
+    return [new.get(output, output) for output in outputs]
+
+
+def switch(index: Any, branches: Sequence[Function], *operands: Any) -> Any:
+    """An index that is too small or too large takes the first or the last branch."""
+    place = Tensor(as_node(index, "int32"))
+
+    def among(first: int) -> Any:
+        if first == len(branches) - 1:
+            return branches[first](*operands)
+        return cond(
+            Tensor(pt.le(place.node, first)), lambda: branches[first](*operands), lambda: among(first + 1)
+        )
+
+    return among(0)
+
+
+# Loops
+
+
+def scan(
+    f: Function, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: Any = 1
+) -> tuple[Any, Any]:
+    """f: takes the carry and one element of each array in `xs`; returns the next carry and an output."""
+    if not callable(f):
+        raise TypeError(f"`f` should be a callable. Received: f={f}")
+    if xs is None and length is None:
+        raise ValueError("Got no `xs` to scan over and `length` not provided.")
+    carried = [_tensor(part) for part in tree.flatten(init)]
+    sequences = [_tensor(part) for part in tree.flatten(xs)] if xs is not None else []
+    steps = length if length is not None else _size(sequences[0], 0)
+    sequences = [_long_enough(part, steps) for part in sequences]
+    nest: list[Any] = []
+
+    def step(elements: list[TensorVariable], carry: list[TensorVariable]) -> list[TensorVariable]:
+        element = None if xs is None else tree.pack_sequence_as(xs, [Tensor(part) for part in elements])
+        carry_out, output = f(tree.pack_sequence_as(init, [Tensor(part) for part in carry]), element)
+        nest[:] = [[Tensor(pt.zeros_like(part)) for part in carry] if output is None else output]
+        return _like_carry(carry_out, carry) + [as_node(part) for part in tree.flatten(nest[0])]
+
+    last, outputs = _loop(step, carried, sequences, _steps(steps), reverse)
+    stacked = tree.pack_sequence_as(nest[0], [Tensor(part) for part in outputs])
+    return tree.pack_sequence_as(init, [Tensor(part) for part in last]), stacked
+
+
+def _long_enough(sequence: TensorVariable, steps: Any) -> TensorVariable:
+    size, steps = _size(sequence, 0), _steps(steps)
+    enough = size >= steps if isinstance(steps, int) and isinstance(size, int) else pt.ge(size, steps)
+    message = "an array to scan over has fewer elements than the scan has steps"
+    return checked(sequence, IndexError, message, enough)
+
+
+def map(f: Function, xs: Any) -> Any:
+    return _vectorized(f, xs)
+
+
+def vectorized_map(function: Function, elements: Any) -> Any:
+    return _vectorized(function, list(elements) if isinstance(elements, (list, tuple)) else elements)
+
+
+def _vectorized(f: Function, xs: Any) -> Any:
+    """f is recorded on one element and then computed for all at once."""
+    arrays = [as_node(part) for part in tree.flatten(xs)]
+    one = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in arrays]
+    result = _pure(f, tree.pack_sequence_as(xs, [Tensor(part) for part in one]))
+    outputs = [as_node(part) for part in tree.flatten(result)]
+    batched = vectorize_graph(outputs, dict(zip(one, arrays, strict=True)))
+    rows = arrays[0].shape[0]
+    leaves = [
+        # What does not depend on the element was not repeated.
+        Tensor(many if many.type.ndim > single.type.ndim else pt.alloc(many, rows, *many.shape))
+        for single, many in zip(outputs, batched, strict=True)
+    ]
+    return tree.pack_sequence_as(result, leaves)
+
+
+def associative_scan(f: Function, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    """In log2(n) calls of `f`, each on almost all elements (https://doi.org/10.1145/7902.7903).
+
+    Raises NotImplementedError: n is not known before the call.
+    """
+    if not callable(f):
+        raise TypeError(f"`f` should be a callable. Received: f={f}")
+    # Along the first axis, from the end that the scan starts at.
+    parts = [_tensor(part) for part in tree.flatten(elems)]
+    lengths = {part.type.shape[axis] for part in parts}
+    if len(lengths) > 1:
+        raise ValueError(f"Array inputs to associative_scan must have the same length. They have {lengths}")
+    (length,) = lengths
+    if length is None:
+        raise NotImplementedError(
+            f"associative_scan over axis {axis} needs its size before the call. Use keras.ops.scan"
+        )
+
+    def along(part: TensorVariable, start: int | None, stop: int | None) -> TensorVariable:
+        return part[(*[builtins.slice(None)] * (axis % part.type.ndim), builtins.slice(start, stop))]
+
+    def combine(first: list[TensorVariable], second: list[TensorVariable]) -> list[TensorVariable]:
+        packed = [tree.pack_sequence_as(elems, [Tensor(part) for part in half]) for half in (first, second)]
+        return [as_node(part) for part in tree.flatten(f(*packed))]
+
+    if reverse:
+        parts = [pt.flip(part, axis) for part in parts]
+    distance = 1
+    while distance < length:
+        later = combine(
+            [along(part, None, -distance) for part in parts], [along(part, distance, None) for part in parts]
+        )
+        parts = [
+            pt.concatenate([along(part, None, distance), sums], axis=axis)
+            for part, sums in zip(parts, later, strict=True)
+        ]
+        distance *= 2
+    if reverse:
+        parts = [pt.flip(part, axis) for part in parts]
+    if length > 1:
+        parts = [cast(part, "float64") for part in parts]  # as Keras's NumPy backend, for every dtype
+    return tree.pack_sequence_as(elems, [Tensor(part) for part in parts])
+
+
+def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
+    """Raises NotImplementedError: without maximum_iterations, because every step's values are kept."""
+    if maximum_iterations is None:
+        raise NotImplementedError(
+            "the Theano backend traces keras.ops.while_loop only with maximum_iterations: the memory for "
+            "the steps is taken before they run"
+        )
+    is_sequence = isinstance(loop_vars, (tuple, list))
+    start = tuple(loop_vars) if is_sequence else (loop_vars,)
+    carried = [_tensor(part) for part in tree.flatten(start)]
+
+    def step(_: list[TensorVariable], carry: list[TensorVariable]) -> tuple[list[TensorVariable], Any]:
+        packed = tree.pack_sequence_as(start, [Tensor(part) for part in carry])
+        going = pt.neq(as_node(cond(*packed)), 0)
+        found = body(*packed)
+        moved = _like_carry(tuple(found) if isinstance(found, (list, tuple)) else (found,), carry)
+        # The step that finds the end changes nothing.
+        kept = [_either(going, new, old) for new, old in zip(moved, carry, strict=True)]
+        return kept, until(pt.invert(going))
+
+    last = carried
+    if maximum_iterations > 0:
+        last, _ = _loop(step, carried, [], maximum_iterations, False)
+    packed = tree.pack_sequence_as(start, [Tensor(part) for part in last])
+    return packed if is_sequence else packed[0]
+
+
+def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
+    """Unrolled when the bounds are numbers."""
+    if not is_traced((lower, upper)):
+        value = init_val
+        for index in range(int(lower), int(upper)):
+            value = body_fun(index, value)
+        return value
+    first, end = (as_node(bound, "int32") for bound in (lower, upper))
+    carried = [as_node(part) for part in tree.flatten(init_val)]
+
+    def step(elements: list[TensorVariable], carry: list[TensorVariable]) -> list[TensorVariable]:
+        packed = tree.pack_sequence_as(init_val, [Tensor(part) for part in carry])
+        return _like_carry(body_fun(Tensor(elements[0]), packed), carry)
+
+    indices = pt.arange(first, end, dtype="int32")
+    last, _ = _loop(step, carried, [indices], cast(pt.maximum(end - first, 0), "int64"), False)
+    return tree.pack_sequence_as(init_val, [Tensor(part) for part in last])
+
+
+def _size(node: TensorVariable, axis: int) -> Any:
+    """int where it is known."""
+    size = node.type.shape[axis]
+    return node.shape[axis] if size is None else size
+
+
+def _steps(steps: Any) -> Any:
+    return (
+        as_node(steps, "int64") if is_traced(steps) else steps if isinstance(steps, Variable) else int(steps)
+    )
+
+
+def _like_carry(result: Any, carry: list[TensorVariable]) -> list[TensorVariable]:
+    """What a step returns, in the dtypes that it was given."""
+    flat = tree.flatten(result)
+    if len(flat) != len(carry):
+        raise ValueError(f"a step of the loop takes {len(carry)} values and returns {len(flat)}")
+    return [as_node(part, old.type.dtype) for part, old in zip(flat, carry, strict=True)]
+
+
+def _pure(function: Function, *args: Any) -> Any:
+    """Raises NotImplementedError: the function assigned to a variable."""
+    inner = _open_trace().branch()
+    with trace.opened(inner):
+        result = function(*args)
+    if inner.updates:
+        names = ", ".join(str(variable.path) for variable, _ in inner.updates)
+        raise NotImplementedError(
+            f"the Theano backend cannot assign to variables inside a traced loop ({names}). Carry the "
+            "values through the loop, and assign after it"
+        )
+    return result
+
+
+def _loop(
+    step: Function, carried: list[TensorVariable], sequences: list[TensorVariable], steps: Any, reverse: bool
+) -> tuple[list[TensorVariable], list[TensorVariable]]:
+    """The carry after the last step, and the other outputs of all steps, stacked.
+
+    step: takes the elements and the carry, and returns the next carry and its outputs, and perhaps with
+        them an `until`.
+    """
+    since = _next_number()
+    elements = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in sequences]
+    # The sizes of a carry may not be known of what a step returns.
+    carry = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape) for part in carried]
+    found = _pure(step, elements, carry)
+    results, ends = found if isinstance(found, tuple) else (found, None)
+    results = [
+        pt.specify_shape(part, given.type.shape) if n < len(carry) else part
+        for n, (part, given) in enumerate(zip(results, carry + results[len(carry) :], strict=True))
+    ]
+    everything = results if ends is None else [*results, ends.condition]
+    # Computed once, outside of the loop, and handed in.
+    own = {*elements, *carry}
+    edges = [edge for edge in _edges(everything, since) if edge not in own]
+
+    def inner(*args: TensorVariable) -> Any:
+        replaced = _rebuilt(everything, dict(zip([*elements, *carry, *edges], args, strict=True)))
+        return replaced if ends is None else (replaced[:-1], until(replaced[-1]))
+
+    outputs = pytensor.scan(
+        inner,
+        sequences=[pt.flip(part, 0) for part in sequences] if reverse else sequences,
+        outputs_info=[*carried, *[None] * (len(results) - len(carried))],
+        non_sequences=edges,
+        n_steps=steps,
+        strict=True,
+        return_list=True,
+        return_updates=False,
+    )
+    final = [
+        pt.specify_shape(
+            # Without a step, there is only the start.
+            out[-1] if isinstance(steps, int) and steps > 0 else pt.concatenate([start[None], out])[-1],
+            start.type.shape,
+        )
+        for out, start in zip(outputs, carried, strict=False)
+    ]
+    stacked = outputs[len(carried) :]
+    return final, [pt.flip(part, 0) for part in stacked] if reverse else stacked
+
+
+# Parts of arrays
+
+
+def scatter(indices: Any, values: Any, shape: Any) -> Tensor:
+    """Zeros, with the values added at the places. indices: (..., n axes). values: (..., the other axes)."""
+    node = _tensor(values)
+    zeros = pt.zeros(sizes(shape), dtype=node.type.dtype)
+    return Tensor(pt.inc_subtensor(zeros[_places(as_node(indices))], node))
+
+
+def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Tensor:
+    """indices: (updates, n axes). Where one place gets several updates without reduction, the last stays."""
+    node = as_node(inputs)
+    new, where = as_node(updates, node.type.dtype), as_node(indices)
+    places = _places(where)
+    if reduction == "add":
+        return Tensor(pt.inc_subtensor(node[places], new))
+    lengths = [node.shape[n] for n in range(node.type.ndim)]
+    before, after = lengths[: len(places)], lengths[len(places) :]
+    new = pt.broadcast_to(new, (where.shape[0], *after))
+    # One row of what the indices do not reach for each place.
+    row = pt.zeros_like(places[0])
+    for index, length in zip(places, before, strict=True):
+        index = within(index, length, "an index of scatter_update lies outside of the array")
+        row = row * length + pt.switch(index < 0, index + length, index)
+    if reduction is None:
+        stays = _is_last_of_its_kind(row)[(..., *[None] * len(after))]
+        return Tensor(pt.set_subtensor(node[places], pt.switch(stays, new, disconnected_grad(new))))
+    if reduction not in ("max", "min", "mul"):
+        raise ValueError(f"Unsupported reduction: {reduction}")
+    kind = {"max": MAX, "min": MIN, "mul": PROD}[reduction]
+    rows = pt.prod(pt.stack(before))
+    found = kind.combine(node.reshape((rows, *after)), grouped(new, row, rows, kind))
+    return Tensor(pt.specify_shape(found.reshape(lengths), node.type.shape))
+
+
+def _is_last_of_its_kind(numbers: TensorVariable) -> TensorVariable:
+    """numbers: (n,). Returns bool, (n,): False where the same number comes again."""
+    order = pt.argsort(numbers, kind="mergesort")  # keeps the order of equals
+    ordered = numbers[order]
+    last = pt.concatenate([pt.neq(ordered[1:], ordered[:-1]), pt.ones((1,), dtype="bool")])
+    return last[pt.argsort(order)]
+
+
+def _places(indices: TensorVariable) -> tuple[TensorVariable, ...]:
+    axes = indices.type.shape[-1]
+    if axes is None:
+        raise ValueError("the last axis of the indices has one entry for each axis: its size must be known")
+    return tuple(indices[..., n] for n in range(axes))
+
+
+def slice(inputs: Any, start_indices: Any, shape: Any) -> Tensor:
+    node, lengths = as_node(inputs), sizes(shape)
+    starts = _starts(start_indices, len(lengths))
+    if len(starts) != len(lengths):
+        raise ValueError(
+            "Length of `start_indices` must match length of `shape`. "
+            f"Received: start_indices={start_indices}, shape={shape}"
+        )
+    part = node[_window(node, starts, lengths)]
+    known = [length if isinstance(length, int) else None for length in lengths]
+    return Tensor(pt.specify_shape(part, [*known, *part.type.shape[len(known) :]]))
+
+
+def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Tensor:
+    node = as_node(inputs)
+    new = as_node(updates, node.type.dtype)
+    window = _window(node, _starts(start_indices, new.type.ndim), sizes(shape_of(Tensor(new))))
+    return Tensor(pt.set_subtensor(node[window], new))
+
+
+def _starts(indices: Any, axes: int) -> list[Any]:
+    if isinstance(indices, (Tensor, KerasVariable)):
+        node = as_node(indices, "int64")
+        return [node[n] for n in range(axes)]
+    return sizes([index if is_traced(index) else int(index) for index in indices])
+
+
+_OUTSIDE = "a slice lies outside of the array: start_indices and the shape must fit in it"
+
+
+def _window(
+    node: TensorVariable, starts: Iterable[Any], lengths: Iterable[Any]
+) -> tuple[builtins.slice, ...]:
+    window = []
+    for axis, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        # Not as Python counts from the end: the end of such a window may be 0.
+        size = _size(node, axis)
+        if isinstance(start, int):
+            first = start + size if start < 0 else start
+        else:
+            first = pt.switch(pt.lt(start, 0), start + size, start)
+        if all(isinstance(number, int) for number in (first, length, size)):
+            if first < 0 or first + length > size:
+                raise IndexError(_OUTSIDE)
+        else:
+            first = pt.as_tensor(first, dtype="int64") if isinstance(first, int) else cast(first, "int64")
+            first = checked(first, IndexError, _OUTSIDE, pt.ge(first, 0), pt.le(first + length, size))
+        window.append(builtins.slice(first, first + length))
+    return tuple(window)
+
+
+def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Tensor]:
+    node = pt.moveaxis(as_node(x), axis, 0)
+    size = num if node.type.shape[0] is None else node.type.shape[0]
+    if size is None:
+        raise ValueError(f"unstack needs `num`: the size of axis {axis} is not known before the call")
+    return [Tensor(node[n]) for n in range(size)]

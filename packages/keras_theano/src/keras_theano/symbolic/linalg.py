@@ -1,0 +1,164 @@
+"""Decompositions, solvers and norms, of the last two axes. `eig` stays eager: its dtype depends on values."""
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from keras.src.backend.common.dtypes import result_type
+from pytensor.tensor.variable import TensorVariable
+
+from keras_theano.symbolic.math import root
+from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype, traceable
+
+
+def cholesky(a: Any, upper: bool = False) -> Tensor:
+    """NaN where the matrix is not positive definite."""
+    return Tensor(pt.linalg.cholesky(_floats(a), lower=not upper))
+
+
+def cholesky_inverse(a: Any, upper: bool = False) -> Tensor:
+    """The inverse of the matrix whose Cholesky factor is `a`."""
+    node = _floats(a)
+    identity = pt.eye(node.shape[-1], dtype=node.type.dtype)
+    factor = pt.linalg.solve_triangular(node, identity, lower=not upper)
+    return Tensor(pt.matmul(factor, factor.T) if upper else pt.matmul(factor.T, factor))
+
+
+def det(a: Any) -> Tensor:
+    return Tensor(pt.linalg.det(_floats(a)))
+
+
+def eigh(a: Any) -> tuple[Tensor, Tensor]:
+    values, vectors = pt.linalg.eigh(_floats(a), driver="evd")  # NumPy's
+    return Tensor(values), Tensor(vectors)
+
+
+def inv(a: Any) -> Tensor:
+    return Tensor(pt.linalg.inv(_floats(a)))
+
+
+def lu_factor(a: Any) -> tuple[Tensor, Tensor]:
+    """Of square matrices."""
+    factors, pivots = pt.linalg.lu_factor(_floats(a))
+    return Tensor(factors), Tensor(pivots)
+
+
+def qr(x: Any, mode: str = "reduced") -> tuple[Tensor, Tensor]:
+    if mode not in ("reduced", "complete"):
+        raise ValueError(f"Expected one of {{'reduced', 'complete'}}. Received: mode={mode}")
+    q, r = pt.linalg.qr(_floats(x), mode="economic" if mode == "reduced" else "full")
+    return Tensor(q), Tensor(r)
+
+
+def solve(a: Any, b: Any) -> Tensor:
+    """b: a vector, or matrices."""
+    return Tensor(pt.linalg.solve(*_pair(a, b)))
+
+
+def solve_triangular(a: Any, b: Any, lower: bool = False) -> Tensor:
+    """b: vectors where it has an axis less than `a`, else matrices."""
+    left, right = _pair(a, b)
+    b_ndim = 1 if right.type.ndim == left.type.ndim - 1 else 2
+    return Tensor(pt.linalg.solve_triangular(left, right, lower=lower, b_ndim=b_ndim))
+
+
+def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """The gradient wants full_matrices=False or compute_uv=False."""
+    found = pt.linalg.svd(_floats(x), full_matrices=full_matrices, compute_uv=compute_uv)
+    return tuple(Tensor(part) for part in found) if compute_uv else Tensor(found)
+
+
+def lstsq(a: Any, b: Any, rcond: float | None = None) -> Tensor:
+    _no_rcond("lstsq", rcond)
+    left, right = _pair(_narrow(a), _narrow(b))
+    return Tensor(pt.matmul(pt.linalg.pinv(left), right))
+
+
+def pinv(x: Any, rcond: float | None = None) -> Tensor:
+    _no_rcond("pinv", rcond)
+    return Tensor(pt.linalg.pinv(_floats(_narrow(x))))
+
+
+def matrix_rank(x: Any, tol: Any = None) -> Tensor:
+    node = _floats(_narrow(x))
+    if node.type.ndim < 2:
+        raise ValueError(f"Expected input to have rank >= 2. Received input with shape {node.type.shape}.")
+    values = pt.linalg.svd(node, compute_uv=False)
+    if tol is None:
+        size = cast(pt.maximum(node.shape[-2], node.shape[-1]), node.type.dtype)
+        limit = pt.max(values, axis=-1, keepdims=True) * size * np.finfo(node.type.dtype).eps
+    else:
+        limit = as_node(tol, node.type.dtype)[..., None]
+    return Tensor(cast(pt.sum(values > limit, axis=-1), "int32"))
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """numpy.linalg.norm. The Euclidean one has a gradient of 0 at 0."""
+    node = _narrow(x).node
+    if not node.type.dtype.startswith(("float", "complex")):
+        node = cast(node, traceable(result_type(node.type.dtype, "float32")))
+    dtype = node.type.dtype
+    axes = tuple(range(node.type.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(n % node.type.ndim for n in axes)
+    if ord is None and (axis is None or len(axes) <= 2):
+        result = root(pt.sum(pt.sqr(pt.abs(node)), axis=axes, keepdims=True))
+    elif len(axes) == 1:
+        result = _vector_norm(node, ord, axes[0])
+    elif len(axes) == 2 and axes[0] != axes[1]:
+        result = _matrix_norm(node, ord, *axes)
+    else:
+        raise ValueError(f"norm(ord={ord!r}) is of vectors and matrices. Received: axis={axes}")
+    return Tensor(cast(result if keepdims else pt.squeeze(result, axis=axes), dtype))
+
+
+def _vector_norm(x: TensorVariable, ord: Any, axis: int) -> TensorVariable:
+    size = pt.abs(x)
+    if isinstance(ord, str):
+        raise ValueError(f"Invalid norm order {ord!r} for vectors")
+    if ord == np.inf:
+        return pt.max(size, axis=axis, keepdims=True)
+    if ord == -np.inf:
+        return pt.min(size, axis=axis, keepdims=True)
+    if ord == 0:
+        return pt.sum(pt.neq(x, 0), axis=axis, keepdims=True)
+    if ord == 1:
+        return pt.sum(size, axis=axis, keepdims=True)
+    if ord == 2:
+        return root(pt.sum(pt.sqr(size), axis=axis, keepdims=True))
+    power = as_node(float(ord), x.type.dtype)
+    return pt.sum(size**power, axis=axis, keepdims=True) ** (1 / power)
+
+
+def _matrix_norm(x: TensorVariable, ord: Any, rows: int, columns: int) -> TensorVariable:
+    if ord == "fro":
+        return root(pt.sum(pt.sqr(pt.abs(x)), axis=(rows, columns), keepdims=True))
+    if ord in ("nuc", 2, -2):
+        values = pt.linalg.svd(pt.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+        reduce = {"nuc": pt.sum, 2: pt.max, -2: pt.min}[ord]
+        return pt.expand_dims(reduce(values, axis=-1), sorted((rows, columns)))
+    if ord not in (1, -1, np.inf, -np.inf):
+        raise ValueError(f"Invalid norm order {ord!r} for matrices")
+    along, across = (rows, columns) if ord in (1, -1) else (columns, rows)
+    sums = pt.sum(pt.abs(x), axis=along, keepdims=True)
+    return (pt.max if ord > 0 else pt.min)(sums, axis=across, keepdims=True)
+
+
+def _narrow(x: Any) -> Tensor:
+    """As Keras converts it: 64 bits become 32."""
+    return Tensor(as_node(x, common_dtype(x)))
+
+
+def _floats(x: Any) -> TensorVariable:
+    node = as_node(x)
+    return node if node.type.dtype.startswith(("float", "complex")) else cast(node, "float64")
+
+
+def _pair(a: Any, b: Any) -> tuple[TensorVariable, TensorVariable]:
+    left, right = _floats(a), _floats(b)
+    dtype = str(np.result_type(left.type.dtype, right.type.dtype))
+    return cast(left, dtype), cast(right, dtype)
+
+
+def _no_rcond(name: str, rcond: float | None) -> None:
+    if rcond is not None:
+        raise NotImplementedError(f"the Theano backend traces keras.ops.{name} with the default rcond only")

@@ -1,0 +1,202 @@
+"""Segments, top-k, distances and special functions. Fourier transforms are eager only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from keras.src.backend.common.dtypes import result_type
+from pytensor.gradient import disconnected_grad
+from pytensor.tensor.variable import TensorVariable
+
+from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.symbolic.bounds import checked
+from keras_theano.symbolic.nn import elementwise
+from keras_theano.tracing.tensor import Tensor, as_node, cast, is_traced, traceable
+
+eager = numpy_ops("math")
+
+# Segments
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """
+    combine: of two arrays. reduce: of an array along an axis. empty: the result of nothing, for a dtype.
+    """
+
+    combine: Callable[[TensorVariable, TensorVariable], TensorVariable]
+    reduce: Callable[..., TensorVariable]
+    empty: Callable[[Any], Any]
+
+
+def _lowest(dtype: Any) -> Any:
+    return -np.inf if np.dtype(dtype).kind == "f" else np.iinfo(dtype).min
+
+
+def _highest(dtype: Any) -> Any:
+    return np.inf if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
+
+
+MAX = Reduction(pt.maximum, pt.max, _lowest)
+MIN = Reduction(pt.minimum, pt.min, _highest)
+PROD = Reduction(pt.mul, pt.prod, lambda dtype: 1)
+
+
+def grouped(data: TensorVariable, ids: TensorVariable, count: Any, reduction: Reduction) -> TensorVariable:
+    """The rows of `data` with the same number in `ids`, reduced to one. Takes count * data.size numbers of
+    memory, because PyTensor cannot reduce in place other than by adding.
+
+    data: (n, ...). ids: (n,). Returns (count, ...).
+    """
+    mine = pt.eq(pt.arange(count, dtype="int64")[:, None], ids[None, :])
+    mine = mine[(..., *[None] * (data.type.ndim - 1))]
+    dtype = data.type.dtype
+    rows = pt.switch(mine, data[None], as_node(reduction.empty(dtype), dtype))
+    return cast(reduction.reduce(rows, axis=1), dtype)
+
+
+def _count(segment_ids: Any, num_segments: Any) -> Any:
+    if num_segments is not None:
+        return as_node(num_segments, "int64") if is_traced(num_segments) else int(num_segments)
+    if is_traced(segment_ids):
+        raise ValueError("segments of traced ids need num_segments: their number shows in the result's shape")
+    return int(np.max(segment_ids)) + 1
+
+
+def _in_segments(segment_ids: Any, count: Any) -> TensorVariable:
+    """A negative id drops its row. Raises IndexError when the step runs: one is num_segments or greater."""
+    ids = pt.maximum(as_node(segment_ids, "int64"), -1)
+    message = "a segment id lies outside of the segments: it must be less than num_segments"
+    return checked(ids, IndexError, message, pt.lt(ids, count))
+
+
+def segment_sum(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Tensor:
+    """A negative id drops its row."""
+    node, count = as_node(data), _count(segment_ids, num_segments)
+    ids = _in_segments(segment_ids, count)
+    # They go to a row of their own, which is cut off.
+    sums = pt.zeros((count + 1, *[node.shape[n] for n in range(1, node.type.ndim)]), dtype=node.type.dtype)
+    return Tensor(pt.inc_subtensor(sums[pt.switch(ids < 0, count, ids)], node)[:-1])
+
+
+def _segment(reduction: Reduction) -> Callable[..., Tensor]:
+    def op(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Tensor:
+        node = as_node(data)
+        if reduction is not PROD and np.dtype(node.type.dtype).kind != "f":
+            node = cast(node, "float64")  # as NumPy: an empty segment is infinite
+        count = _count(segment_ids, num_segments)
+        return Tensor(grouped(node, _in_segments(segment_ids, count), count, reduction))
+
+    return op
+
+
+segment_max = _segment(MAX)
+segment_min = _segment(MIN)
+segment_prod = _segment(PROD)
+
+# Order
+
+
+def top_k(x: Any, k: int, sorted: bool = True, is_stable: bool = False) -> tuple[Tensor, Tensor]:
+    """Always sorted, greatest first. is_stable: of equals, the first comes first. Keras 3.16 passes it."""
+    node = as_node(x)
+    if is_stable:
+        # By its old name, for PyTensor's Numba mode knows no other that is stable.
+        order = node.shape[-1] - 1 - pt.argsort(node[..., ::-1], axis=-1, kind="mergesort")
+    else:
+        order = pt.argsort(node, axis=-1)
+    order = order[..., -k:]
+    if k > 1:
+        # Not for one: PyTensor 3.0.7 takes the first for the last where a reversed slice of size 1 is
+        # squeezed afterwards (local_dimshuffle_subtensor).
+        order = order[..., ::-1]
+    return Tensor(pt.take_along_axis(node, order, axis=-1)), Tensor(order)
+
+
+def in_top_k(targets: Any, predictions: Any, k: int) -> Tensor:
+    node = as_node(predictions)
+    greatest = pt.sort(node, axis=-1)[..., -k:]
+    own = pt.take_along_axis(node, cast(as_node(targets), "int64")[..., None], axis=-1)
+    return Tensor(pt.any(pt.ge(own, greatest), axis=-1))
+
+
+# Sums and distances
+
+
+def _logsumexp(
+    x: TensorVariable, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> TensorVariable:
+    highest = disconnected_grad(pt.max(x, axis=axis, keepdims=True))
+    highest = pt.switch(pt.isinf(highest), as_node(0, x.type.dtype), highest)
+    total = pt.log(pt.sum(pt.exp(x - highest), axis=axis, keepdims=True)) + highest
+    if keepdims:
+        return total
+    axes = range(x.type.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    return pt.squeeze(total, axis=tuple(n % x.type.ndim for n in axes))
+
+
+logsumexp = elementwise(_logsumexp, eager.logsumexp)
+
+
+def root(square: TensorVariable) -> TensorVariable:
+    """The square root, with a derivative of 0 at 0 rather than an infinite one."""
+    zero = pt.eq(square, 0)
+    one = as_node(1, square.type.dtype)
+    return pt.switch(zero, as_node(0, square.type.dtype), pt.sqrt(pt.switch(zero, one, square)))
+
+
+def cdist(x: Any, y: Any) -> Tensor:
+    """x: (..., n, features). y: (..., m, features). Returns Euclidean distances, (..., n, m)."""
+    first, second = as_node(x), as_node(y)
+    if first.type.ndim < 2 or second.type.ndim < 2:
+        raise ValueError("`cdist` inputs must have rank >= 2")
+    ends = first.type.shape[-1], second.type.shape[-1]
+    if None not in ends and ends[0] != ends[1]:
+        raise ValueError("Last dimension of inputs to `cdist` must match")
+    ones = [np.ones((1, 1), node.type.dtype) for node in (first, second)]
+    name = traceable(str(eager.cdist(*ones).dtype))
+    first, second = cast(first, name), cast(second, name)
+    return Tensor(root(pt.sum(pt.sqr(first[..., :, None, :] - second[..., None, :, :]), axis=-1)))
+
+
+def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Tensor:
+    """x: (..., time). Returns (..., windows, sequence_length)."""
+    node = as_node(x)
+    size = node.type.shape[-1]
+    time = node.shape[-1] if size is None else size
+    windows = (time - (sequence_length - sequence_stride)) // sequence_stride
+    start = pt.arange(windows) if size is None else pt.constant(np.arange(windows))
+    return Tensor(node[..., start[:, None] * sequence_stride + np.arange(sequence_length)[None, :]])
+
+
+# Special functions
+
+
+def _special(formula: Callable[[TensorVariable], TensorVariable], *others: Any) -> Callable[[Any], Tensor]:
+    """others: what the result's dtype depends on besides the argument's."""
+
+    def op(x: Any) -> Tensor:
+        node = as_node(x)
+        dtype = traceable(result_type(node.type.dtype, *others))
+        working = node if node.type.dtype.startswith("float") else cast(node, "float64")
+        return Tensor(cast(formula(working), dtype))
+
+    return op
+
+
+rsqrt = _special(lambda x: 1 / pt.sqrt(x))
+erf = _special(pt.erf)
+erfc = _special(pt.erfc, float)
+erfinv = _special(pt.erfinv, float)
+
+
+def logdet(x: Any) -> Tensor:
+    """log |det x|, summed over a triangular factor's diagonal: the determinant itself overflows soon."""
+    node = as_node(x)
+    *batch, rows, columns = node.type.shape
+    # PyTensor's gradient of QR fails without the sizes.
+    node = pt.specify_shape(node, (*batch, rows or columns, columns or rows))
+    _, factor = pt.linalg.qr(node, mode="economic")
+    return Tensor(pt.sum(pt.log(pt.abs(pt.diagonal(factor, axis1=-2, axis2=-1))), axis=-1))

@@ -1,0 +1,24 @@
+"""Turns what Keras passes for a tensor into one. PyTensor is imported only while a trace is open: eager work
+never waits for it.
+"""
+
+from typing import Any
+
+from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.tracing import trace
+from keras_theano.tracing.values import refuse_none
+
+eager = numpy_ops("core")
+
+
+def convert_to_tensor(
+    x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None
+) -> Any:
+    """Raises ValueError: None, also in a list."""
+    refuse_none(x)
+    if trace.current() is not None:
+        from keras_theano.tracing.tensor import Tensor, as_node, is_traced
+
+        if is_traced(x):
+            return Tensor(as_node(x, dtype))
+    return eager.convert_to_tensor(x, dtype, sparse, ragged)

@@ -1,0 +1,281 @@
+"""A symbolic value inside a trace, as Keras sees it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from keras.src.backend.common import KerasVariable
+from keras.src.backend.common.dtypes import result_type
+from keras.src.backend.common.variables import standardize_dtype
+from pytensor.tensor.variable import TensorVariable
+
+from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.tracing import values
+from keras_theano.tracing.values import refuse_none
+
+convert_to_tensor = numpy_ops("core").convert_to_tensor
+
+# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. What mixed
+# precision computes in them is computed in float32: wider, never narrower.
+WIDENED = {"float16": "float32", "bfloat16": "float32"}
+UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
+# Digits after the point, least exponent, greatest number and what lies beyond it
+# (https://arxiv.org/abs/2209.05433).
+_FLOAT8 = {"float8_e4m3fn": (3, -6, 448.0, np.nan), "float8_e5m2": (2, -14, 57344.0, np.inf)}
+
+
+class NoValueYet(TypeError, NotImplementedError):
+    """Python code or another library wanted the numbers in a traced tensor. What takes no gradients can run
+    without a trace instead.
+    """
+
+
+class Tensor:
+    """
+    node: the PyTensor variable. shape: a tuple of int, and None where a size is not known before the call.
+    dtype: NumPy's name.
+    """
+
+    __slots__ = ("_keras_mask", "node")  # Keras writes a mask on tensors
+
+    def __init__(self, node: TensorVariable) -> None:
+        self.node = node
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return tuple(self.node.type.shape)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.node.type.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return int(self.node.type.ndim)
+
+    def __repr__(self) -> str:
+        return f"<traced tensor, shape={self.shape}, dtype={self.dtype}>"
+
+    def __len__(self) -> int:
+        if not self.shape or self.shape[0] is None:
+            raise TypeError(f"{self!r} has no length that is known before the call. Use keras.ops.shape.")
+        return self.shape[0]
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return iter([self[n] for n in range(len(self))])
+
+    def _no_value(self, *_: object) -> Any:
+        raise NoValueYet(
+            f"{self!r} has no value yet: the Theano backend runs this code once, to record what is computed, "
+            "and then runs what it recorded. Use keras.ops.cond or keras.ops.where instead of Python's `if`, "
+            "and keras.ops instead of NumPy."
+        )
+
+    __bool__ = __int__ = __float__ = __index__ = __array__ = numpy = item = tolist = _no_value
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Tensor":
+        """`array + tensor` and `array += tensor` are NumPy's to begin with. The result of both is traced."""
+        name = _UFUNCS.get(ufunc.__name__)
+        if name is None or method != "__call__":
+            self._no_value()
+        return getattr(values.operators, name)(*inputs)  # type: ignore[no-any-return, arg-type]
+
+    def __getitem__(self, key: Any) -> "Tensor":
+        part = self.node[_index(key)]
+        first = key[0] if isinstance(key, tuple) and key else key
+        if part.type.ndim and part.type.shape[0] is None and _is_one(first):
+            # PyTensor broadcasts only what it knows to be one.
+            part = pt.specify_shape(part, (1, *part.type.shape[1:]))
+        return Tensor(part)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _is_one(key: Any) -> bool:
+    """The slices of the first or the last element alone."""
+    if not isinstance(key, slice) or key.step not in (None, 1):
+        return False
+    known = all(end is None or isinstance(end, int) for end in (key.start, key.stop))
+    return known and (key.start, key.stop) in ((None, 1), (0, 1), (-1, None))
+
+
+def _index(key: Any) -> Any:
+    if isinstance(key, tuple):
+        return tuple(_index(part) for part in key)
+    if isinstance(key, slice):
+        return slice(_index(key.start), _index(key.stop), _index(key.step))
+    return as_node(key) if isinstance(key, (Tensor, KerasVariable)) else key
+
+
+def _operator(name: str, swapped: bool = False) -> Any:
+    def operate(self: Tensor, *others: Any) -> Any:
+        if any(other is None or isinstance(other, str) for other in others):
+            return NotImplemented
+        op = getattr(values.operators, name)
+        return op(*others, self) if swapped else op(self, *others)
+
+    return operate
+
+
+for _python, _op in {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "mod",
+    "pow": "power",
+    "matmul": "matmul",
+    "and": "logical_and",
+    "or": "logical_or",
+    "xor": "logical_xor",
+}.items():
+    setattr(Tensor, f"__{_python}__", _operator(_op))
+    setattr(Tensor, f"__r{_python}__", _operator(_op, swapped=True))
+for _python, _op in {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "neg": "negative",
+    "abs": "absolute",
+    "invert": "logical_not",
+}.items():
+    setattr(Tensor, f"__{_python}__", _operator(_op))
+
+
+# NumPy's ufuncs behind the operators of arrays, and the ops that Keras gives the same operators.
+_UFUNCS = {
+    **{name: name for name in ("add", "subtract", "multiply", "floor_divide", "power", "matmul", "absolute")},
+    **{name: name for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")},
+    "divide": "true_divide",
+    "remainder": "mod",
+    "negative": "negative",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+    "invert": "logical_not",
+}
+
+
+def is_traced(x: Any) -> bool:
+    """Whether `x` is symbolic while a trace is open, or holds something that is."""
+    if isinstance(x, (Tensor, KerasVariable)):
+        return True
+    if isinstance(x, (list, tuple)):
+        return any(is_traced(part) for part in x)
+    if isinstance(x, dict):
+        return any(is_traced(part) for part in x.values())
+    return False
+
+
+def as_node(x: Any, dtype: Any = None) -> TensorVariable:
+    """The PyTensor variable of whatever Keras passes for a tensor: Tensor, Variable, array, number, or a
+    list of them.
+
+    dtype: what the result is cast to; None keeps the dtype, by Keras's rules for numbers and lists. A float8
+        is rounded to its numbers, and stays float32.
+    Raises NotImplementedError: the dtype cannot be traced. ValueError: None.
+    """
+    refuse_none(x)
+    if dtype is not None:
+        narrow = _FLOAT8.get(str(standardize_dtype(dtype)))
+        if narrow is not None:
+            return _as_float8(as_node(x, "float32"), *narrow)
+        dtype = traceable(dtype)
+    if isinstance(x, KerasVariable):
+        x = x.value
+    if isinstance(x, Tensor):
+        node = x.node
+    elif isinstance(x, (list, tuple)) and is_traced(x):
+        node = pt.stack(as_nodes(*x))
+    else:
+        array = np.asarray(convert_to_tensor(x, dtype))
+        node = pt.constant(array.astype(traceable(array.dtype), copy=False))
+    if dtype is not None and dtype != node.type.dtype:
+        node = cast(node, dtype)
+    return node
+
+
+def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyond: float) -> TensorVariable:
+    """x: float32. The nearest numbers that the narrow dtype has; of two, the even one."""
+    size = pt.maximum(abs(x), np.float32(2.0**least))
+    step = pt.power(np.float32(2.0), pt.floor(pt.log2(size)) - np.float32(digits))
+    rounded = pt.round(x / step, mode="half_to_even") * step
+    outside = pt.sign(x) * np.float32(beyond)
+    return pt.cast(pt.switch(pt.gt(abs(rounded), np.float32(greatest)), outside, rounded), "float32")
+
+
+# NaN and what does not fit are converted to these in the same way by every compiler, and to the others not.
+# NumPy goes that way too, but for unsigned 32 and 64 bits, where it has no one way.
+_CAST_BY_WAY_OF = {**dict.fromkeys(("int8", "uint8", "int16", "uint16"), "int32"), "uint32": "int64"}
+
+
+def cast(node: TensorVariable, dtype: str) -> TensorVariable:
+    """dtype: NumPy's name. Complex numbers lose their imaginary part, as in NumPy."""
+    if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
+        node = pt.real(node)
+    if dtype == "bool":
+        return pt.neq(node, 0)
+    if node.type.dtype.startswith("float") and dtype in _CAST_BY_WAY_OF:
+        node = pt.cast(node, _CAST_BY_WAY_OF[dtype])
+    elif node.type.dtype.startswith("float") and dtype == "uint64":
+        fits = pt.and_(pt.gt(node, -(2.0**63)), pt.lt(node, 2.0**64))
+        node = pt.switch(fits, node, np.zeros((), node.type.dtype))
+    return pt.cast(node, dtype)
+
+
+def as_nodes(*xs: Any) -> list[TensorVariable]:
+    """Their variables, cast to the dtype that Keras computes them in together."""
+    dtype = common_dtype(*xs)
+    return [as_node(x, dtype) for x in xs]
+
+
+def common_dtype(*xs: Any) -> str:
+    """Keras's rule (https://keras.io/api/ops/): Python numbers adapt to tensors."""
+    return str(result_type(*[_dtype_or_type(x) for x in xs]))
+
+
+def _dtype_or_type(x: Any) -> Any:
+    if isinstance(x, (list, tuple)):
+        return common_dtype(*x) if is_traced(x) else convert_to_tensor(x).dtype
+    return getattr(x, "dtype", type(x))
+
+
+def traceable(dtype: Any) -> str:
+    """NumPy's name of the dtype that `dtype` is computed in. Raises NotImplementedError: there is none."""
+    name = str(standardize_dtype(dtype))
+    name = WIDENED.get(name, name)
+    if name in UNTRACEABLE_DTYPES:
+        raise NotImplementedError(
+            f"the Theano backend does not compute in {name} when it trains or compiles. Use float32: "
+            "keras.config.set_dtype_policy('float32')"
+        )
+    return name
+
+
+def shape_of(x: Any) -> tuple[Any, ...]:
+    """int where the size is known, else a Tensor: int32, shape ()."""
+    node = as_node(x)
+    return tuple(
+        size if size is not None else Tensor(pt.cast(node.shape[axis], "int32"))
+        for axis, size in enumerate(node.type.shape)
+    )
+
+
+def sizes(shape: Sequence[Any] | Any) -> list[Any]:
+    """A shape for PyTensor, out of ints, Tensors and None, which is -1, in a sequence or one Tensor with one
+    axis.
+    """
+    if isinstance(shape, (Tensor, KerasVariable)):
+        shape = list(Tensor(as_node(shape))) if shape.ndim else [shape]
+    elif isinstance(shape, (int, np.integer)):
+        shape = [shape]
+    return [
+        pt.cast(as_node(size), "int64") if is_traced(size) else -1 if size is None else int(size)
+        for size in shape
+    ]

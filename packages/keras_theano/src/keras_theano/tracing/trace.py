@@ -1,0 +1,64 @@
+"""What is being traced: while a trace is open, variables are symbolic, and so is what is computed from them.
+
+Nothing here needs PyTensor, so that eager work never waits for its import.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_theano.tracing.tensor import Tensor
+    from keras_theano.tracing.variable import Variable
+
+
+class Trace:
+    """The values that variables have so far, in one run of a Python function with symbolic inputs.
+
+    parent: the trace around a branch of `cond`, whose values the branch starts from.
+    """
+
+    def __init__(self, parent: "Trace | None" = None) -> None:
+        self._parent = parent
+        self._values: dict[int, tuple[Variable, Tensor]] = {}
+
+    def read(self, variable: "Variable") -> "Tensor":
+        if id(variable) in self._values:
+            return self._values[id(variable)][1]
+        if self._parent is not None:
+            return self._parent.read(variable)
+        return variable.symbolic()
+
+    def write(self, variable: "Variable", value: "Tensor") -> None:
+        self._values[id(variable)] = (variable, value)
+
+    @property
+    def updates(self) -> list[tuple["Variable", "Tensor"]]:
+        """The variables that were assigned to, each with its last value, in the order of the first."""
+        return list(self._values.values())
+
+    def branch(self) -> "Trace":
+        return Trace(self)
+
+
+class _State(threading.local):
+    trace: Trace | None = None
+
+
+_state = _State()
+
+
+def current() -> Trace | None:
+    """The trace that is open in this thread."""
+    return _state.trace
+
+
+@contextmanager
+def opened(trace: Trace | None) -> Iterator[None]:
+    """`trace` is the current one in here; None: there is none, and everything is NumPy."""
+    before, _state.trace = _state.trace, trace
+    try:
+        yield
+    finally:
+        _state.trace = before

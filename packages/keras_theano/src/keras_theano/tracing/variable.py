@@ -1,0 +1,100 @@
+"""keras.Variable of the Theano backend: an array that eager code reads, and that compiled code updates."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.tracing import conversion, trace
+
+if TYPE_CHECKING:
+    from pytensor.compile.sharedvalue import SharedVariable
+
+    from keras_theano.tracing.tensor import Tensor
+
+eager: Any = numpy_ops("core")
+
+
+class Variable(eager.Variable):  # type: ignore[misc]
+    """Eager reads copy, because compiled code may update the array in place. In a trace, the value is
+    symbolic, and an assignment is recorded.
+    """
+
+    # The array, in a list of one, which becomes the storage of the shared variable once there is one.
+    _cell: list[Any] | None = None
+    _shared: "SharedVariable | None" = None
+
+    @property
+    def _value(self) -> Any:
+        if self._cell is None:
+            return None
+        open_trace = trace.current()
+        return self._cell[0].copy() if open_trace is None else open_trace.read(self)
+
+    @_value.setter
+    def _value(self, value: Any) -> None:
+        if value is None:
+            self._cell = None
+        elif self._cell is None:
+            self._cell = [np.array(value, dtype=self._dtype)]
+        else:
+            self._cell[0] = np.array(value, dtype=self._dtype)
+
+    def _initialize(self, value: Any) -> None:
+        self._value = value
+
+    def _initialize_with_initializer(self, initializer: Any) -> None:
+        with trace.opened(None):
+            super()._initialize_with_initializer(initializer)
+
+    def _direct_assign(self, value: Any) -> None:
+        open_trace = trace.current()
+        if open_trace is None:
+            self._value = value
+        else:
+            from keras_theano.tracing.tensor import Tensor, as_node
+
+            open_trace.write(self, Tensor(as_node(value, self._dtype)))
+
+    def _convert_to_tensor(self, value: Any, dtype: Any = None) -> Any:
+        return conversion.convert_to_tensor(value, dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.value, dtype=dtype)
+
+    @property
+    def shared(self) -> "SharedVariable":
+        """The PyTensor shared variable that holds the value.
+
+        Raises NotImplementedError: PyTensor does not compute in the dtype.
+        """
+        if self._shared is None:
+            import pytensor
+
+            from keras_theano.tracing.tensor import traceable
+
+            assert self._cell is not None
+            if traceable(self._dtype) != self._dtype:
+                raise NotImplementedError(
+                    f"the Theano backend does not train variables of dtype {self._dtype}. Use float32, or "
+                    "mixed precision: keras.config.set_dtype_policy('mixed_float16')"
+                )
+            array = self._cell[0]
+            self._shared = pytensor.shared(array, name=self.path, shape=array.shape, borrow=True)
+            self._cell = self._shared.container.storage
+        return self._shared
+
+    def symbolic(self) -> "Tensor":
+        """The value at the start of a call of what is being traced."""
+        from keras_theano.tracing.tensor import Tensor
+
+        return Tensor(self.shared)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        cell = state.pop("_cell", None)
+        state.pop("_shared", None)
+        return {**state, "_cell": None if cell is None else [cell[0].copy()]}
+
+    # KerasVariable compares by value, which takes the hash away. Dicts look at the identity first.
+    __hash__ = object.__hash__

@@ -1,0 +1,366 @@
+"""A recorded step means the same in every tier, also at the edges: NumPy's result, or an error."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from keras import tree
+
+from keras_theano.execution.programs import Program
+from keras_theano.execution.steps import Step
+from keras_theano.src.ops import core, math, nn
+from keras_theano.src.ops import numpy as ops
+from keras_theano.tracing import trace
+from keras_theano.tracing.tensor import Tensor, as_node
+
+Function = Callable[..., Any]
+TIERS = [
+    "interpreter",
+    pytest.param("numba", marks=pytest.mark.slow),
+    # A C++ compiler takes seconds for each case.
+    pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
+]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # PyTensor finds no BLAS of its own for C
+    pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning"),
+]
+
+
+@pytest.fixture(params=TIERS)
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("KERAS_THEANO_MODE", request.param)
+    return str(request.param)
+
+
+def floats(*numbers: float) -> Any:
+    return np.array(numbers, "float32")
+
+
+def whole(*numbers: Any) -> Any:
+    return np.array(numbers, "int32")
+
+
+X = np.arange(12, dtype="float32").reshape(3, 4)
+
+
+def compiled(function: Function, *arrays: Any, gradient: bool = False) -> Callable[..., list[Any]]:
+    """The program of `function`, and of the gradients for its arguments of floats."""
+    inputs = [pt.tensor(dtype=str(a.dtype), shape=(None, *a.shape[1:]) if a.ndim else ()) for a in arrays]
+    with trace.opened(trace.Trace()):
+        outputs = [as_node(leaf) for leaf in tree.flatten(function(*map(Tensor, inputs)))]
+    if gradient:
+        total = sum(pt.sum(output**2) for output in outputs)
+        of = [node for node in inputs if node.type.dtype == "float32"]
+        outputs = [*outputs, *pytensor.grad(total, of, disconnected_inputs="ignore")]
+    program = Program("test", inputs, outputs, [])
+    return lambda *values: program([np.array(value) for value in values])
+
+
+# Indices. Each is a function of arrays of floats and of an array of indices, which comes last; its last entry
+# is one of an axis of 4.
+
+Indexing = tuple[Function, tuple[Any, ...], Any]
+ROWS = np.ones((2, 3), "float32")
+PICKS: dict[str, Indexing] = {
+    "take": (lambda x, i: ops.take(x, i, axis=1), (X,), whole(0, 3)),
+    "take of a matrix of indices": (lambda x, i: ops.take(x, i, axis=1), (X,), whole([0, 1], [2, 3])),
+    "take without an axis": (lambda x, i: ops.take(x, i), (floats(1, 2, 3, 4),), whole(0, 3)),
+    "take_along_axis": (
+        lambda x, i: ops.take_along_axis(x, i, axis=1),
+        (X,),
+        whole([0, 1], [1, 2], [0, 3]),
+    ),
+    "take_along_axis, flat": (lambda x, i: ops.take_along_axis(x, i), (floats(1, 2, 3, 4),), whole(1, 3)),
+    "embedding": (lambda x, i: ops.take(x, i, axis=0), (X.T.copy(),), whole([0, 1, 2], [0, 0, 3])),
+    "one element": (lambda x, i: x[i[0]], (X.T.copy(),), whole(3)),
+    "elements": (lambda x, i: x[i], (X.T.copy(),), whole(1, 3)),
+    "scatter": (lambda v, i: core.scatter(i, v, (4, 3)), (ROWS,), whole([0], [3])),
+    **{
+        f"scatter_update, {kind}": (
+            lambda x, v, i, kind=kind: core.scatter_update(x, i, v, kind),
+            (X.T.copy(), ROWS + 1),
+            whole([0], [3]),
+        )
+        for kind in (None, "add", "max", "min", "mul")
+    },
+    "scatter_update of cells": (
+        lambda x, v, i: core.scatter_update(x, i, v),
+        (X, floats(5, 6)),
+        whole([0, 1], [1, 3]),
+    ),
+    "slice": (lambda x, i: core.slice(x, i, (2, 1)), (X,), whole(0, 3)),
+    "slice_update": (
+        lambda x, v, i: core.slice_update(x, i, v),
+        (X, np.ones((2, 1), "float32")),
+        whole(0, 3),
+    ),
+}
+# A negative number has a meaning of its own here, or none.
+COUNTS: dict[str, Indexing] = {
+    **{
+        f"segment_{kind}": (
+            lambda x, i, kind=kind: getattr(math, f"segment_{kind}")(x, i, 4),
+            (X,),
+            whole(0, -1, 3),
+        )
+        for kind in ("sum", "max", "min", "prod")
+    },
+    "sparse_categorical_crossentropy": (
+        lambda x, i: nn.sparse_categorical_crossentropy(i, x / 9, from_logits=True),
+        (X,),
+        whole(0, -1, 3),
+    ),
+    "unravel_index": (lambda i: ops.unravel_index(i, (2, 2)), (), whole(1, 3)),
+    "in_top_k": (lambda x, i: math.in_top_k(i, x, 2), (X,), whole(0, 1, 3)),
+}
+TOO_GREAT, TOO_SMALL = (4, 7, 400, 1_000_000), (-5, -400, -1_000_000)
+NO_GRADIENT = {"unravel_index", "in_top_k"}
+
+
+@pytest.mark.parametrize("name", [*PICKS, *COUNTS])
+def test_index_outside_of_an_array_raises_and_touches_nothing(name: str, tier: str) -> None:
+    function, arrays, inside = {**PICKS, **COUNTS}[name]
+    program = compiled(function, *arrays, inside, gradient=name not in NO_GRADIENT)
+
+    def is_right(indices: Any) -> None:
+        expected = tree.flatten(function(*[array.copy() for array in arrays], indices))
+        for ours, theirs in zip(program(*arrays, indices), expected, strict=False):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+    is_right(inside)
+    for outside in TOO_GREAT + (TOO_SMALL if name in PICKS or name in NO_GRADIENT else ()):
+        wrong = inside.copy()
+        wrong.ravel()[-1] = outside
+        with pytest.raises((IndexError, ValueError)):
+            program(*arrays, wrong)
+    is_right(inside)
+    if name in PICKS:
+        first_of_all = inside.copy()
+        first_of_all.ravel()[-1] = -4
+        is_right(first_of_all)
+
+
+def test_class_beyond_the_last_has_no_one_in_one_hot(tier: str) -> None:
+    hot = compiled(lambda i: (nn.one_hot(i, 4), nn.multi_hot(i, 4)), whole(0))
+    for outside in (*TOO_GREAT, *TOO_SMALL):
+        one, many = hot(whole(1, outside))
+        assert one.tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+        assert many.tolist() == [0, 1, 0, 0]
+
+
+def test_negative_number_is_not_counted(tier: str) -> None:
+    count = compiled(ops.bincount, whole(0, 1))
+    assert count(whole(1, 1, 3))[0].tolist() == [0, 2, 0, 1]
+    for number in (-1, -400):
+        with pytest.raises(ValueError, match="negative"):
+            count(whole(0, 1, number))
+
+
+@pytest.mark.parametrize("method", ["linear", "nearest"])
+def test_quantile_is_between_0_and_1(method: str, tier: str) -> None:
+    quantile = compiled(lambda x, q: ops.quantile(x, q, axis=1, method=method), X, np.float32(0))
+    np.testing.assert_array_equal(quantile(X, np.float32(1))[0], [3, 7, 11])
+    for share in (1.5, -0.5, 1e9, np.nan):
+        with pytest.raises(ValueError, match=r"range \[0, 1\]"):
+            quantile(X, np.float32(share))
+
+
+def test_scan_has_an_element_for_each_step(tier: str) -> None:
+    def total(x: Any, length: int) -> Any:
+        return core.scan(lambda carry, e: (carry + e, carry), np.zeros(4, "float32"), x, length=length)[0]
+
+    program = compiled(lambda x: total(x, 3), X)
+    np.testing.assert_allclose(program(X)[0], X.sum(axis=0))
+    with pytest.raises(IndexError, match="fewer elements"):
+        program(X[:2])
+
+
+def test_index_that_is_known_is_refused_when_it_is_recorded() -> None:
+    with pytest.raises(IndexError):
+        compiled(lambda x: core.slice(x, (0, 3), (2, 2)), X)
+    with pytest.raises(IndexError):
+        compiled(
+            lambda x: core.scan(lambda c, e: (c, e), X[0], ops.take(x, whole(0, 1), axis=0), length=3), X
+        )
+
+
+def test_training_on_a_label_that_is_no_class_keeps_the_weights(tier: str) -> None:
+    layer = keras.layers.Embedding(4, 3)
+    model = keras.Sequential(
+        [keras.Input((2,), dtype="int32"), layer, keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = whole([0, 1], [2, 3]), whole([0], [3])
+    model.train_on_batch(x, y)
+    before = model.get_weights()
+    for wrong in ((x + 1, y), (x, y + 1), (x - 400, y)):
+        with pytest.raises(IndexError):
+            model.train_on_batch(*wrong)
+    for ours, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, kept)
+
+
+# Values
+
+EDGES = floats(
+    np.nan, np.inf, -np.inf, 0, -0.0, 1.5, -2.5, 1e38, -1e38, 0, 0, 2, np.nan, np.inf, -np.inf, np.inf
+)
+OTHERS = floats(1, np.nan, 2, 0, 0, -0.0, 0, 1e38, 3, 2, -0.0, -1, np.nan, np.inf, 0, -np.inf)
+ONE, TWO = "one", "two"
+OF_FLOATS: dict[tuple[Any, str], str] = {
+    (
+        ops,
+        ONE,
+    ): "abs negative sign square sqrt log log2 log10 log1p exp exp2 expm1 sin cos tan sinh cosh tanh arcsin "
+    "arccos arctan arcsinh arccosh arctanh ceil floor trunc round cbrt sinc reciprocal isnan isinf isfinite "
+    "nan_to_num deg2rad i0 max min argmax argmin sum prod mean std var any all cumsum sort median nanmax "
+    "nanmin nansum nanmean nanargmax nanargmin nanmedian count_nonzero logical_not",
+    (
+        ops,
+        TWO,
+    ): "add subtract multiply divide floor_divide mod fmod maximum minimum fmax fmin power arctan2 logaddexp "
+    "hypot heaviside isclose equal not_equal less less_equal greater greater_equal logical_and logical_or "
+    "logical_xor divide_no_nan",
+    (nn, ONE): "relu relu6 sigmoid softplus softsign silu gelu elu selu leaky_relu hard_sigmoid hard_silu "
+    "log_sigmoid softmax log_softmax celu hard_tanh hard_shrink soft_shrink tanh_shrink",
+    (math, ONE): "erf rsqrt logsumexp",
+}
+
+
+# Some at a time: a compiler joins them, and takes ever longer.
+GROUPS = [
+    pytest.param(module, arguments, group, id=" ".join(group))
+    for (module, arguments), names in OF_FLOATS.items()
+    for group in (names.split()[n : n + 7] for n in range(0, len(names.split()), 7))
+]
+
+
+@pytest.mark.parametrize(("module", "arguments", "names"), GROUPS)
+def test_infinities_and_nan_are_numpy_s(module: Any, arguments: str, names: list[str], tier: str) -> None:
+    arrays = (EDGES, OTHERS) if arguments == TWO else (EDGES,)
+
+    def each(*xs: Any) -> list[Any]:
+        return [getattr(module, name)(*xs) for name in names]
+
+    for name, ours, theirs in zip(names, compiled(each, *arrays)(*arrays), each(*arrays), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "uint32"])
+def test_arithmetic_of_whole_numbers_is_numpy_s(dtype: str, tier: str) -> None:
+    """Division by 0 is 0, and of the least number by -1 the least number."""
+    limits = np.iinfo(dtype)
+    first = np.array([0, 1, 5, -7, -7, limits.min, limits.max, limits.min], "int64").astype(dtype)
+    second = np.array([0, 0, 3, 0, 2, -1, -1, 0], "int64").astype(dtype)
+    if dtype.startswith("uint"):
+        assert limits.max in first
+    names = ["floor_divide", "mod", "fmod", "add", "subtract", "multiply", "maximum", "minimum"]
+
+    def each(a: Any, b: Any) -> list[Any]:
+        return [*[getattr(ops, name)(a, b) for name in names], ops.sign(a), ops.abs(a), ops.negative(a)]
+
+    ours = compiled(each, first, second)(first, second)
+    for name, one, other in zip([*names, "sign", "abs", "negative"], ours, each(first, second), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_shifts_of_more_bits_than_there_are_are_numpy_s(tier: str) -> None:
+    x, by = whole(5, -5, 2**31 - 1, -(2**31), 7, -7), whole(1, 1, 31, 40, -1, -3)
+
+    def each(a: Any, b: Any) -> list[Any]:
+        return [ops.left_shift(a, b), ops.right_shift(a, b)]
+
+    for ours, theirs in zip(compiled(each, x, by)(x, by), each(x, by), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_whole_numbers_have_no_negative_powers(tier: str) -> None:
+    power = compiled(ops.power, whole(1), whole(1))
+    assert power(whole(2, -3), whole(5, 0))[0].tolist() == [32, 1]
+    with pytest.raises(ValueError, match="negative integer powers"):
+        power(whole(2, 1), whole(1, -1))
+
+
+def test_floats_that_do_not_fit_become_the_same_whole_numbers(tier: str) -> None:
+    x = floats(np.nan, np.inf, -np.inf, 0, -0.0, 1.5, -2.5, 3e9, -3e9, 1e20, -1e20, 300, -300)
+    dtypes = ("int8", "uint8", "int16", "uint16", "int32", "int64", "uint32", "uint64", "bool")
+    found = compiled(lambda x: [core.cast(x, dtype) for dtype in dtypes], x)(x)
+    for dtype, ours in zip(dtypes[:6], found, strict=False):
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(ours, core.cast(x, dtype), err_msg=dtype)
+    assert found[6].tolist() == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+        2**32 - 2,
+        3 * 10**9,
+        -3 * 10**9 % 2**32,
+        0,
+        0,
+        300,
+        2**32 - 300,
+    ]
+    assert found[7].tolist()[:6] == [0, 0, 0, 0, 0, 1]
+    assert found[8].tolist() == [True, True, True, False, False, *[True] * 8]
+
+
+# Shapes that broadcast when a step runs
+
+
+def both_rows(rows: int) -> tuple[list[Any], Any]:
+    rng = np.random.default_rng(0)
+    context, x = rng.random((1, 3), dtype="float32"), rng.random((rows, 3), dtype="float32")
+    return [context, x], rng.random((rows, 2), dtype="float32")
+
+
+def two_inputs() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    context, x = keras.Input((3,)), keras.Input((3,))
+    hidden = keras.layers.Dense(4, "tanh")(context) + keras.layers.Dense(4)(x)
+    model = keras.Model([context, x], keras.layers.Dense(2)(hidden))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    return model
+
+
+def test_one_row_of_context_trains_as_if_it_were_repeated(tier: str) -> None:
+    inputs, y = both_rows(50)
+    repeated = [np.repeat(inputs[0], 50, axis=0), inputs[1]]
+    model, other = two_inputs(), two_inputs()
+    for _ in range(3):
+        loss = model.train_on_batch(inputs, y)
+        np.testing.assert_allclose(loss, other.train_on_batch(repeated, y), rtol=1e-5)
+    for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_batch_of_one_broadcasts_and_one_of_several_does_not(tier: str) -> None:
+    """As with NumPy: eight numbers times one row, or times eight."""
+    column = np.arange(8, dtype="float32")[:, None]
+    step = Step("times", lambda x: ops.multiply(x, column))
+    for rows in (8, 1, 8):
+        x = np.full((rows, 2), 3, "float32")
+        np.testing.assert_array_equal(step(x), x * column)
+    with pytest.raises(ValueError, match=r"(?i)shape|dimension|match"):
+        step(np.ones((4, 2), "float32"))
+
+
+def test_first_and_last_row_of_a_batch_broadcast(tier: str) -> None:
+    step = Step("first", lambda x: (x[:1] + x, x[0:1, :2] * x[:, 1:3], x - x[-1:]))
+    x = X + 1
+    for ours, theirs in zip(step(x), (x[:1] + x, x[0:1, :2] * x[:, 1:3], x - x[-1:]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_size_that_turns_out_as_one_is_refused(tier: str) -> None:
+    """Its gradient would not be summed, which the compiled tiers rely on."""
+    step = Step("rows", lambda data: data[0][: data[1]] + data[0])
+    np.testing.assert_array_equal(step((X, np.array(3))), 2 * X)
+    with pytest.raises(ValueError, match=r"(?i)shape|dimension|match"):
+        step((X, np.array(1)))

@@ -1,0 +1,117 @@
+"""Do the backends of a comparison compute the same? Its parity runs, judged as experiment=parity judges."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backendexp.analysis import trajectories as parity
+from backendexp.analysis.findings import Parity, TrackedRun
+from backendexp.analysis.sides import Pair, Side
+from backendexp.runs.results import FINISHED
+
+_NOT_OF_THE_FORMULA = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "parity.probe"}
+_UNCHECKED = (
+    "It was not checked whether the backends compute the same: there are no parity runs. "
+    "experiment=compare makes them."
+)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """found: for the reader. disagreeing, checked: labels of sides."""
+
+    found: Parity
+    disagreeing: frozenset[str]
+    checked: frozenset[str]
+
+    def why_withheld(self, pair: Pair) -> str | None:
+        wrong = [label for label in pair.labels if label in self.disagreeing]
+        return f"parity: {' and '.join(wrong)} computed something else" if wrong else None
+
+    def notes(self, sides: Sequence[Side]) -> Iterable[str]:
+        if self.found.agree is None:
+            yield _UNCHECKED
+            return
+        unchecked = [side.label for side in sides if side.label not in self.checked]
+        if unchecked:
+            yield f"It was not checked whether {', '.join(unchecked)} computed the same as the others."
+
+
+def judge(runs: Sequence[TrackedRun], sides: Sequence[Side]) -> Agreement:
+    """runs: those of role parity; the ones of backends that are in none of the `sides` are left out.
+
+    Raises UserError: runs that ought to be alike had other data or other initial weights.
+    """
+    sweeps: dict[object, dict[str, str]] = {}
+    trajectories: dict[object, list[parity.Trajectory]] = {}
+    for run in sorted(runs, key=lambda run: (run.began_ms, run.run_id)):
+        side = next((side for side in sides if _is_of(run, side)), None)
+        if side is None:
+            continue
+        # Each plan, seed and sweep is judged for itself: runs of two have no reason to agree.
+        plan = tuple(sorted(item for item in run.params.items() if item[0] not in _NOT_OF_THE_FORMULA))
+        trajectory = _trajectory(run)
+        sweeps.setdefault((run.sweep, plan), {})[trajectory.title] = side.label
+        trajectories.setdefault((run.sweep, plan), []).append(trajectory)
+    if not trajectories:
+        return Agreement(Parity(None, None, {}, (_UNCHECKED,)), frozenset(), frozenset())
+    agree, sentences, greatest = True, list[str](), list[float]()
+    worst: dict[str, parity.Difference] = {}
+    checked: set[str] = set()
+    for key, own in trajectories.items():
+        differences = parity.judge_trajectories(own)
+        good, said = parity.conclude(differences, own)
+        agree, sentences = agree and good, [*sentences, *said]
+        for difference in differences:
+            if difference.agrees is None:
+                continue
+            greatest.append(difference.distance)
+            label = sweeps[key][difference.title]
+            checked |= {label, sweeps[key][difference.reference]}
+            if label not in worst or _excess(difference) > _excess(worst[label]):
+                worst[label] = difference
+    distances = {label: (d.distance, d.bound) for label, d in worst.items() if d.bound is not None}
+    return Agreement(
+        Parity(agree, max(greatest, default=None), distances, tuple(sentences)),
+        frozenset(label for label, difference in worst.items() if not difference.agrees),
+        frozenset(checked),
+    )
+
+
+def _is_of(run: TrackedRun, side: Side) -> bool:
+    return (
+        (run.backend, run.runtime) == (side.backend, side.runtime)
+        and run.params.get("runtime.python", "") == side.python
+        and run.params.get("runtime.start", "") == side.start
+        and side.sweep in (None, run.sweep)
+    )
+
+
+def _excess(difference: parity.Difference) -> float:
+    assert difference.bound is not None
+    return difference.distance / difference.bound if difference.bound else difference.distance * float("inf")
+
+
+def _trajectory(run: TrackedRun) -> parity.Trajectory:
+    params = run.params
+    probe = int(params.get("parity.probe", "0"))
+    probed = f", rounding probe {probe}" if probe else ""
+    controls = (params.get(f"controls.{name}", "True") for name in ("initial_weights", "batch_order"))
+    batch_size = int(params.get("training.batch_size", "1"))
+    return parity.Trajectory(
+        title=f"{run.backend} on {run.runtime}, seed {run.seed}{probed}",
+        backend=run.backend,
+        runtime=run.runtime,
+        probe=probe,
+        peculiarity=parity.peculiarity(
+            run.backend,
+            run.runtime,
+            params.get("training.optimizer", ""),
+            float(params.get("model.dropout", "0")),
+            own_start="False" in controls,
+        ),
+        steps_per_epoch=parity.steps_per_epoch(int(params.get("data.samples", "1")), batch_size),
+        batch_size=batch_size,
+        losses=run.loss_by_epoch if run.status == FINISHED else (),
+        data_digest=run.tags.get("data_digest"),
+        weights_digest=run.tags.get("weights_digest"),
+    )

@@ -1,0 +1,130 @@
+"""Limits that a comparison must keep: `training_time_s > 1.2` says what is too much."""
+
+import math
+import operator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from backendexp.analysis import numbers
+from backendexp.analysis.findings import (
+    MEASURES,
+    QUALITIES,
+    WITHHELD,
+    Comparison,
+    Contrast,
+    Measure,
+    QualityContrast,
+)
+from backendexp.analysis.guards import FEWEST_BLOCKS, count_of
+from backendexp.errors import UserError
+from backendexp.spelling import nearest
+
+# The longer first, so that >= is not read as >.
+_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_EXPRESSION = re.compile(rf"\s*([\w/]+)\s*({'|'.join(_HOLDS)})\s*(\S+)\s*", re.ASCII)
+_EXAMPLE = "e.g. 'training_time_s > 1.2' or 'accuracy < -0.05'"
+_NAMES = {name: m for m in MEASURES for name in (m.key, m.key.rpartition("/")[2])}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What must not be. number: of a loss or an accuracy, the candidate's less the baseline's; of every other
+    measure, the candidate's over the baseline's. expression: as it was written.
+    """
+
+    measure: Measure
+    operator: str
+    number: float
+    expression: str
+
+    def holds(self, value: float) -> bool:
+        return bool(_HOLDS[self.operator](value, self.number))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one limit for one pair. kept: False also where nobody can tell."""
+
+    kept: bool
+    sentence: str
+
+
+def parse(expression: str) -> Limit:
+    """MEASURE OP NUMBER. A measure goes by its key in the store, or by the last part of that.
+
+    Raises UserError: it cannot be read, or names a measure that is not compared.
+    """
+    found = _EXPRESSION.fullmatch(expression)
+    if found is None:
+        raise UserError(
+            f"the limit {expression!r} cannot be read. Expected MEASURE OP NUMBER, OP one of "
+            f"{', '.join(_HOLDS)}, {_EXAMPLE}"
+        )
+    name, symbol, written = found.groups()
+    if name not in _NAMES:
+        raise UserError(
+            f"the limit {expression!r} is on {name!r}, which is not compared. {nearest(name, _NAMES)}"
+            f"Expected one of: {', '.join(m.key.rpartition('/')[2] for m in MEASURES)}"
+        )
+    measure = _NAMES[name]
+    try:
+        number = float(written)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"the limit {expression!r} compares with {written!r}: expected a number, {_EXAMPLE}")
+    if measure not in QUALITIES and number <= 0:
+        raise UserError(
+            f"the limit {expression!r} compares with {written}: expected a ratio to the baseline, which is "
+            "above 0: 1.2 is a fifth more than the baseline's"
+        )
+    return Limit(measure, symbol, number, expression)
+
+
+def check(comparison: Comparison, limits: Sequence[Limit]) -> list[Finding]:
+    """Each limit for each group and its baseline."""
+    return [finding for limit in limits for finding in _check_one(comparison, limit)]
+
+
+def _check_one(comparison: Comparison, limit: Limit) -> Iterator[Finding]:
+    pairs: list[Contrast | QualityContrast] = [*comparison.contrasts, *comparison.qualities]
+    for group in comparison.groups:
+        baseline = comparison.baseline_of(group.label)
+        if baseline is not None:
+            at = (limit.measure, baseline, group.label)
+            pair = next((p for p in pairs if (p.measure, p.baseline, p.candidate) == at), None)
+            yield _judge(limit, f"{group.label} against {baseline}", pair)
+    for label in comparison.baselines:
+        # A backend that is gone has not become any better.
+        if all(pair.baseline != label for pair in pairs):
+            yield Finding(False, f"{limit.expression}: cannot tell, nothing was run to compare with {label}")
+
+
+def _judge(limit: Limit, who: str, pair: Contrast | QualityContrast | None) -> Finding:
+    said = f"{limit.expression}: {who}"
+    if pair is None:
+        return Finding(False, f"{said}: cannot tell, {limit.measure.title} was not compared")
+    estimate, kind, confidence = (
+        (pair.ratio, "the ratio", "95%")
+        if isinstance(pair, Contrast)
+        else (pair.difference, "the difference", "90%")
+    )
+    if pair.verdict == WITHHELD:
+        return Finding(False, f"{said}: cannot tell. {pair.sentence}")
+    if pair.blocks < FEWEST_BLOCKS or estimate is None or pair.low is None or pair.high is None:
+        return Finding(False, f"{said}: cannot tell, they have {count_of(pair.blocks, 'complete block')}")
+    low, value, high = (_written(pair, number) for number in (pair.low, estimate, pair.high))
+    numbers_told = f"{kind} is {value} ({confidence} interval {numbers.interval(low, high)})"
+    if not limit.holds(estimate):
+        return Finding(True, f"{said}: no, {numbers_told}")
+    unsure = (
+        f"; the interval holds {limit.number:g}, so it may be noise"
+        if pair.low <= limit.number <= pair.high
+        else ""
+    )
+    return Finding(False, f"{said}: yes, {numbers_told}{unsure}")
+
+
+def _written(pair: Contrast | QualityContrast, value: float) -> str:
+    return numbers.significant(value) if isinstance(pair, Contrast) else numbers.signed(pair.measure, value)

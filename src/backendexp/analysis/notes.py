@@ -1,0 +1,159 @@
+"""What a reader must know before believing a comparison: failures, order, drift, spread, outliers, load."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from backendexp.analysis import numbers, statistics
+from backendexp.analysis.findings import TIMES, Measure, TrackedRun
+from backendexp.analysis.guards import FEWEST_BLOCKS, HOST, VERSIONS, count_of
+from backendexp.analysis.order import order_caveat
+from backendexp.analysis.sides import Side
+from backendexp.runs.results import FINISHED
+
+# A robust standard deviation of more than this share of the median is told.
+UNSTABLE = 0.10
+# Of a rank correlation with the order of the runs.
+DRIFT_LEVEL = 0.01
+# The measures whose stability is told: those that answer the question.
+WATCHED = tuple(m for m in TIMES if m.key in ("training_time_s", "time/steady_epoch_s"))
+# What a run may add to the load average itself, beyond a thread a core.
+_OWN_LOAD = 1.0
+
+
+def notes(
+    sides: Sequence[Side],
+    beside: set[str],
+    outliers: Mapping[str, Mapping[str, tuple[str, ...]]],
+    own_starts: bool,
+    by_sweep: bool,
+) -> Iterator[str]:
+    """outliers: run ids by side's label and measure's key."""
+    runs = sorted((run for side in sides for run in side.runs), key=lambda run: (run.began_ms, run.run_id))
+    for side in sides:
+        yield from _losses(side)
+        yield from _repetitions(side)
+    count = sum(run.run_id in beside for run in runs)
+    if count:
+        yield (
+            f"{count} of {len(runs)} runs ran beside others, so times have no verdict. Timed runs are to be "
+            "serial: Hydra's basic launcher makes them so."
+        )
+    if len({(side.runtime, side.tag("keras_version")) for side in sides}) > 1 and not by_sweep:
+        yield "Runs of different Keras versions stand side by side; they do not compare backends."
+    yield from _order(sides, runs, by_sweep)
+    if own_starts:
+        yield (
+            "The starts differ: each engine drew its own initial weights (controls.initial_weights=false). "
+            "A part of every difference in loss and accuracy is theirs."
+        )
+    for side in sides:
+        yield from _caches(side)
+        for measure in WATCHED:
+            yield from _stability(side, measure, outliers.get(side.label, {}).get(measure.key, ()))
+    yield from _load(runs)
+
+
+def _losses(side: Side) -> Iterator[str]:
+    lost = [run for run in side.runs if run.status != FINISHED]
+    if lost:
+        reasons = Counter(run.reason or run.status.lower() for run in lost)
+        told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+        yield f"{len(lost)} of {len(side.runs)} runs of {side.label} did not finish: {told}."
+
+
+def _repetitions(side: Side) -> Iterator[str]:
+    if side.repeated:
+        yield (
+            f"{count_of(side.repeated, 'run')} of {side.label} repeated a plan, with its seed: in blocks, "
+            "the first run of a seed that finished counts."
+        )
+
+
+def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) -> Iterator[str]:
+    labels = {run.run_id: side.label for side in sides for run in side.runs}
+    if by_sweep:
+        if order_caveat([run.sweep or "" for run in runs]):
+            yield (
+                "One sweep ran wholly before the other, so a drift of the machine between them looks like a "
+                "difference."
+            )
+        hosts = {side.tag(HOST) for side in sides} - {None}
+        if len(hosts) > 1:
+            yield f"The sweeps ran on different hosts: {', '.join(sorted(map(str, hosts)))}."
+        for tag, title in VERSIONS.items():
+            for backend in sorted({side.backend for side in sides}):
+                own = {s.sweep: s.tag(tag) for s in sides if s.backend == backend and s.tag(tag)}
+                if len(set(own.values())) > 1:
+                    told = ", ".join(f"{version} in {sweep}" for sweep, version in own.items())
+                    yield f"The {title} of {backend} differs: {told}."
+    else:
+        caveat = order_caveat([labels[run.run_id] for run in runs])
+        if caveat:
+            yield caveat
+
+
+def _caches(side: Side) -> Iterator[str]:
+    cold = sum(run.tags.get("compile_cache") == "empty" for run in side.finished)
+    if cold:
+        yield (
+            f"{count_of(cold, 'run')} of {side.label} started with an empty compile cache: the first epoch "
+            "holds compilation that later runs do not repeat."
+        )
+
+
+def _stability(side: Side, measure: Measure, outliers: tuple[str, ...]) -> Iterator[str]:
+    values = np.array([value for value in side.values(measure.key) if value > 0])
+    if len(values) < FEWEST_BLOCKS:
+        return
+    variation = statistics.robust_variation(values)
+    if variation > UNSTABLE:
+        yield (
+            f"{measure.title} of {side.label} is unstable: its robust standard deviation is {variation:.0%} "
+            "of the median."
+        )
+    rho, p = statistics.drift(values)
+    if p < DRIFT_LEVEL:
+        yield (
+            f"{measure.title} of {side.label} drifted: later runs were {'slower' if rho > 0 else 'faster'} "
+            f"(Spearman's rho {rho:.2f} over {len(values)} runs, p {numbers.probability(p)}). Blocks hold "
+            "runs of about the same time, so the ratios suffer less than the medians."
+        )
+    yield from _position(side, measure)
+    if outliers:
+        names = {run.run_id: run.name for run in side.runs}
+        told = ", ".join(names[run_id] for run_id in outliers[:3]) + (", ..." if len(outliers) > 3 else "")
+        yield (
+            f"{measure.title} of {side.label} has {count_of(len(outliers), 'outlier')} ({told}), labelled "
+            "and kept in every number."
+        )
+
+
+def _position(side: Side, measure: Measure) -> Iterator[str]:
+    """Does it matter whether a run was the first or the last of its block?"""
+    placed = [
+        (run.position, run.values[measure.key])
+        for run in side.finished
+        if run.position is not None and measure.key in run.values
+    ]
+    positions, values = np.array([p for p, _ in placed]), np.array([value for _, value in placed])
+    rho, p = statistics.drift(values, positions)
+    if p < DRIFT_LEVEL:
+        yield (
+            f"{measure.title} of {side.label} depends on the position in the block: later is "
+            f"{'slower' if rho > 0 else 'faster'} (Spearman's rho {rho:.2f}, p {numbers.probability(p)})."
+        )
+
+
+def _load(runs: Sequence[TrackedRun]) -> Iterator[str]:
+    busy = [
+        run.load
+        for run in runs
+        if run.load is not None and run.load > float(run.tags.get("cores", "inf")) + _OWN_LOAD
+    ]
+    if busy:
+        yield (
+            f"{count_of(len(busy), 'run')} of {len(runs)} began under a load average above the number of "
+            f"cores (up to {max(busy):.1f}): something else was at work."
+        )

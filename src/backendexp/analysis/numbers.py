@@ -1,0 +1,62 @@
+"""How the numbers of a comparison are written for a person."""
+
+import math
+
+from backendexp.analysis.findings import Measure
+
+MISSING = "-"
+
+
+def of(measure: Measure, value: float | None) -> str:
+    """A value of the measure, without its unit."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if measure.unit == "s":
+        return significant(value)
+    if measure.unit == "MiB":
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if measure.key.endswith("accuracy") else f"{value:.4f}"
+
+
+def significant(value: float | None) -> str:
+    """Three digits, and no exponent where a person would write none: 0.0132, 1.32, 13.2, 1,320."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    rounded = round(value, digits)
+    if abs(rounded) < 1e-4:
+        return scientific(value, 2)
+    return f"{rounded:,.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}"
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """1.2e-7."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def signed(measure: Measure, value: float | None) -> str:
+    """A difference of two values of the measure."""
+    text = of(measure, None if value is None else abs(value))
+    if value is None or text == MISSING or not float(text.replace(",", "")):
+        return text
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + text
+
+
+def probability(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def share(value: float | None) -> str:
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.0%}"
+
+
+def interval(low: str, high: str) -> str:
+    """Of two numbers already written."""
+    return MISSING if MISSING in (low, high) else f"{low} to {high}"

@@ -1,0 +1,329 @@
+"""Tracked runs → a Comparison: who is compared, what must hold, the statistics, the verdicts."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from backendexp.analysis import agreement, guards, notes, sides, statistics, verdicts
+from backendexp.analysis.agreement import Agreement
+from backendexp.analysis.findings import (
+    DIFFERENT,
+    MEASURES,
+    MEMORY,
+    QUALITIES,
+    TIMES,
+    Chance,
+    Comparison,
+    Contrast,
+    Group,
+    Measure,
+    QualityContrast,
+    Spread,
+    TrackedRun,
+)
+from backendexp.analysis.sides import Pair, Side
+from backendexp.analysis.statistics import Floats, Paired
+from backendexp.analysis.verdicts import Sample
+
+# Of the interval of a ratio; and of a difference of qualities, where two tests at 5% look at it.
+_CONFIDENCE, _CONFIDENCE_OF_TWO_TESTS = 1 - statistics.LEVEL, 1 - 2 * statistics.LEVEL
+_RATIOS = (*TIMES, MEMORY)
+_VERSIONS = {
+    "Keras": "keras_version",
+    "Python": "python_version",
+    "CPU": "cpu_model",
+    "cores": "cores",
+    "commit": "git_commit",
+}
+
+
+def analyse(
+    runs: Sequence[TrackedRun],
+    *,
+    title: str,
+    baseline: str | None = None,
+    by_sweep: bool = False,
+    margin: float = 0.10,
+    accuracy_margin: float = 0.05,
+    loss_margin: float = 0.05,
+) -> Comparison:
+    """
+    runs: in any order; runs that sum others up are left out.
+    baseline: a backend, or the label of a group; None as in `sides.choose_baselines`. Where sweeps are
+        compared, one of them.
+    by_sweep: each backend is compared with itself between sweeps. Without `baseline` they are compared with
+        the sweep of the first of `runs`.
+    margin: of a time's ratio, see `Comparison`. accuracy_margin, loss_margin: of a difference, likewise.
+    Raises ComparisonError: see `guards`. UserError: parity runs did not start equal.
+    """
+    guards.refuse_margins({"margin": margin, "accuracy_margin": accuracy_margin, "loss_margin": loss_margin})
+    selected = [run for run in runs if "kind" not in run.tags]
+    timed = [run for run in selected if run.role == "timed"]
+    guards.refuse_nothing(timed, selected)
+    guards.refuse_unfinished(selected)
+    guards.refuse_unlike_plans(timed)
+    for together in _by_sweep(timed) if by_sweep else [timed]:
+        guards.refuse_unlike_machines(together)
+    every = sides.split(timed, by_sweep)
+    for side in every:
+        guards.refuse_unlike_versions(side)
+    guards.refuse_one_side(every)
+    baselines, pairs = _design(timed, every, baseline, by_sweep)
+    guards.refuse_no_pairs(pairs, every)
+    guards.refuse_few_blocks(pairs)
+    common = _common(timed)
+    own_starts = common.get("controls.initial_weights") == "False"
+    guards.refuse_unlike_starts(pairs, own_starts)
+
+    parity = agreement.judge([run for run in selected if run.role == "parity"], every)
+    beside = guards.beside_others(selected)
+    side_by_side = {pair.labels: guards.why_side_by_side(pair, by_sweep) for pair in pairs}
+    margins = {"accuracy": accuracy_margin, "loss": loss_margin}
+    qualities = _qualities(pairs, margins, side_by_side)
+    contrasts = _contrasts(pairs, margin, side_by_side, _why_untimed(beside, parity, qualities, by_sweep))
+    groups = [_group(side) for side in sides.order(every, baselines)]
+    outliers = {group.label: group.outliers for group in groups}
+    return Comparison(
+        title=title,
+        baselines=tuple(side.label for side in baselines),
+        groups=tuple(groups),
+        contrasts=tuple(contrasts),
+        qualities=tuple(qualities),
+        parity=parity.found,
+        margin=margin,
+        common=common,
+        versions=_shared({title: [run.tags.get(tag) for run in timed] for title, tag in _VERSIONS.items()}),
+        notes=(*parity.notes(every), *notes.notes(every, beside, outliers, own_starts, by_sweep)),
+    )
+
+
+def _by_sweep(runs: Sequence[TrackedRun]) -> list[list[TrackedRun]]:
+    found: dict[str | None, list[TrackedRun]] = {}
+    for run in runs:
+        found.setdefault(run.sweep, []).append(run)
+    return list(found.values())
+
+
+def _design(
+    runs: Sequence[TrackedRun], every: Sequence[Side], baseline: str | None, by_sweep: bool
+) -> tuple[list[Side], list[Pair]]:
+    if by_sweep:
+        first = sides.choose_sweep(runs, baseline)
+        return [side for side in every if side.sweep == first], sides.pair_up_sweeps(every, first)
+    baselines = sides.choose_baselines(every, baseline)
+    return baselines, sides.pair_up(every, baselines)
+
+
+# -- contrasts ---------------------------------------------------------------------------------------
+
+_Why = Callable[[Pair], str | None]
+
+
+def _why_untimed(
+    beside: set[str], parity: Agreement, qualities: Sequence[QualityContrast], by_sweep: bool
+) -> _Why:
+    """Why no time of a pair may have a verdict."""
+    differing: dict[tuple[str, str], list[str]] = {}
+    for quality in qualities:
+        if quality.verdict == DIFFERENT:
+            differing.setdefault((quality.baseline, quality.candidate), []).append(quality.measure.title)
+
+    def why(pair: Pair) -> str | None:
+        other_machine = guards.why_other_machine(pair) if by_sweep else None
+        reason = other_machine or guards.why_parallel(pair, beside) or parity.why_withheld(pair)
+        if reason is None and pair.labels in differing:
+            reason = f"not of one quality: different {' and '.join(differing[pair.labels])}"
+        return reason
+
+    return why
+
+
+def _contrasts(
+    pairs: Sequence[Pair],
+    margin: float,
+    side_by_side: Mapping[tuple[str, str], str | None],
+    why_untimed: _Why,
+) -> list[Contrast]:
+    samples = []
+    for pair in pairs:
+        untimed = why_untimed(pair)
+        for measure in _RATIOS:
+            withheld = side_by_side[pair.labels] or (untimed if measure in TIMES else None)
+            no_sample = guards.why_one_measurement(measure, pair) or guards.why_no_ratio(measure, pair)
+            values = None if no_sample else _paired_values(pair, measure)
+            samples.append((measure, pair, withheld or no_sample, values))
+    margins = [float(np.log1p(margin))] * len(samples)
+    found = _sampled(samples, np.log, margins, _CONFIDENCE)
+    intervals = _bootstrapped([values for *_, values in samples])
+    return [
+        verdicts.on_ratio(replace(sample, bootstrap=interval), margin)
+        for sample, interval in zip(found, intervals, strict=True)
+    ]
+
+
+def _qualities(
+    pairs: Sequence[Pair],
+    margins: Mapping[str, float],
+    side_by_side: Mapping[tuple[str, str], str | None],
+) -> list[QualityContrast]:
+    samples = [
+        (measure, pair, side_by_side[pair.labels], _paired_values(pair, measure))
+        for pair in pairs
+        for measure in QUALITIES
+    ]
+    own = [margins[measure.key] for measure, *_ in samples]
+    found = _sampled(samples, np.asarray, own, _CONFIDENCE_OF_TWO_TESTS)
+    return [verdicts.on_difference(s, margin) for s, margin in zip(found, own, strict=True)]
+
+
+_Values = tuple[Floats, Floats]
+
+
+def _paired_values(pair: Pair, measure: Measure) -> _Values:
+    """(the baseline's, the candidate's) numbers of the blocks in which both have one."""
+    both = np.array(
+        [[run.values.get(measure.key, np.nan) for run in block] for block in pair.blocks], dtype=float
+    ).reshape(-1, 2)
+    both = both[np.isfinite(both).all(axis=1)]
+    return both[:, 0], both[:, 1]
+
+
+def _sampled(
+    samples: Sequence[tuple[Measure, Pair, str | None, _Values | None]],
+    scale: Callable[[Floats], Floats],
+    margins: Sequence[float],
+    confidence: float,
+) -> list[Sample]:
+    """
+    samples: with why there is no verdict, and the values, None where they are no sample.
+    scale: of which the differences are taken. margins: of each sample, on that scale.
+    """
+    paired = _compare([values for *_, values in samples], scale, margins, confidence)
+    p_holm, tests = _corrected(samples, paired)
+    return [
+        Sample(
+            measure=measure,
+            pair=pair,
+            blocks=len(pair.blocks) if values is None else len(values[0]),
+            paired=paired[number],
+            withheld=withheld,
+            share_below=statistics.share_below(*values) if values and paired[number] else None,
+            p_holm=p_holm.get(number),
+            tests=tests.get(measure, 0),
+        )
+        for number, (measure, pair, withheld, values) in enumerate(samples)
+    ]
+
+
+def _compare(
+    samples: Sequence[_Values | None],
+    scale: Callable[[Floats], Floats],
+    margins: Sequence[float],
+    confidence: float,
+) -> list[Paired | None]:
+    """Samples of one length are computed at once. None for those of fewer than two pairs."""
+    found: list[Paired | None] = [None] * len(samples)
+    for numbers, baseline, candidate in _by_length(samples):
+        own = np.array([margins[number] for number in numbers])
+        results = statistics.compare_pairs(scale(baseline), scale(candidate), own, confidence)
+        for number, result in zip(numbers, results, strict=True):
+            found[number] = result
+    return found
+
+
+def _bootstrapped(samples: Sequence[_Values | None]) -> list[tuple[float, float] | None]:
+    """Intervals of the mean difference of logarithms; the rest as in `_compare`."""
+    found: list[tuple[float, float] | None] = [None] * len(samples)
+    for numbers, baseline, candidate in _by_length(samples):
+        results = statistics.bootstrap_intervals(np.log(candidate) - np.log(baseline), _CONFIDENCE)
+        for number, (low, high) in zip(numbers, results.tolist(), strict=True):
+            found[number] = (low, high)
+    return found
+
+
+def _by_length(samples: Sequence[_Values | None]) -> Iterator[tuple[list[int], Floats, Floats]]:
+    """(which samples, the baselines' numbers, the candidates') of two pairs or more: a row a sample."""
+    lengths: dict[int, list[tuple[int, _Values]]] = {}
+    for number, values in enumerate(samples):
+        if values is not None and len(values[0]) >= 2:
+            lengths.setdefault(len(values[0]), []).append((number, values))
+    for members in lengths.values():
+        baseline, candidate = (np.array([values[side] for _, values in members]) for side in (0, 1))
+        yield [number for number, _ in members], baseline, candidate
+
+
+def _corrected(
+    samples: Sequence[tuple[Measure, Pair, str | None, _Values | None]], paired: Sequence[Paired | None]
+) -> tuple[dict[int, float], dict[Measure, int]]:
+    """(Holm's p by sample, how many tests it was for by measure). What is withheld is no test."""
+    p_values: dict[Measure, dict[int, float]] = {}
+    for number, (measure, _, withheld, _) in enumerate(samples):
+        result = paired[number]
+        if result is not None and not withheld:
+            p_values.setdefault(measure, {})[number] = result.p
+    corrected = {
+        number: p
+        for own in p_values.values()
+        for number, p in zip(own, statistics.holm(list(own.values())), strict=True)
+    }
+    return corrected, {measure: len(own) for measure, own in p_values.items()}
+
+
+# -- groups ------------------------------------------------------------------------------------------
+
+
+def _group(side: Side) -> Group:
+    spreads = {}
+    for measure in MEASURES:
+        values = side.values(measure.key)
+        if values:
+            low, median, high = statistics.quartiles(np.array(values))
+            spreads[measure.key] = Spread(median, low, high, len(values))
+    engine = " ".join(filter(None, (side.tag("engine"), side.tag("engine_version"))))
+    return Group(
+        label=side.label,
+        backend=side.backend,
+        runtime=side.runtime,
+        sweep=side.sweep,
+        engine=engine,
+        runs=side.runs,
+        spreads=spreads,
+        outliers={m.key: found for m in _RATIOS if (found := _outliers(side, m))},
+        chance=_chance(side),
+    )
+
+
+def _outliers(side: Side, measure: Measure) -> tuple[str, ...]:
+    measured = [run for run in side.finished if 0 < run.values.get(measure.key, 0.0) < math.inf]
+    found = statistics.outliers(np.array([run.values[measure.key] for run in measured]))
+    return tuple(run.run_id for run, is_one in zip(measured, found, strict=True) if is_one)
+
+
+def _chance(side: Side) -> Chance | None:
+    """Of coin flips only. Labels that were guessed twice, because two runs had one seed, count once."""
+    guessed: dict[int, tuple[int, int]] = {}
+    for run in side.finished:
+        if run.params.get("data.kind") == "random" and "accuracy" in run.values:
+            samples = int(run.params["data.test_samples"])
+            guessed.setdefault(run.seed, (round(run.values["accuracy"] * samples), samples))
+    if not guessed:
+        return None
+    correct, guesses = (sum(column) for column in zip(*guessed.values(), strict=True))
+    return verdicts.on_guessing(side.label, correct, guesses)
+
+
+def _common(runs: Sequence[TrackedRun]) -> dict[str, str]:
+    keys = sorted({key for run in runs for key in run.params})
+    return _shared({key: [run.params.get(key) for run in runs] for key in keys})
+
+
+def _shared(values: Mapping[str, Sequence[str | None]]) -> dict[str, str]:
+    """What is the same wherever it is known."""
+    found = {}
+    for key, told in values.items():
+        known = {value for value in told if value is not None}
+        if len(known) == 1:
+            found[key] = known.pop()
+    return found

@@ -1,0 +1,335 @@
+"""TrackedRuns: read from a tracking store, or from the directories of runs on disk."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from backendexp.analysis.findings import MEASURES, TrackedRun
+from backendexp.errors import ComparisonError
+from backendexp.runs import record, sweep_ids
+from backendexp.runs.record import RunRecord
+from backendexp.runs.results import FINISHED
+from backendexp.runs.tags import BLOCK, PARALLEL, PARITY, POSITION, ROLE, TIMED
+from backendexp.spelling import nearest
+from backendexp.tracking.mlflow_reader import MlflowReader
+
+HOW_TO_MAKE_ONE = "backendexp -m seed='range(10)' backend=tensorflow,theano, or backendexp experiment=compare"
+# Of a timed group. More curves make a figure no clearer, and from a server each is a request.
+_MOST_CURVES, _MOST_POINTS = 50, 100_000
+_LOSS, _ACCURACY = "train/loss", "train/accuracy"
+_FIRST_EPOCH, _STEADY_EPOCH, _COMPILATION = "time/first_epoch_s", "time/steady_epoch_s", "time/compilation_s"
+# The store keeps no more of a dataset's digest.
+_LONGEST_DIGEST = 36
+# The plan's keys without a dot. Others without one are the parameters of `mlflow run`.
+_PLAIN_KEYS = ("seed", "threads", "timeout_s")
+
+
+# -- from a store ------------------------------------------------------------------------------------
+
+
+def of_sweeps(
+    uri: str, experiment: str, sweeps: Sequence[str], experiment_id: str | None = None
+) -> list[TrackedRun]:
+    """The runs of each sweep, one sweep after the other, each in the order in which its runs began.
+
+    uri, experiment, experiment_id: see MlflowReader. sweeps: values of the tag `sweep`.
+    Raises ComparisonError: a sweep is not there, or its runs are deleted. UserError and TrackingError: see
+    MlflowReader.
+    """
+    reader = MlflowReader(uri, experiment, experiment_id)
+    found = []
+    for identity in sweeps:
+        own = list(_trained(reader.runs({"sweep": identity})))
+        if not own:
+            _refuse_sweep(reader, identity)
+        found += own
+    return _with_curves(reader, _with_plans(found))
+
+
+def ids_of(
+    uri: str, experiment: str, names: Sequence[str], experiment_id: str | None = None
+) -> tuple[str, ...]:
+    """The ids of the sweeps that are named so: by their id, or by their folder's name alone.
+
+    A name that several have is that of the one whose folder is here, in multirun or outputs.
+    Arguments as in `of_sweeps`. Raises ComparisonError: there is none, or several. The rest as there.
+    """
+    reader = MlflowReader(uri, experiment, experiment_id)
+    return tuple(_id_of(reader, name) for name in names)
+
+
+def _id_of(reader: MlflowReader, name: str) -> str:
+    met: Iterator[str] = (
+        run.data.tags["sweep"] for run in reader.runs(begin={"sweep": name}, newest_first=True)
+    )
+    found = [one for one in dict.fromkeys(met) if name in (one, sweep_ids.name_of(one))]
+    if not found:
+        _refuse_sweep(reader, name)
+    if len(found) == 1:
+        return found[0]
+    for folder in _folders(name):
+        here = sweep_ids.id_in(folder)
+        if here is not None and here in found:
+            return here
+    raise ComparisonError(
+        f"experiment {reader.experiment!r} has {len(found)} sweeps {name!r}, of one folder or of several "
+        f"machines. Name one in full, e.g. {found[0]}, which is the newest; the others are "
+        f"{', '.join(found[1:])}"
+    )
+
+
+def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -> list[TrackedRun]:
+    """Every run of an experiment, in the order in which they began. The rest as in `of_sweeps`."""
+    reader = MlflowReader(uri, experiment, experiment_id)
+    found = list(_trained(reader.runs()))
+    if not found:
+        _refuse_experiment(reader)
+    return _with_curves(reader, _with_plans(found))
+
+
+def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) -> str:
+    """The sweep with timed runs of more than one backend whose runs are the newest.
+
+    Those of experiment=scale are passed over: their runs differ in more than the backend.
+    Arguments as in `of_sweeps`. Raises ComparisonError: there is none.
+    """
+    reader = MlflowReader(uri, experiment, experiment_id)
+    backends: dict[str, set[str]] = {}
+    count = 0
+    for run in _trained(reader.runs(newest_first=True)):
+        count += 1
+        if run.sweep is None or run.role != TIMED:
+            continue
+        met = backends.setdefault(run.sweep, set())
+        was_one = len(met) == 1
+        met.add(run.backend)
+        if was_one and len(met) > 1 and not any(reader.runs({"sweep": run.sweep, "kind": "scale"})):
+            return run.sweep
+    if not count:
+        _refuse_experiment(reader)
+    newest = next(iter(backends), None)
+    only = f" (the newest, {newest}, has {' and '.join(sorted(backends[newest]))})" if newest else ""
+    raise ComparisonError(
+        f"experiment {reader.experiment!r} has {count} runs, but no sweep that compares backends{only}. "
+        f"Make one with {HOW_TO_MAKE_ONE}; or name the sweeps to compare; or take all runs with --all"
+    )
+
+
+def _trained(found: Iterable[Any]) -> Iterator[TrackedRun]:
+    """Of MLflow's runs those that backendexp trained, without the ones that sum others up."""
+    for run in found:
+        tags = run.data.tags
+        if "kind" in tags or not {"backend", "runtime"} <= tags.keys():
+            continue
+        datasets = run.inputs.dataset_inputs if run.inputs else []
+        yield _tracked_run(
+            run_id=run.info.run_id,
+            name=run.info.run_name or run.info.run_id,
+            status=run.info.status,
+            began_ms=run.info.start_time,
+            ended_ms=run.info.end_time,
+            params=run.data.params,
+            tags=tags,
+            metrics=run.data.metrics,
+            digest=datasets[0].dataset.digest if datasets else None,
+        )
+
+
+def _with_plans(found: list[TrackedRun]) -> list[TrackedRun]:
+    """A run that was killed together with backendexp may have left no params. It is given what all the
+    others of its sweep and backend have, so that it stands among them.
+    """
+    if all(run.params for run in found):
+        return found
+    shared: dict[tuple[str | None, str, str, str], dict[str, str]] = {}
+    for run in found:
+        if run.params:
+            known = shared.setdefault(_kin(run), run.params)
+            shared[_kin(run)] = {k: v for k, v in known.items() if run.params.get(k) == v}
+    return [run if run.params else replace(run, params=shared.get(_kin(run), {})) for run in found]
+
+
+def _with_curves(reader: MlflowReader, found: list[TrackedRun]) -> list[TrackedRun]:
+    """What was logged at each epoch, of the parity runs and of so many timed ones."""
+    groups: dict[tuple[str | None, str, str, str], list[TrackedRun]] = {}
+    for run in found:
+        if run.status == FINISHED:
+            groups.setdefault(_kin(run), []).append(run)
+    wanted = []
+    for own in groups.values():
+        if own[0].role == PARITY:
+            wanted += [run.run_id for run in own]
+            continue
+        epochs = own[0].params.get("training.epochs", "")
+        most = (
+            min(_MOST_CURVES, max(1, _MOST_POINTS // int(epochs))) if epochs.isdigit() and int(epochs) else 1
+        )
+        wanted += [run.run_id for run in own[:most]]
+    losses, accuracies = reader.histories(wanted, _LOSS), reader.histories(wanted, _ACCURACY)
+    return [
+        replace(
+            run,
+            loss_by_epoch=losses.get(run.run_id, ()),
+            accuracy_by_epoch=accuracies.get(run.run_id, ()),
+        )
+        for run in found
+    ]
+
+
+def _kin(run: TrackedRun) -> tuple[str | None, str, str, str]:
+    return run.sweep, run.backend, run.runtime, run.role
+
+
+def _folders(name: str) -> list[Path]:
+    """Where a sweep of this name or id has its folder, seen from here."""
+    return [Path(root, sweep_ids.name_of(name)) for root in ("multirun", "outputs")]
+
+
+def _refuse_sweep(reader: MlflowReader, name: str) -> NoReturn:
+    where = f"experiment {reader.experiment!r}"
+    deleted = [
+        run
+        for run in _trained(reader.deleted(begin={"sweep": name}))
+        if name in (run.sweep, sweep_ids.name_of(run.sweep or ""))
+    ]
+    if deleted:
+        raise ComparisonError(_deleted(deleted, f"sweep {name} of {where}"))
+    folder = next((place for place in _folders(name) if place.is_dir()), None)
+    untracked = f" {folder} is here: what the store did not take comes with backendexp sync {folder}"
+    known = dict.fromkeys(run.sweep for run in _trained(reader.runs(newest_first=True)) if run.sweep)
+    there = f"The newest is {next(iter(known))}." if known else f"Make one with {HOW_TO_MAKE_ONE}."
+    raise ComparisonError(
+        f"{where} has no sweep {name!r}. {nearest(name, known)}{there}{untracked if folder else ''}"
+    )
+
+
+def _refuse_experiment(reader: MlflowReader) -> NoReturn:
+    where = f"experiment {reader.experiment!r}"
+    deleted = list(_trained(reader.deleted()))
+    if deleted:
+        raise ComparisonError(_deleted(deleted, where))
+    raise ComparisonError(f"{where} has no runs of backendexp. Make some with {HOW_TO_MAKE_ONE}")
+
+
+def _deleted(runs: Sequence[TrackedRun], of: str) -> str:
+    return (
+        f"all runs of {of} are deleted, {len(runs)} in number. Each comes back with: mlflow runs restore "
+        f"--run-id {runs[0].run_id} (until mlflow gc removes it for good)"
+    )
+
+
+# -- from disk ---------------------------------------------------------------------------------------
+
+
+def of_records(records: Sequence[RunRecord]) -> list[TrackedRun]:
+    """The same from the directories of runs, whether the store has taken them or not, with all curves.
+
+    run_id: of the store where it has the run, else the run's own.
+    """
+    return [_of_record(one) for one in records]
+
+
+def _of_record(one: RunRecord) -> TrackedRun:
+    context = one.context
+    run_id = one.tracked_run_id or context.id
+    if one.result is None:
+        return _tracked_run(
+            run_id=run_id,
+            name=context.name,
+            status="RUNNING",
+            began_ms=round(context.began * 1000),
+            ended_ms=None,
+            params=one.spec.params(),
+            tags={**context.tags, **record.plan_tags(one.spec)},
+            metrics={},
+            digest=None,
+        )
+    told = record.report(one)
+    tracked = _tracked_run(
+        run_id=run_id,
+        name=told.name,
+        status=told.status,
+        began_ms=told.start_ms,
+        ended_ms=told.end_ms,
+        params=told.params,
+        tags=told.tags,
+        metrics=one.result.metrics(),
+        digest=told.dataset.digest if told.dataset else None,
+    )
+    if told.status != FINISHED:
+        return tracked
+    return replace(
+        tracked,
+        loss_by_epoch=tuple(epoch.loss for epoch in one.result.epochs),
+        accuracy_by_epoch=tuple(epoch.accuracy for epoch in one.result.epochs),
+    )
+
+
+# -- from either -------------------------------------------------------------------------------------
+
+
+def _tracked_run(
+    *,
+    run_id: str,
+    name: str,
+    status: str,
+    began_ms: int,
+    ended_ms: int | None,
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    digest: str | None,
+) -> TrackedRun:
+    own = {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+    if digest is not None:
+        own["data_digest"] = digest[:_LONGEST_DIGEST]
+    return TrackedRun(
+        run_id=run_id,
+        name=name,
+        status=status,
+        reason=tags.get("failure"),
+        sweep=tags.get("sweep"),
+        role=tags.get(ROLE, TIMED),
+        backend=tags["backend"],
+        runtime=tags["runtime"],
+        seed=_seed(params, name),
+        block=_whole(tags.get(BLOCK)),
+        position=_whole(tags.get(POSITION)),
+        parallel=tags.get(PARALLEL) == "true",
+        load=_number(tags.get("load_average")),
+        began_ms=began_ms,
+        ended_ms=ended_ms or None,
+        params={key: value for key, value in params.items() if "." in key or key in _PLAIN_KEYS},
+        tags=own,
+        values=_values(metrics),
+    )
+
+
+def _seed(params: Mapping[str, str], name: str) -> int:
+    """-1 where it is not known: the plan of a run that was killed with its whole process is told nowhere."""
+    named = re.search(r"-seed(\d+)$", name)
+    seed = _whole(params.get("seed", named[1] if named else None))
+    return -1 if seed is None else seed
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def _number(text: str | None) -> float | None:
+    """A tag may hold anything: a person can change it in the UI."""
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _values(metrics: Mapping[str, float]) -> dict[str, float]:
+    known = dict(metrics)
+    if _FIRST_EPOCH in known and _STEADY_EPOCH in known:
+        known[_COMPILATION] = max(0.0, known[_FIRST_EPOCH] - known[_STEADY_EPOCH])
+    return {m.key: known[m.key] for m in MEASURES if math.isfinite(known.get(m.key, math.nan))}

@@ -1,0 +1,209 @@
+"""From numbers to verdicts, and the sentences that say them."""
+
+import math
+from dataclasses import dataclass, replace
+
+from backendexp.analysis import numbers, statistics
+from backendexp.analysis.findings import (
+    DIFFERENT,
+    EQUIVALENT,
+    FASTER,
+    INCONCLUSIVE,
+    LESS,
+    MEMORY,
+    MORE,
+    SLOWER,
+    WITHHELD,
+    Chance,
+    Contrast,
+    Measure,
+    QualityContrast,
+)
+from backendexp.analysis.guards import FEWEST_BLOCKS, count_of
+from backendexp.analysis.sides import Pair
+from backendexp.analysis.statistics import LEVEL, Paired
+
+# Of a share of right guesses that chance does not explain: so many groups are looked at that less is luck.
+_NO_LUCK = 0.001
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a pair of sides has to tell of one measure.
+
+    blocks: that both sides measured. paired: None for fewer than two. withheld: why there is no verdict.
+    p_holm: None where there is no test. tests: how many pairs Holm's correction was for.
+    share_below: see `statistics.share_below`, None where paired is. bootstrap: another interval of the mean.
+    """
+
+    measure: Measure
+    pair: Pair
+    blocks: int
+    paired: Paired | None
+    withheld: str | None
+    share_below: float | None = None
+    p_holm: float | None = None
+    tests: int = 1
+    bootstrap: tuple[float, float] | None = None
+
+
+def on_ratio(sample: Sample, margin: float) -> Contrast:
+    """sample.paired: of logarithms. margin: see `Comparison`."""
+    paired, memory = sample.paired, sample.measure == MEMORY
+    verdict, more = _ratio_verdict(sample, math.log1p(margin))
+    ratio, low, high = (
+        (None, None, None) if paired is None else map(math.exp, (paired.mean, paired.low, paired.high))
+    )
+    bootstrap_low, bootstrap_high = (
+        (None, None) if sample.bootstrap is None else map(math.exp, sample.bootstrap)
+    )
+    contrast = Contrast(
+        measure=sample.measure,
+        baseline=sample.pair.baseline.label,
+        candidate=sample.pair.candidate.label,
+        blocks=sample.blocks,
+        ratio=ratio,
+        low=low,
+        high=high,
+        bootstrap_low=bootstrap_low,
+        bootstrap_high=bootstrap_high,
+        faster_share=sample.share_below,
+        p=None if paired is None or sample.withheld else paired.p,
+        p_holm=sample.p_holm,
+        verdict={FASTER: LESS, SLOWER: MORE}.get(verdict, verdict) if memory else verdict,
+        withheld=sample.withheld,
+        more_blocks=more,
+        sentence="",
+    )
+    return replace(contrast, sentence=_ratio_sentence(contrast, margin))
+
+
+def _ratio_verdict(sample: Sample, margin: float) -> tuple[str, int | None]:
+    """(verdict, more blocks). margin: of the logarithm."""
+    paired = sample.paired
+    if sample.withheld:
+        return WITHHELD, None
+    if paired is None or paired.pairs < FEWEST_BLOCKS:
+        return INCONCLUSIVE, FEWEST_BLOCKS - sample.blocks
+    if paired.p_equivalent < LEVEL:
+        return EQUIVALENT, None
+    if sample.p_holm is not None and sample.p_holm < LEVEL:
+        return (FASTER if paired.mean < 0 else SLOWER), None
+    return INCONCLUSIVE, statistics.more_blocks(paired, margin, sample.tests)
+
+
+def _ratio_sentence(c: Contrast, margin: float) -> str:
+    what = c.measure.title
+    unjudged = _unjudged_sentence(c, c.withheld)
+    if unjudged is not None:
+        return unjudged
+    ratio, low, high = map(numbers.significant, (c.ratio, c.low, c.high))
+    found = f"{ratio} times as {'much' if c.measure == MEMORY else 'long'} (95% interval {low} to {high})"
+    if c.verdict == EQUIVALENT:
+        ends = f"{numbers.significant(1 / (1 + margin))} to {numbers.significant(1 + margin)}"
+        return (
+            f"{c.candidate} and {c.baseline} are equivalent in {what}: {c.candidate} takes {found}, and "
+            f"{ends} counts as equal."
+        )
+    if c.verdict == INCONCLUSIVE:
+        more = (
+            "No feasible number of blocks would decide."
+            if c.more_blocks is None
+            else f"About {count_of(c.more_blocks, 'more block')} would decide."
+        )
+        return (
+            f"{c.candidate} against {c.baseline} in {what} is inconclusive after {c.blocks} blocks: {found}. "
+            f"{more}"
+        )
+    share = numbers.share(c.faster_share)
+    if c.measure == MEMORY:
+        claim = f"{c.candidate} takes {c.verdict} memory than {c.baseline}"
+        often = f"less in {share}"
+    else:
+        claim = f"{c.candidate} is {c.verdict} than {c.baseline} in {what}"
+        often = f"faster in {share}"
+    return f"{claim}: {found}, {often} of {c.blocks} blocks, Holm's {_p(c.p_holm)}."
+
+
+def on_difference(sample: Sample, margin: float) -> QualityContrast:
+    """sample.paired: of the qualities as they are, with a 90% interval."""
+    paired = sample.paired
+    tested = paired is not None and not sample.withheld
+    verdict = _difference_verdict(sample)
+    contrast = QualityContrast(
+        measure=sample.measure,
+        baseline=sample.pair.baseline.label,
+        candidate=sample.pair.candidate.label,
+        blocks=sample.blocks,
+        difference=None if paired is None else paired.mean,
+        low=None if paired is None else paired.low,
+        high=None if paired is None else paired.high,
+        margin=margin,
+        p_equivalent=paired.p_equivalent if tested and paired is not None else None,
+        p_different=sample.p_holm,
+        verdict=verdict,
+        sentence="",
+    )
+    return replace(contrast, sentence=_difference_sentence(contrast, sample.withheld))
+
+
+def _difference_verdict(sample: Sample) -> str:
+    paired = sample.paired
+    if sample.withheld:
+        return WITHHELD
+    if paired is None or paired.pairs < FEWEST_BLOCKS:
+        return INCONCLUSIVE
+    if paired.p_equivalent < LEVEL:
+        return EQUIVALENT
+    return DIFFERENT if sample.p_holm is not None and sample.p_holm < LEVEL else INCONCLUSIVE
+
+
+def _difference_sentence(c: QualityContrast, withheld: str | None) -> str:
+    what = c.measure.title
+    unjudged = _unjudged_sentence(c, withheld)
+    if unjudged is not None:
+        return unjudged
+    difference, low, high = (numbers.signed(c.measure, value) for value in (c.difference, c.low, c.high))
+    found = f"{difference} (90% interval {low} to {high})"
+    if c.verdict == EQUIVALENT:
+        return (
+            f"{c.candidate} and {c.baseline} are equivalent in {what}: the difference is {found}, within "
+            f"{c.margin:g} either way."
+        )
+    if c.verdict == DIFFERENT:
+        return f"{c.candidate} and {c.baseline} differ in {what}: by {found}, Holm's {_p(c.p_different)}."
+    return (
+        f"{c.candidate} against {c.baseline} in {what} is inconclusive after {c.blocks} blocks: the "
+        f"difference is {found}, and {c.margin:g} either way counts as equal."
+    )
+
+
+def _unjudged_sentence(c: Contrast | QualityContrast, withheld: str | None) -> str | None:
+    """Why the numbers are not looked at; None: they are."""
+    of = f"{c.candidate} against {c.baseline} in {c.measure.title}"
+    if c.verdict == WITHHELD:
+        return f"{of} has no verdict: {withheld}."
+    if c.blocks < FEWEST_BLOCKS:
+        return f"{of} is inconclusive: {count_of(c.blocks, 'block')}, and a verdict needs {FEWEST_BLOCKS}."
+    return None
+
+
+def on_guessing(label: str, correct: int, guesses: int) -> Chance:
+    """Labels were coin flips, and `correct` of so many `guesses` were right."""
+    low, high, p = statistics.guessing(correct, guesses)
+    found = (
+        f"{label} got {correct:,} of {guesses:,} coin flips right: {correct / guesses:.3f} (95% interval "
+        f"{low:.3f} to {high:.3f}, {_p(p)})"
+    )
+    if p < _NO_LUCK:
+        meaning = "That is not luck: look for test labels that the training could see."
+    elif p < LEVEL:
+        meaning = "That is unusual luck, as one group in twenty has it."
+    else:
+        meaning = "That is luck."
+    return Chance(correct, guesses, correct / guesses, low, high, p, f"{found}. {meaning}")
+
+
+def _p(value: float | None) -> str:
+    text = numbers.probability(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -1,0 +1,305 @@
+"""The Hydra application: every job becomes a plan, every plan a tracked run, and the end says it all."""
+
+import copy
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backendexp import cache, places
+from backendexp.analysis import trajectories
+from backendexp.cli import output, preflight
+from backendexp.cli.exit_codes import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
+from backendexp.cli.overrides import for_shell
+from backendexp.cli.preflight import Checked
+from backendexp.config import composition, schema
+from backendexp.config.schema import Config
+from backendexp.errors import ConfigError
+from backendexp.experiments import blocks, sweep
+from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
+from backendexp.experiments.compare import BackendComparison
+from backendexp.experiments.parity import ParityCheck
+from backendexp.experiments.scale import ScaleStudy
+from backendexp.experiments.sweep import Sweep
+from backendexp.reporting import tables
+from backendexp.reporting.terminal import print_table
+from backendexp.runs import session
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.record import WARM_UP, RunRecord
+from backendexp.runs.results import RunResult
+from backendexp.runs.session import Destination, Session
+from backendexp.runs.tags import PARALLEL
+from backendexp.runtimes import prepare
+from backendexp.tracking import addresses, links
+
+
+def check(arguments: list[str]) -> Checked:
+    """Raises UserError: before anything is started, see `preflight`. Runtimes are built here, so that no
+    job of a sweep waits for one, or fails for the lack of it, half-way.
+    """
+    register_schema()
+    cache.check_temporary()
+    checked = preflight.check(arguments, schema.conf_dir())
+    for spec in checked.specs:
+        prepare.prepare(spec, _say)
+    return checked
+
+
+def register_schema() -> None:
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
+    """Run the command line through Hydra. What it raises is ours to tell, not Hydra's to print.
+
+    Raises ConfigError: Hydra refuses what only its launchers, sweepers and the like can know.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    try:
+        # Hydra makes the folders of the runs.
+        with places.writing("The folder of the run", places.RUNS):
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(composition.sentence(error)) from error
+
+
+def plan_experiment(spec: RunSpec, checked: Config) -> Experiment | None:
+    """The experiment that a job asks for, on this machine. None: it asks for one run.
+
+    Raises UserError: there are not two backends.
+    """
+    match checked.experiment:
+        case "parity":
+            return ParityCheck(trajectories.plan_parity(spec, checked.parity.probes, _say))
+        case "compare":
+            asked = checked.compare
+            who = blocks.entrants(spec, asked.backends, asked.baseline, "compare")
+            return BackendComparison(who, asked, checked.parity.probes)
+        case "scale":
+            sizes = checked.scale
+            return ScaleStudy(blocks.entrants(spec, sizes.backends, sizes.baseline, "scale"), sizes)
+    return None
+
+
+@dataclass
+class Application:
+    """What one process of a Hydra application does.
+
+    planned: jobs, where they are known before. parallel: it is a launcher's own process, one of several.
+    group, where, experiment: None until the first job is known; group and experiment stay so for one run.
+    """
+
+    session: Session
+    planned: int = 0
+    parallel: bool = False
+    group: Sweep | None = None
+    where: Destination | None = None
+    experiment: Experiment | None = None
+
+    def run_job(self, tree: Any, hydra: Any) -> float:
+        """Run what a job's configuration plans. Returns the test loss (for sweepers that minimise), NaN
+        when the run failed.
+        """
+        checked = schema.parse(tree)
+        multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+        spec = preflight.check_job(checked, multirun)
+        self.where = session.destination(checked.tracking, Path.cwd())
+        root = Path(hydra.runtime.output_dir)
+        self.experiment = plan_experiment(spec, checked)
+        if multirun:
+            if self.group is None or self.parallel:  # a launcher's process may outlive a sweep
+                self.group = sweep.sweep_of(hydra.sweep.dir)
+        elif self.experiment is not None:
+            self.group = sweep.sweep_of(str(root))
+        for line in self.experiment.opening if self.experiment else ():
+            _say(line)
+        config_yaml = _resolved(tree)
+        result = None
+        for planned in self.experiment.runs if self.experiment else (PlannedRun(spec),):
+            result = self._run(planned, root, config_yaml, checked.tracking.run_name)
+        return result.loss if result and result.loss is not None else math.nan
+
+    def _run(self, planned: PlannedRun, root: Path, config_yaml: str, name: str | None) -> RunResult | None:
+        assert self.where is not None
+        alone = self.group is None
+        shared = sweep.tags(self.group) if self.group else {}
+        if self.parallel:
+            shared[PARALLEL] = "true"
+        record = self.session.run(
+            planned.spec,
+            replace(self.where, kind="none") if planned.warm_up else self.where,
+            root / WARM_UP if planned.warm_up else root,
+            config_yaml,
+            name=name,
+            tags={**shared, **planned.tags},
+            run_id=self.session.take_joined() if alone else None,
+        )
+        if not alone:
+            _say_line(record, planned.place)
+        return record.result
+
+    def expect_sweep(self, directory: str) -> None:
+        """Know the sweep before its jobs, which a launcher may run in other processes."""
+        self.group = sweep.sweep_of(directory)
+
+    def conclude(self) -> int:
+        """Stop the workers, say what came out and where to look. Returns the exit code."""
+        self.session.close()
+        for why in self.session.unwritten:
+            print(f"backendexp: {why}", file=sys.stderr)
+        if self.where is None:
+            return OK
+        if self.group is None:
+            return self._conclude_run()
+        return self._conclude_sweep(self.group, self.where)
+
+    def _conclude_run(self) -> int:
+        if not self.session.records:
+            return OK
+        record = self.session.records[-1]
+        print("\n".join(tables.run_lines(record)))
+        for line in tables.caveats([record]):
+            print(f"  note  {line}")
+        self._say_where([record])
+        return _code([record]) or self._code_of_store([record])
+
+    def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
+        # What the disk did not take, this process has all the same.
+        own = {record.directory: record for record in self.session.records}
+        records = [own.get(record.directory, record) for record in done.records()]
+        if not records:
+            if self.experiment is not None:
+                print("Nothing was measured, so there is nothing to conclude.")
+            return OK
+        try:
+            conclusion = self._conclusion(done, records)
+        except OSError as error:
+            print(f"backendexp: {places.sentence(error, done.directory, places.RUNS)}", file=sys.stderr)
+            with places.writing(tempfile.gettempdir(), places.TEMPORARY):
+                done = replace(done, directory=Path(tempfile.mkdtemp(prefix="backendexp-")))
+                conclusion = self._conclusion(done, records)
+            print(f"backendexp: what sums the runs up is in {done.directory}", file=sys.stderr)
+        for said in conclusion.said:
+            if isinstance(said, tables.Table):
+                print_table(said)
+            else:
+                print(said)
+        code = _code(records) if conclusion.good else RUN_FAILED
+        summary_id = sweep.track_summary(self.session, where, done, conclusion, code == OK)
+        self._say_where(records, summary_id, conclusion.report)
+        return code or self._code_of_store(records, summary_id)
+
+    def _lost(self, records: list[RunRecord], summary_id: str | None = None) -> bool:
+        """Whether a run, or the one that sums a sweep up, is in no store."""
+        no_summary = self.group is not None and summary_id is None
+        return no_summary or any(record.tracked_run_id is None for record in records)
+
+    def _code_of_store(self, records: list[RunRecord], summary_id: str | None = None) -> int:
+        """NOT_TRACKED: a store was asked for, and it did not take all."""
+        assert self.where is not None
+        asked = self.where.kind != "none"
+        return NOT_TRACKED if asked and self._lost(records, summary_id) else OK
+
+    def _conclusion(self, done: Sweep, records: list[RunRecord]) -> Conclusion:
+        if self.experiment is not None:
+            return self.experiment.conclude(done.id, done.directory, records)
+        return sweep.conclude(done.directory, records, self.planned)
+
+    def _say_where(
+        self, records: list[RunRecord], summary_id: str | None = None, report: Path | None = None
+    ) -> None:
+        """The report, the store and the links; or, for what the store did not take, how it gets there."""
+        assert self.where is not None
+        if report is not None:
+            print(f"  report  {report}")
+        tracker = None if self.session.untracked else self.session.tracker(self.where)
+        runs = [run for record in records if (run := record.tracked_run_id)]
+        if tracker is not None and runs:
+            uri, experiment = tracker.uri, tracker.experiment_id
+            print(f"  store  {uri}")
+            if command := links.server_command(uri):
+                print(f"  UI  {command}")
+            if len(records) == 1:
+                print(f"  run  {links.run_link(uri, experiment, runs[0])}")
+            if summary_id is not None:
+                print(f"  summary  {links.run_link(uri, experiment, summary_id)}")
+            print(f"  experiment  {links.experiment_link(uri, experiment)}")
+            if len(runs) > 1 and report is None:
+                print(f"  compare  {links.compare_link(uri, experiment, runs)}")
+        if self._lost(records, summary_id):
+            for why in self.session.untracked:
+                print(f"backendexp: {why}", file=sys.stderr)
+            place = self.group.directory if self.group else records[0].directory
+            print(f"  results  {place}")
+            if not any(record.failure for record in records):  # they are not there to be uploaded
+                print(f"  upload them with  backendexp sync {for_shell(str(place))}")
+
+
+def _resolved(tree: Any) -> str:
+    """The configuration in YAML, without interpolations: of an address one may bring the password in."""
+    from omegaconf import OmegaConf
+
+    tree = copy.deepcopy(tree)
+    if tree.tracking.uri is not None:
+        tree.tracking.uri = addresses.shown(tree.tracking.uri)
+    return OmegaConf.to_yaml(tree, resolve=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_current: Application | None = None
+
+
+def start(checked: Checked, joined: str | None) -> Application:
+    """The application of this process. joined: the run that `mlflow run` has made for it."""
+    global _current
+    sweep.draw_mark()
+    _current = Application(Session(joined=joined), planned=len(checked.specs))
+    if checked.tracking is not None:
+        _current.where = session.destination(checked.tracking, Path.cwd())
+    if checked.alone and checked.specs:
+        _current.session.start_worker(checked.specs[0])
+    return _current
+
+
+def current() -> Application:
+    """The application of this process; a launcher's own process makes its own, and ends it at exit."""
+    global _current
+    if _current is None:
+        import atexit
+
+        output.protect()
+        register_schema()
+        # The parent of the launcher has it, and joins it with its summary.
+        os.environ.pop("MLFLOW_RUN_ID", None)
+        _current = Application(Session(), parallel=True)
+        atexit.register(_current.session.close)
+    return _current
+
+
+def _code(records: list[RunRecord]) -> int:
+    if session.failures(records):
+        return RUN_FAILED
+    # A run that neither its directory nor the store has is lost.
+    return BAD_INPUT if any(r.failure and not r.tracked_run_id for r in records) else OK
+
+
+def _say_line(record: RunRecord, place: str) -> None:
+    """One line a run of a sweep, as it ends. place: in the experiment, or nothing."""
+    result = record.result
+    assert result is not None
+    numbers = "  ".join(f"{c.title} {c.show(c.value(result))}" for c in tables.COLUMNS)
+    why = f" ({result.reason})" if result.reason else ""
+    _say(f"{f'{place}  ' if place else ''}{record.spec.title}: {result.status}{why}  {numbers}")

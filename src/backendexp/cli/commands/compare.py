@@ -1,0 +1,316 @@
+"""`backendexp compare`: which backend is faster, and is it sure? From runs that are tracked already."""
+
+import argparse
+import gc
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from backendexp import places
+from backendexp.analysis import limits
+from backendexp.analysis.findings import Comparison, TrackedRun
+from backendexp.analysis.limits import Limit
+from backendexp.cli.exit_codes import OK, RUN_FAILED
+from backendexp.config.schema import CompareConfig, TrackingConfig, check_tracking
+from backendexp.errors import TrackingError, UserError
+from backendexp.runs.session import Destination, destination
+from backendexp.runs.sweep_ids import id_in
+from backendexp.spelling import nearest
+
+_DEFAULTS = CompareConfig()
+# By the suffix of a file, which tells the format of --output.
+_FORMATS = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html"}
+_REPORT = Path("comparison.html")
+_URI = "tracking.uri="
+_EPILOG = """\
+examples:
+  backendexp compare                                    the latest sweep of several backends
+  backendexp compare 2026-11-22/10-00-00 --baseline jax
+  backendexp compare multirun/2026-11-22/10-00-00 multirun/2026-11-23/10-00-00
+                                                        the second sweep against the first
+  backendexp compare --format html --output report.html
+  backendexp compare BEFORE AFTER --fail-if 'training_time_s > 1.2'
+
+exit codes: 0; 1 a limit of --fail-if is broken, or nobody can tell; 2 bad input, or nothing to compare
+
+docs/comparing.md tells what the numbers mean."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, checked.
+
+    sweeps: ids, the one that is compared with first; empty for the latest. everything: of the experiment.
+    experiment: None for the default. format: None for tables at a terminal, else Markdown.
+    """
+
+    sweeps: tuple[str, ...]
+    experiment: str | None
+    everything: bool
+    uri: str | None
+    baseline: str | None
+    margin: float
+    accuracy_margin: float
+    format: str | None
+    output: Path | None
+    limits: tuple[Limit, ...]
+
+
+def main(arguments: list[str]) -> int:
+    """0; 1: a limit of --fail-if is broken, or nobody can tell.
+
+    Raises UserError: bad input, runs that cannot be compared, or a store that cannot be read.
+    """
+    request = read(arguments)
+    tracking = TrackingConfig(uri=request.uri, experiment=request.experiment)
+    check_tracking(tracking)
+    where = destination(tracking, Path.cwd())
+    try:
+        with _no_collections():
+            comparison = compare(request, where)
+            show(comparison, request.format, request.output)
+    except TrackingError as error:
+        raise UserError(str(error)) from error
+    findings = limits.check(comparison, request.limits)
+    for finding in findings:
+        _say(finding.sentence)
+    return OK if all(finding.kept for finding in findings) else RUN_FAILED
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Reading makes many small objects that all stay in use. To look through them for garbage, again and
+    again, takes twice as long as the reading, and finds nothing.
+    """
+    were_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if were_on:
+            gc.enable()
+
+
+# -- the command line --------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}. See backendexp compare --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "backendexp compare",
+        usage="backendexp compare [SWEEP ...] [options] [tracking.uri=URI]",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "sweeps",
+        nargs="*",
+        metavar="SWEEP",
+        help="one sweep, or two to compare with each other: the tag `sweep` of the runs, or their folder",
+    )
+    parser.add_argument("--experiment", metavar="NAME", help="of MLflow, where it is not the default")
+    parser.add_argument("--all", action="store_true", help="every run of the experiment, not a sweep")
+    parser.add_argument(
+        "--baseline",
+        metavar="BACKEND",
+        help="what the others are compared with (default: the one of experiment=compare; in other sweeps "
+        "tensorflow where it is, else the backend that ran first; of two sweeps the first)",
+    )
+    parser.add_argument(
+        "--margin",
+        default=str(_DEFAULTS.margin),
+        metavar="SHARE",
+        help="times within 1/(1+SHARE) to 1+SHARE of each other are equivalent (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--accuracy-margin",
+        default=str(_DEFAULTS.accuracy_margin),
+        metavar="DIFFERENCE",
+        help="accuracies that differ by no more are equivalent (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        metavar="|".join(_FORMATS.values()),
+        help="default: tables at a terminal, else that of --output's suffix, else markdown",
+    )
+    parser.add_argument("--output", metavar="FILE", help=f"write it there (html, by default: {_REPORT})")
+    parser.add_argument(
+        "--fail-if",
+        action="append",
+        default=[],
+        metavar="LIMIT",
+        help="exit with 1 if it holds for a pair: MEASURE OP NUMBER. Of times and memory the number is a "
+        "ratio to the baseline, 'training_time_s > 1.2'; of loss and accuracy a difference, "
+        "'accuracy < -0.05'",
+    )
+    return parser
+
+
+def read(arguments: list[str]) -> Request:
+    """Raises UserError: it cannot be meant. Nothing has been looked for until then."""
+    uris = [word.removeprefix(_URI) for word in arguments if word.startswith(_URI)]
+    asked = _parser().parse_intermixed_args([word for word in arguments if not word.startswith(_URI)])
+    if len(uris) > 1 or "" in uris:
+        told = "is empty" if "" in uris else f"is given {len(uris)} times"
+        raise UserError(f"{_URI} {told}: expected one address, e.g. {_URI}sqlite:///mlflow.db")
+    sweeps = tuple(map(_sweep_id, asked.sweeps))
+    if len(sweeps) > 2:
+        raise UserError(f"{len(sweeps)} sweeps are named: expected at most two, the second against the first")
+    if len(set(sweeps)) < len(sweeps):
+        raise UserError(f"sweep {sweeps[0]} is named twice: expected two different ones")
+    if asked.all and sweeps:
+        raise UserError("--all takes every run of the experiment: leave it out, or the sweeps")
+    output = None if asked.output is None else Path(asked.output)
+    chosen = _format(asked.format, output)
+    if chosen == "html" and output is None:
+        output = _REPORT
+    if output is not None and (os.path.isdir(output) or not os.path.isdir(output.absolute().parent)):
+        raise UserError(f"--output is {str(output)!r}: expected a file in a folder that is there")
+    return Request(
+        sweeps=sweeps,
+        experiment=asked.experiment,
+        everything=asked.all,
+        uri=uris[0] if uris else None,
+        # Sweeps that are compared with each other have one of themselves for a baseline.
+        baseline=_sweep_id(asked.baseline) if asked.baseline and len(sweeps) == 2 else asked.baseline,
+        margin=_share("--margin", asked.margin),
+        accuracy_margin=_share("--accuracy-margin", asked.accuracy_margin),
+        format=chosen,
+        output=output,
+        limits=tuple(map(limits.parse, asked.fail_if)),
+    )
+
+
+def _sweep_id(word: str) -> str:
+    """Of a folder that is here the id of its last sweep; else the last two folders, which name a sweep."""
+    if "=" in word and "/" not in word:
+        raise UserError(
+            f"{word} is not known. Expected sweeps, such as 2026-11-22/10-00-00, options, and {_URI}URI"
+        )
+    if not word.strip():
+        raise UserError(f"{word!r} is no sweep. Expected one such as 2026-11-22/10-00-00")
+    path = Path(word)
+    if (known := id_in(path)) is not None:
+        return known
+    parts = path.absolute().parts if os.path.isdir(path) else path.parts
+    return "/".join(parts[-2:])
+
+
+def _format(asked: str | None, output: Path | None) -> str | None:
+    known = list(_FORMATS.values())
+    expected = f"Expected one of: {', '.join(known)}"
+    if asked is not None and asked not in known:
+        raise UserError(f"--format is {asked!r}. {nearest(asked, known)}{expected}")
+    if asked is not None or output is None:
+        return asked
+    if output.suffix not in _FORMATS:
+        raise UserError(
+            f"--output is {str(output)!r}, whose suffix is none of {', '.join(_FORMATS)}: name the --format. "
+            f"{expected}"
+        )
+    return _FORMATS[output.suffix]
+
+
+def _share(option: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise UserError(f"{option} is {text!r}: expected a number above 0 and at most 1, e.g. {option} 0.05")
+    return value
+
+
+# -- the comparison ----------------------------------------------------------------------------------
+
+
+def compare(request: Request, where: Destination) -> Comparison:
+    """Raises UserError: runs that cannot be compared. TrackingError: the store does not answer."""
+    from backendexp.analysis import pipeline, tracked_runs
+
+    at = (where.uri, where.experiment)
+    sweeps, baseline = request.sweeps, request.baseline
+    if request.everything:
+        found = tracked_runs.of_experiment(*at, where.experiment_id)
+    else:
+        if not sweeps:
+            sweeps = (tracked_runs.latest_sweep(*at, where.experiment_id),)
+            _say(f"the latest sweep of more than one backend is {sweeps[0]}")
+        else:
+            sweeps = tracked_runs.ids_of(*at, sweeps, where.experiment_id)
+            if len(set(sweeps)) < len(sweeps):
+                raise UserError(f"sweep {sweeps[0]} is named twice: expected two different ones")
+            baseline = dict(zip(request.sweeps, sweeps, strict=True)).get(baseline or "", baseline)
+        found = tracked_runs.of_sweeps(*at, sweeps, where.experiment_id)
+    return pipeline.analyse(
+        found,
+        title=_title(found, sweeps),
+        baseline=baseline,
+        by_sweep=len(sweeps) == 2,
+        margin=request.margin,
+        accuracy_margin=request.accuracy_margin,
+    )
+
+
+def _title(found: Sequence[TrackedRun], sweeps: Sequence[str]) -> str:
+    if len(sweeps) == 2:
+        return f"Sweep {sweeps[1]} against {sweeps[0]}"
+    backends = ", ".join(sorted({run.backend for run in found}))
+    return f"{backends}: sweep {sweeps[0]}" if sweeps else f"{backends}: all runs of the experiment"
+
+
+# -- what is shown -----------------------------------------------------------------------------------
+
+
+def show(comparison: Comparison, format_name: str | None, output: Path | None) -> None:
+    """To `output`, whose path is printed then, or to stdout."""
+    if format_name is None and sys.stdout.isatty():
+        _show_at_terminal(comparison)
+        return
+    content = _written(comparison, format_name or "markdown")
+    if output is None:
+        print(content, end="")
+        return
+    try:
+        output.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(places.sentence(error, output, "Name another: --output FILE")) from error
+    print(output)
+
+
+def _written(comparison: Comparison, format_name: str) -> str:
+    from backendexp.reporting import text
+
+    if format_name == "html":
+        from backendexp.reporting import report
+
+        return report.html(comparison)
+    writers = {"markdown": text.markdown, "csv": text.csv, "json": text.to_json}
+    return writers[format_name](comparison)
+
+
+def _show_at_terminal(comparison: Comparison) -> None:
+    from backendexp.reporting import text
+    from backendexp.reporting.tables import Table
+    from backendexp.reporting.terminal import print_table
+
+    for said in text.paragraphs(comparison):
+        if isinstance(said, Table):
+            print_table(said)
+        else:
+            print(said)
+
+
+def _say(text: str) -> None:
+    print(f"backendexp: {text}", file=sys.stderr, flush=True)

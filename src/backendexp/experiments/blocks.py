@@ -1,0 +1,121 @@
+"""Randomised blocks: which backends take part, and in which order they run.
+
+A block runs every backend once, one right after the other, under one seed. So a slow spell of the machine, a
+lucky draw of data and weights, and what the run before leaves in the caches fall on all of them alike, or
+on each at random, and differences within blocks are the backends'. Fisher, The Design of Experiments (1935),
+chapter 4; docs/decisions/0008-randomised-blocks.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from backendexp.errors import BackendUnavailable
+from backendexp.experiments.base import PlannedRun
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.tags import BLOCK, POSITION, ROLE, TIMED
+from backendexp.runtimes import catalogue, prepare
+
+if TYPE_CHECKING:
+    import numpy
+
+
+@dataclass(frozen=True)
+class Entrants:
+    """The same plan on each backend that takes part, the baseline first.
+
+    missing: for each backend of the runtime that cannot run here, why, and what brings it.
+    """
+
+    specs: tuple[RunSpec, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def baseline(self) -> str:
+        return self.specs[0].backend
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        return tuple(spec.backend for spec in self.specs)
+
+
+def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, experiment: str) -> Entrants:
+    """Who takes part, on the runtime of `spec`.
+
+    names: the backends, or None for all that can run. baseline: None for tensorflow, else the first.
+    experiment: its name, for the errors.
+    Raises BackendUnavailable: a backend that is named cannot run here, or there are not two.
+    Raises RuntimeUnavailable: the runtime cannot be built, or the named interpreter is no good.
+    """
+    for name in names or ([baseline] if baseline else []):
+        candidate = replace(spec, backend=name)
+        _check_offered(candidate)
+        prepare.check_available(candidate)
+    able, missing = [], []
+    for name in names or catalogue.RUNTIMES[spec.runtime].engines:
+        candidate = replace(spec, backend=name)
+        try:
+            prepare.check_available(candidate)
+            able.append(candidate)
+        except BackendUnavailable as error:
+            missing.append(str(error))
+    if len(able) < 2:
+        there = f"only {able[0].backend}" if able else "none"
+        raise BackendUnavailable(
+            f"experiment={experiment} wants two backends or more, and of those that runtime {spec.runtime!r} "
+            f"offers, this machine has {there}.\n" + "\n".join(missing)
+        )
+    here = [candidate.backend for candidate in able]
+    chosen = baseline or ("tensorflow" if "tensorflow" in here else here[0])
+    # The others keep their order.
+    able.sort(key=lambda candidate: candidate.backend != chosen)
+    return Entrants(tuple(able), tuple(missing))
+
+
+def _check_offered(spec: RunSpec) -> None:
+    facts = catalogue.RUNTIMES[spec.runtime]
+    if spec.backend not in facts.engines:
+        raise BackendUnavailable(
+            f"backend {spec.backend!r} is not offered by runtime {spec.runtime!r}, which has "
+            f"{', '.join(facts.engines)}. Leave it out; runs of two runtimes have different Keras versions, "
+            "so they are not compared"
+        )
+
+
+def blocks(specs: Sequence[RunSpec], count: int) -> list[PlannedRun]:
+    """`count` blocks of `specs`, which share a seed. Block n, from 1, has that seed plus n.
+
+    Equal plans are run in equal orders: they come from NumPy's generator, which starts from the seed.
+    """
+    draw = generator(specs[0].seed)
+    return [
+        run for n in range(1, count + 1) for run in shuffled_block(specs, draw, n, n, f"block {n}/{count}")
+    ]
+
+
+def generator(seed: int) -> "numpy.random.Generator":
+    import numpy  # a tenth of a second, which a single run need not pay
+
+    return numpy.random.default_rng(seed)
+
+
+def shuffled_block(
+    specs: Sequence[RunSpec], draw: "numpy.random.Generator", number: int, seed: int, place: str
+) -> list[PlannedRun]:
+    """One block, which has the number `number`. seed: is added to the one that the specs share."""
+    return [
+        PlannedRun(
+            replace(specs[at], seed=specs[at].seed + seed),
+            {ROLE: TIMED, BLOCK: str(number), POSITION: str(position)},
+            place,
+        )
+        for position, at in enumerate(draw.permutation(len(specs)), 1)
+    ]
+
+
+def warm_ups(specs: Sequence[RunSpec]) -> list[PlannedRun]:
+    """A run of each, so that no timed run is the first to look for compiled code on disk."""
+    return [
+        PlannedRun(replace(spec, log_model=False), {}, f"warm-up {number}/{len(specs)}", warm_up=True)
+        for number, spec in enumerate(specs, 1)
+    ]

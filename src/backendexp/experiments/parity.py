@@ -1,0 +1,67 @@
+"""experiment=parity: every backend of both runtimes trains from one start, and parity.py judges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backendexp.analysis import trajectories
+from backendexp.experiments import sweep
+from backendexp.experiments.base import Conclusion, PlannedRun
+from backendexp.runs.plan import ControlsSpec, RunSpec, with_probe
+from backendexp.runs.record import RunRecord
+from backendexp.runs.tags import PARITY, ROLE
+
+# What conf/experiment/parity.yaml sets, with its reasons.
+_OPTIMIZER, _LEARNING_RATE = "sgd", 0.1
+
+
+@dataclass(frozen=True)
+class ParityCheck:
+    plan: trajectories.ParityPlan
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        return [PlannedRun(spec, {ROLE: PARITY}) for spec in self.plan.specs]
+
+    @property
+    def opening(self) -> list[str]:
+        return [f"{len(self.plan.specs)} runs, each from the same weights on the same batches."]
+
+    def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
+        """Raises UserError: runs that ought to be alike had other data or other initial weights."""
+        runs = list(records)
+        differences = trajectories.judge(runs)
+        agree, verdict = trajectories.verdict(differences, runs, self.plan.missing)
+        greatest = [d.distance for d in differences if d.agrees is not None]
+        note = sweep.markdown(runs, verdict)
+        return Conclusion(
+            kind="parity",
+            said=[*sweep.tables_and_caveats(runs), verdict],
+            note=note,
+            good=agree,
+            metrics={"parity/greatest_difference": max(greatest)} if greatest else {},
+            artifacts=[sweep.write_page(folder, "parity", note)],
+        )
+
+
+def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
+    """Runs that show whether these plans, one a backend of one runtime, would compute the same.
+
+    Each is trained once as experiment=parity does it, under its own number of threads; then `probes` rounding
+    probes of the first.
+    """
+    alike = [
+        replace(
+            spec,
+            model=replace(spec.model, dropout=0.0),
+            training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
+            controls=ControlsSpec(initial_weights=True, batch_order=True),
+            log_model=False,
+        )
+        for spec in specs
+    ]
+    alike += [with_probe(alike[0], number) for number in range(1, probes + 1)]
+    return [
+        PlannedRun(spec, {ROLE: PARITY}, f"parity {number}/{len(alike)}")
+        for number, spec in enumerate(alike, 1)
+    ]

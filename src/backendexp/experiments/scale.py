@@ -1,0 +1,223 @@
+"""experiment=scale: every backend with growing data and with growing layers, and where they cross."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+
+from backendexp.analysis import crossings
+from backendexp.analysis.findings import MEMORY, TIMES, Measure, ScalePoint
+from backendexp.config.schema import ScaleConfig
+from backendexp.experiments import blocks
+from backendexp.experiments.base import Conclusion, PlannedRun
+from backendexp.experiments.blocks import Entrants
+from backendexp.reporting import tables
+from backendexp.reporting.note import note_of
+from backendexp.reporting.tables import Table
+from backendexp.runs import results
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.record import RunRecord
+
+_TRAINING, _STEADY = (
+    next(measure for measure in TIMES if measure.key == key)
+    for key in ("training_time_s", "time/steady_epoch_s")
+)
+# With the titles of their ratios.
+_MEASURES = {_TRAINING: "time ratio", _STEADY: "epoch ratio", MEMORY: "memory ratio"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is varied while the rest stays. name: in metrics. counts: what a size is a number of.
+
+    plans: by size, the smallest first: the plan at that size, of the baseline.
+    """
+
+    name: str
+    counts: str
+    plans: dict[int, RunSpec]
+
+
+@dataclass(frozen=True)
+class ScaleStudy:
+    who: Entrants
+    asked: ScaleConfig
+
+    @cached_property
+    def axes(self) -> list[Axis]:
+        """Those that have two sizes or more. A plan may be on both."""
+        spec = self.who.specs[0]
+        layers = len(spec.model.hidden_units)
+        samples = {n: replace(spec, data=replace(spec.data, samples=n)) for n in sorted(self.asked.samples)}
+        widths = {
+            n: replace(spec, model=replace(spec.model, hidden_units=(n,) * layers))
+            for n in sorted(self.asked.hidden_units)
+        }
+        found = [Axis("samples", "samples", samples), Axis("width", "units a layer", widths)]
+        return [axis for axis in found if len(axis.plans) > 1]
+
+    @cached_property
+    def plans(self) -> list[RunSpec]:
+        """Every size once, of the baseline."""
+        return list(dict.fromkeys(plan for axis in self.axes for plan in axis.plans.values()))
+
+    @cached_property
+    def runs(self) -> list[PlannedRun]:
+        """Every size to warm up, because compiled code may be another one for each; then the repeats, which
+        take the sizes in shuffled order too. A block is one size in one repeat.
+        """
+        draw = blocks.generator(self.who.specs[0].seed)
+        found = blocks.warm_ups([spec for plan in self.plans for spec in self._on_all(plan)])
+        number = 0
+        for repeat in range(1, self.asked.repeats + 1):
+            for at in draw.permutation(len(self.plans)):
+                number += 1
+                place = f"repeat {repeat}/{self.asked.repeats}, {_size_of(self.plans[at])}"
+                found += blocks.shuffled_block(self._on_all(self.plans[at]), draw, number, repeat, place)
+        return found
+
+    def _on_all(self, plan: RunSpec) -> list[RunSpec]:
+        return [replace(plan, backend=backend) for backend in self.who.backends]
+
+    @property
+    def opening(self) -> list[str]:
+        warm_up = sum(run.warm_up for run in self.runs)
+        sizes = " and ".join(
+            f"{', '.join(f'{size:,}' for size in axis.plans)} {axis.counts}" for axis in self.axes
+        )
+        return [
+            f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime} with {sizes}, "
+            f"{len(self.runs)} runs: {warm_up} to warm up, {len(self.runs) - warm_up} that are timed, "
+            f"{self.asked.repeats} of each.",
+            *(f"Not here: {why}" for why in self.who.missing),
+        ]
+
+    def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
+        from backendexp.reporting import scale_page  # it draws
+
+        found = scale_page.ScaleFindings(
+            title=f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime}, {sweep_id}",
+            said=self._sentences(records),
+            growths=[
+                scale_page.Growth(
+                    axis.counts,
+                    self._table(axis, records),
+                    [(m, points) for m in _MEASURES if (points := self.points(axis, m, records))],
+                )
+                for axis in self.axes
+            ],
+            notes=self._notes(records),
+        )
+        tables = [growth.table for growth in found.growths]
+        written = scale_page.write(found, folder / "scale")
+        page = scale_page.PAGE if written.report else "figures"
+        return Conclusion(
+            kind="scale",
+            said=[*tables, *found.said, *(f"Note: {note}" for note in found.notes), *written.defects],
+            note=note_of(
+                [*written.defects, *found.said, *tables, *found.notes],
+                f"The curves are among the artifacts: {page}.",
+            ),
+            good=not written.defects,
+            params={
+                "scale.baseline": self.who.baseline,
+                "scale.backends": ", ".join(self.who.backends),
+                "scale.samples": str(self.asked.samples),
+                "scale.hidden_units": str(self.asked.hidden_units),
+                "scale.repeats": str(self.asked.repeats),
+            },
+            by_size=self._metrics(records),
+            artifacts=[written.folder],
+            report=written.report,
+        )
+
+    def points(self, axis: Axis, measure: Measure, records: Sequence[RunRecord]) -> list[ScalePoint]:
+        """The finished runs of each backend at each size. Points that nothing finished at are not there."""
+        found = []
+        for backend in self.who.backends:
+            for size, plan in axis.plans.items():
+                values = [
+                    record.result.metrics()[measure.key]
+                    for record in _at(plan, backend, records)
+                    if record.result is not None
+                    and record.result.status == results.FINISHED
+                    and measure.key in record.result.metrics()
+                ]
+                if values:
+                    found.append(ScalePoint(backend, size, median(values), min(values), max(values)))
+        return found
+
+    def _table(self, axis: Axis, records: Sequence[RunRecord]) -> Table:
+        """A row a size and backend: medians, and the ratios of the medians to the baseline's."""
+        from backendexp.analysis.numbers import MISSING, of, significant
+        from backendexp.reporting.text import heading
+
+        at = {
+            (measure, point.backend, point.size): point.median
+            for measure in _MEASURES
+            for point in self.points(axis, measure, records)
+        }
+        rows = []
+        for size, plan in axis.plans.items():
+            for backend in self.who.backends:
+                runs = _at(plan, backend, records)
+                finished = [r for r in runs if r.result is not None and r.result.status == results.FINISHED]
+                row = [f"{size:,}", backend, f"{len(finished)} of {len(runs)}"]
+                for measure in _MEASURES:
+                    value = at.get((measure, backend, size))
+                    reference = at.get((measure, self.who.baseline, size))
+                    row.append(of(measure, value))
+                    row.append(significant(value / reference) if value and reference else MISSING)
+                rows.append(row)
+        titles = [axis.counts, "backend", "finished"]
+        for measure, ratio in _MEASURES.items():
+            titles += [heading(measure), ratio]
+        return Table(titles, rows)
+
+    def _sentences(self, records: Sequence[RunRecord]) -> list[str]:
+        return [
+            f"{measure.title}: {sentence}."
+            for axis in self.axes
+            for measure in (_TRAINING, _STEADY)
+            for sentence in crossings.sentences(
+                self.points(axis, measure, records), self.who.baseline, axis.counts
+            )
+        ]
+
+    def _notes(self, records: Sequence[RunRecord]) -> list[str]:
+        """What to know before believing it."""
+        planned = sum(not run.warm_up for run in self.runs)
+        cut_short = [f"It ended after {len(records)} of {planned} runs."] if len(records) < planned else []
+        return [
+            *cut_short,
+            f"These are medians of {self.asked.repeats} repeats, and their ratios to {self.who.baseline}'s, "
+            "without a test. Whether two backends differ at one size is for experiment=compare to say.",
+            "training_time_s holds the compilation, which weighs less the longer a training is; "
+            "the steady epoch is without it.",
+            *tables.label_caveats(records),
+        ]
+
+    def _metrics(self, records: Sequence[RunRecord]) -> dict[str, dict[int, float]]:
+        """Curves over the size, such as theano/training_time_s_by_samples: the UI draws steps as an axis."""
+        found: dict[str, dict[int, float]] = {}
+        for axis in self.axes:
+            for measure in _MEASURES:
+                for point in self.points(axis, measure, records):
+                    name = f"{point.backend}/{measure.key.rpartition('/')[2]}_by_{axis.name}"
+                    found.setdefault(name, {})[int(point.size)] = point.median
+        return found
+
+
+def _size_of(plan: RunSpec) -> str:
+    return f"{plan.data.samples:,} samples, layers {'-'.join(map(str, plan.model.hidden_units))}"
+
+
+def _at(plan: RunSpec, backend: str, records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs of a backend at the size of `plan`."""
+    size = (plan.data.samples, plan.model.hidden_units)
+    return [
+        r
+        for r in records
+        if r.spec.backend == backend and (r.spec.data.samples, r.spec.model.hidden_units) == size
+    ]

@@ -1,0 +1,1 @@
+"""What people read: tables, text, figures and HTML pages."""

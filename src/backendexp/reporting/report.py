@@ -1,0 +1,292 @@
+"""A comparison as one HTML page: verdicts first, then what they rest on. It loads nothing from anywhere.
+
+What is shown is decided here; report.html.j2 lays it out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from backendexp.analysis import findings, numbers
+from backendexp.analysis.findings import (
+    MEASURES,
+    MEMORY,
+    QUALITIES,
+    Comparison,
+    Contrast,
+    Group,
+    Measure,
+    QualityContrast,
+    Spread,
+    TrackedRun,
+)
+from backendexp.reporting import figures, pages, text
+from backendexp.reporting.svg import Figure
+from backendexp.runs.results import FINISHED
+
+# Of a page that a phone can scroll; the CSV and the store have all.
+MOST_RUNS = 500
+# From here on the table of runs is folded.
+_FOLD_FROM = 30
+
+# Of what the verdicts are that come first, as in `Comparison.headlines`.
+_ANSWERS = ("training_time_s", "time/steady_epoch_s", "accuracy")
+# A mark says what a colour says, and stands where a figure has the better half: down is less.
+_MARKS = {
+    findings.FASTER: "\N{DOWNWARDS ARROW}",
+    findings.LESS: "\N{DOWNWARDS ARROW}",
+    findings.SLOWER: "\N{UPWARDS ARROW}",
+    findings.MORE: "\N{UPWARDS ARROW}",
+    findings.EQUIVALENT: "\N{ALMOST EQUAL TO}",
+    findings.DIFFERENT: "\N{NOT EQUAL TO}",
+    findings.INCONCLUSIVE: "?",
+    findings.WITHHELD: "\N{MULTIPLICATION SIGN}",
+}
+# Of a run's measures, those that a person looks through run by run.
+PER_RUN = tuple(
+    measure
+    for measure in MEASURES
+    if measure.key in ("training_time_s", "time/steady_epoch_s", MEMORY.key, *(q.key for q in QUALITIES))
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """word: faster, equivalent and so on. mark: the same as one character."""
+
+    word: str
+    mark: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class PairVerdicts:
+    candidate: str
+    baseline: str
+    verdicts: tuple[Verdict, ...]
+
+
+def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
+    """The whole page. drawn: its figures, as `figures.of` draws them; None draws them."""
+    from markupsafe import Markup
+
+    drawn = figures.of(comparison) if drawn is None else drawn
+    return pages.render(
+        "report.html.j2",
+        question=_question(comparison),
+        title=comparison.title,
+        facts=_facts(comparison),
+        pairs=list(_verdicts(comparison)),
+        throughout=list(_throughout(comparison)),
+        ratios=next((figure for figure in drawn if figure.name == "ratios"), None),
+        figures=[figure for figure in drawn if figure.name != "ratios"],
+        groups=comparison.groups,
+        medians=_medians(comparison),
+        contrasts=_tables(comparison, comparison.contrasts, _contrast_cells),
+        qualities=_tables(comparison, comparison.qualities, _quality_cells),
+        chances=[group for group in comparison.groups if group.chance is not None],
+        parity=comparison.parity,
+        notes=[note for note in comparison.notes if note not in comparison.parity.sentences],
+        held=[("Versions and machine", comparison.versions), ("Parameters", comparison.common)],
+        runs=_runs(comparison),
+        measures=[text.heading(measure) for measure in PER_RUN],
+        marks=_MARKS,
+        number=numbers,
+        drawing=lambda figure: Markup(figure.text),
+    )
+
+
+def _question(comparison: Comparison) -> str:
+    if len({group.sweep for group in comparison.groups}) > 1:
+        return "What changed between the sweeps?"
+    if len({group.backend for group in comparison.groups}) == 2:
+        return "Which backend is faster, and is one more accurate?"
+    return "Which backends are faster, and are some more accurate?"
+
+
+def _facts(comparison: Comparison) -> list[str]:
+    runs = [run for group in comparison.groups for run in group.runs]
+    finished = sum(len(group.finished) for group in comparison.groups)
+    days = sorted({_day(run.began_ms) for run in (min(runs, key=_began), max(runs, key=_began))})
+    facts = [f"{finished} of {len(runs)} runs finished"]
+    blocks = {(run.sweep, run.block) for run in runs if run.block is not None}
+    if blocks:
+        facts.append(f"{len(blocks)} randomised blocks")
+    return [*facts, " to ".join(f"{day.day} {day:%B %Y}" for day in days)]
+
+
+def _began(run: TrackedRun) -> int:
+    return run.began_ms
+
+
+def _day(since_1970_ms: int) -> Any:
+    return datetime.fromtimestamp(since_1970_ms / 1000, UTC).date()
+
+
+# -- verdicts ----------------------------------------------------------------------------------------
+
+
+def _verdicts(comparison: Comparison) -> Iterator[PairVerdicts]:
+    """Of every pair with a baseline, what `Comparison.headlines` says. Those without any verdict go last, and
+    say why once.
+    """
+    told: dict[tuple[str, str], list[Contrast | QualityContrast]] = {}
+    every: list[Contrast | QualityContrast] = [*comparison.contrasts, *comparison.qualities]
+    for c in every:
+        if c.measure.key in _ANSWERS and c.baseline in comparison.baselines:
+            told.setdefault((c.candidate, c.baseline), []).append(c)
+    withheld = []
+    for (candidate, baseline), pair in told.items():
+        reasons = {c.withheld for c in pair if isinstance(c, Contrast)}
+        if {c.verdict for c in pair} == {findings.WITHHELD} and len(reasons) == 1:
+            sentence = f"No verdict on times or accuracy: {reasons.pop()}."
+            none = Verdict(findings.WITHHELD, _MARKS[findings.WITHHELD], sentence)
+            withheld.append(PairVerdicts(candidate, baseline, (none,)))
+        else:
+            verdicts = (Verdict(c.verdict, _MARKS[c.verdict], c.sentence) for c in pair)
+            yield PairVerdicts(candidate, baseline, tuple(verdicts))
+    yield from withheld
+
+
+def _throughout(comparison: Comparison) -> Iterator[Verdict]:
+    """What the verdicts on the pairs stand on: that the same was computed, and how much of it was luck."""
+    parity = comparison.parity
+    if parity.agree is None:
+        yield Verdict("not checked", "?", "Whether the backends compute the same was not checked.")
+    elif parity.agree:
+        yield Verdict("same", "=", f"{parity.sentences[0]}, which rounding explains.")
+    else:
+        beyond = [
+            f"{label} computes something else: its losses are {numbers.scientific(distance)} away, where "
+            f"rounding explains {numbers.scientific(bound)}."
+            for label, (distance, bound) in parity.distances.items()
+            if not distance <= bound
+        ]
+        sentence = " ".join(beyond or parity.sentences)
+        yield Verdict(findings.DIFFERENT, _MARKS[findings.DIFFERENT], sentence)
+    chances = [group.chance for group in comparison.groups if group.chance is not None]
+    if chances:
+        telling = min(chances, key=lambda chance: chance.p)
+        word, mark = ("luck", "\N{ALMOST EQUAL TO}") if telling.p >= 0.05 else ("look closer", "!")
+        sentence = f"The labels are coin flips. {telling.sentence}"
+        if len(chances) > 1:
+            sentence += " No group is further from one half than this one."
+        yield Verdict(word, mark, sentence)
+
+
+# -- tables ------------------------------------------------------------------------------------------
+
+
+def _medians(comparison: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Rows of (measure, for each group its (median, quartiles))."""
+    rows = []
+    for measure in MEASURES:
+        spreads = [group.spreads.get(measure.key) for group in comparison.groups]
+        if any(spreads):
+            rows.append((text.heading(measure), [_spread(measure, spread) for spread in spreads]))
+    return rows
+
+
+def _spread(measure: Measure, spread: Spread | None) -> tuple[str, str]:
+    if spread is None:
+        return numbers.MISSING, ""
+    low, high = numbers.of(measure, spread.low), numbers.of(measure, spread.high)
+    return numbers.of(measure, spread.median), numbers.interval(low, high)
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """rows: (measure, cells, verdict). beside: not with the candidate's own baseline, so of less interest."""
+
+    candidate: str
+    baseline: str
+    beside: bool
+    rows: list[tuple[str, list[str], str]]
+    reasons: list[str]
+
+
+def _tables(comparison: Comparison, pairs: Sequence[Any], cells_of: Any) -> list[PairTable]:
+    return [
+        PairTable(
+            candidate,
+            baseline,
+            comparison.baseline_of(candidate) != baseline,
+            [(own.measure.title, cells_of(own), own.verdict) for own in members],
+            list(dict.fromkeys(own.withheld for own in members if getattr(own, "withheld", None))),
+        )
+        for (candidate, baseline), group in groupby(pairs, key=lambda pair: (pair.candidate, pair.baseline))
+        for members in [list(group)]
+    ]
+
+
+def _contrast_cells(c: Contrast) -> list[str]:
+    return [
+        numbers.significant(c.ratio),
+        numbers.interval(numbers.significant(c.low), numbers.significant(c.high)),
+        numbers.share(c.faster_share),
+        str(c.blocks),
+        numbers.probability(c.p_holm),
+    ]
+
+
+def _quality_cells(q: QualityContrast) -> list[str]:
+    return [
+        numbers.signed(q.measure, q.difference),
+        numbers.interval(numbers.signed(q.measure, q.low), numbers.signed(q.measure, q.high)),
+        f"{q.margin:g}",
+        str(q.blocks),
+        numbers.probability(q.p_equivalent),
+        numbers.probability(q.p_different),
+    ]
+
+
+# -- runs --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """cells: (number, is an outlier) of each of PER_RUN."""
+
+    run: TrackedRun
+    group: str
+    status: str
+    finished: bool
+    cells: list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """shown: of `total` runs. fold: whether the table begins closed."""
+
+    shown: list[RunRow]
+    total: int
+    fold: bool
+
+
+def _runs(comparison: Comparison) -> RunRows:
+    """In the order of their beginning. Of too many, those that failed or are outliers go first."""
+    members = [(run, group) for group in comparison.groups for run in group.runs]
+    members.sort(key=lambda member: member[0].began_ms)
+    if len(members) > MOST_RUNS:
+        members.sort(key=lambda member: not _is_odd(*member))
+    shown = [_row(run, group) for run, group in members[:MOST_RUNS]]
+    return RunRows(shown, len(members), len(shown) > _FOLD_FROM)
+
+
+def _is_odd(run: TrackedRun, group: Group) -> bool:
+    return run.status != FINISHED or any(run.run_id in ids for ids in group.outliers.values())
+
+
+def _row(run: TrackedRun, group: Group) -> RunRow:
+    return RunRow(
+        run,
+        group.label,
+        run.status if run.status == FINISHED or not run.reason else f"{run.status}: {run.reason}",
+        run.status == FINISHED,
+        [
+            (numbers.of(m, run.values.get(m.key)), run.run_id in group.outliers.get(m.key, ()))
+            for m in PER_RUN
+        ],
+    )

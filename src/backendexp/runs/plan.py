@@ -1,0 +1,214 @@
+"""The plan: what will be run, frozen, as JSON, with an identity that depends on nothing else."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from backendexp.config import labels
+from backendexp.config import schema as configuration
+from backendexp.config.schema import Config
+from backendexp.errors import BackendUnavailable
+from backendexp.runtimes import catalogue
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    kind: str
+    samples: int
+    features: int
+    test_samples: int
+    noise: float
+    path: str | None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    hidden_units: tuple[int, ...]
+    activation: str
+    dropout: float
+    output_activation: str
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    optimizer: str
+    learning_rate: float
+    loss: str
+    epochs: int
+    batch_size: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class ControlsSpec:
+    initial_weights: bool
+    batch_order: bool
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, with nothing left to decide.
+
+    backend: the value of KERAS_BACKEND. runtime: keras3 or keras2, never auto.
+    python: an interpreter named by the user, or None for the runtime's own.
+    start: fork or spawn. threads: of the engine. timeout_s: deadline, or None.
+    probe: 0, or the number of a rounding probe of the parity check, see `backendexp.analysis.trajectories`.
+    """
+
+    backend: str
+    runtime: str
+    python: str | None
+    start: str
+    data: DataSpec
+    model: ModelSpec
+    training: TrainingSpec
+    controls: ControlsSpec
+    threads: int
+    seed: int
+    timeout_s: float | None
+    log_model: bool
+    probe: int = 0
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits: equal for equal plans, on any machine and at any time."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def title(self) -> str:
+        """What a person calls the run."""
+        probe = f", rounding probe {self.probe}" if self.probe else ""
+        return f"{self.backend} on {self.runtime}, seed {self.seed}{probe}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of the configuration, which is also what the worker reads."""
+        fields = asdict(self)
+        fields["backend"] = {"name": fields.pop("backend")}
+        fields["runtime"] = {
+            "name": fields.pop("runtime"),
+            "python": fields.pop("python"),
+            "start": fields.pop("start"),
+        }
+        fields["model"]["hidden_units"] = list(self.model.hidden_units)
+        fields["tracking"] = {"log_model": fields.pop("log_model")}
+        fields["parity"] = {"probe": fields.pop("probe")}
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "RunSpec":
+        fields = dict(fields)
+        runtime = fields.pop("runtime")
+        model = dict(fields.pop("model"))
+        model["hidden_units"] = tuple(model["hidden_units"])
+        return cls(
+            backend=fields.pop("backend")["name"],
+            runtime=runtime["name"],
+            python=runtime["python"],
+            start=runtime["start"],
+            data=DataSpec(**fields.pop("data")),
+            model=ModelSpec(**model),
+            training=TrainingSpec(**fields.pop("training")),
+            controls=ControlsSpec(**fields.pop("controls")),
+            log_model=fields.pop("tracking")["log_model"],
+            probe=fields.pop("parity")["probe"],
+            **fields,
+        )
+
+    def params(self) -> dict[str, str]:
+        """The plan under the dotted names of the configuration, as MLflow wants it: flat, in text."""
+        return dict(sorted(_flatten(self.to_json())))
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Any:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def plan_run(config: Config) -> RunSpec:
+    """The one run that a checked configuration describes.
+
+    Raises ConfigError, BackendUnavailable: the runtime does not have what the configuration names.
+    """
+    python = _expanded(config.runtime.python) if config.runtime.python else None
+    runtime = choose_runtime(config.backend.name, config.runtime.name, python)
+    configuration.check_names(config.model, config.training, runtime)
+    data = config.data
+    if data.kind == "npz":
+        assert data.path is not None
+        from backendexp.config import npz  # numpy costs a tenth of a second that the other kinds need not pay
+
+        given = _expanded(data.path)
+        path: str | None = os.path.abspath(given)
+        contents = npz.read(given)
+        for name, found in contents.labels.items():
+            labels.check(f"{given}: {name}", found, config.training.loss, config.model.output_activation)
+        samples, features, test_samples = contents.samples, contents.features, contents.test_samples
+    else:
+        assert data.samples is not None
+        assert data.features is not None
+        assert data.test_samples is not None
+        path, samples, features, test_samples = None, data.samples, data.features, data.test_samples
+    start = config.runtime.start
+    if start == "auto":
+        start = "fork" if hasattr(os, "fork") else "spawn"
+    model, training = config.model, config.training
+    return RunSpec(
+        backend=config.backend.name,
+        runtime=runtime.name,
+        python=os.path.abspath(python) if python else None,
+        start=start,
+        data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
+        model=ModelSpec(tuple(model.hidden_units), model.activation, model.dropout, model.output_activation),
+        training=TrainingSpec(**vars(training)),
+        controls=ControlsSpec(**vars(config.controls)),
+        threads=config.threads or usable_cores(),
+        seed=config.seed,
+        timeout_s=config.timeout_s,
+        log_model=config.tracking.log_model,
+    )
+
+
+def _expanded(path: str) -> str:
+    """~ is the home folder: shells see to it at the start of a word, and KEY=~/file is one word."""
+    return os.path.expanduser(path)  # noqa: PTH111 (pathlib's own raises for a user that there is not)
+
+
+def choose_runtime(backend: str, name: str, python: str | None) -> catalogue.RuntimeFacts:
+    """The runtime for `backend`: the named one, or the first that offers it.
+
+    python: an interpreter that decides the runtime by the Keras that it has, when `name` is auto.
+    Raises BackendUnavailable: the runtime does not offer the backend.
+    """
+    if name == "auto":
+        if python is None:
+            return catalogue.offering(backend)[0]
+        from backendexp.runtimes.inventory import keras_generation_of
+
+        generation = keras_generation_of(python)
+        name = next(n for n, facts in catalogue.RUNTIMES.items() if facts.generation == generation)
+    runtime = catalogue.RUNTIMES[name]
+    if backend not in runtime.engines:
+        instead = ", ".join(f"runtime={facts.name}" for facts in catalogue.offering(backend))
+        raise BackendUnavailable(
+            f"backend {backend!r} is not offered by runtime {name!r}, which has "
+            f"{', '.join(runtime.engines)}. Use {instead}, or runtime=auto"
+        )
+    return runtime
+
+
+def with_probe(spec: RunSpec, probe: int) -> RunSpec:
+    """The same run from starting weights that are one rounding away."""
+    return replace(spec, probe=probe)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

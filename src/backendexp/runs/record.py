@@ -1,0 +1,291 @@
+"""A run's directory: everything about the run is on disk here before the tracking store is asked.
+
+spec.json         the plan
+context.json      what is known before the run: names, tags, where it is to be tracked
+config.yaml       Hydra's resolved configuration
+events.jsonl      what the worker said, as it said it
+worker.log        what the engine printed
+environment.json  the worker's package versions
+result.json       status, metrics and facts, for whoever reads the directory without MLflow
+model/            the trained model, when asked for: model.keras or model.h5
+tracked.json      written last: the tracking store has taken it all
+"""
+
+import json
+import re
+import shutil
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from backendexp import places
+from backendexp.errors import UserError
+from backendexp.runs import events, machine, results
+from backendexp.runs.events import BeingWritten, Event, EventFile
+from backendexp.runs.machine import Fate
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.results import RunResult
+from backendexp.tracking import addresses
+from backendexp.tracking.base import Dataset, Metric, Report
+
+# The folder of the runs that only fill caches.
+WARM_UP = "warm-up"
+_NAMED_AFTER_ITS_ID = re.compile(r"-[0-9a-f]{8}$")
+_MLFLOW_NOTE = "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Context:
+    """
+    id: of this run, for ever; the store knows the run by it.
+    name: in the UI. kind: mlflow or none.
+    uri, experiment, experiment_id: where it is to be tracked; the id goes before the name. The uri is as
+        `tracking.addresses` shows it.
+    run_id: the MLflow run that it continues (`mlflow run` makes one), or None.
+    tags: of the machine, the process, the sweep. began: seconds since 1970.
+    """
+
+    id: str
+    name: str
+    kind: str
+    uri: str
+    experiment: str
+    experiment_id: str | None
+    run_id: str | None
+    tags: dict[str, str]
+    began: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's directory and what has been written to it. `result` is None while the run is under way.
+
+    unwritten: the events that the directory did not take. failure: why it did not take all of the run.
+    """
+
+    directory: Path
+    spec: RunSpec
+    context: Context
+    result: RunResult | None = None
+    unwritten: tuple[Event, ...] = ()
+    failure: OSError | None = None
+    _told: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def tracked_run_id(self) -> str | None:
+        """The run of the store that holds all of this, or None: it is not tracked, or only in part."""
+        path = self.directory / "tracked.json"
+        if "run_id" in self._told:
+            return self._told["run_id"]
+        return json.loads(path.read_text(encoding="utf-8"))["run_id"] if path.exists() else None
+
+    def mark_tracked(self, run_id: str) -> OSError | None:
+        """Returns why the directory does not tell it, or None: it does."""
+        self._told["run_id"] = run_id
+        try:
+            _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
+        except OSError as error:
+            return error
+        return None
+
+    @property
+    def events(self) -> list[Event]:
+        return [*events.read(self.directory / "events.jsonl"), *self.unwritten]
+
+
+def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[RunRecord, EventFile]:
+    """A new run's directory below `root`, and its events. As long as these are open nobody else closes the
+    run. `context`: the fields of Context but id and began.
+    """
+    identity = uuid.uuid4().hex
+    directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
+    known = Context(id=identity, began=time.time(), **{**context, "uri": addresses.shown(context["uri"])})
+    file: EventFile | None = None
+    try:
+        with places.writing(directory, places.RUNS):
+            directory.mkdir(parents=True)
+            file = EventFile(directory / "events.jsonl")
+            _write(directory / "spec.json", spec.to_json())
+            (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
+            # The last: from here on `find` finds the run.
+            _write(directory / "context.json", asdict(known))
+    except UserError:
+        if file is not None:
+            file.close()
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return RunRecord(directory, spec, known), file
+
+
+def load(directory: Path) -> RunRecord:
+    """The record of a directory, with its result if the run has one."""
+    spec = RunSpec.from_json(json.loads((directory / "spec.json").read_text(encoding="utf-8")))
+    known = json.loads((directory / "context.json").read_text(encoding="utf-8"))
+    context = Context(**{**known, "uri": addresses.keep(known["uri"])})
+    if context.uri != known["uri"]:
+        _hide_password(directory, known["uri"])
+    result = results.fold(events.read(directory / "events.jsonl")) if _is_over(directory) else None
+    return RunRecord(directory, spec, context, result)
+
+
+def _hide_password(directory: Path, uri: str) -> None:
+    """Earlier versions wrote the whole address. What is uploaded is the directory as it stands."""
+    for name in ("context.json", "config.yaml", "tracked.json"):
+        file = directory / name
+        if file.exists():
+            text = file.read_text(encoding="utf-8")
+            for form in (uri, json.dumps(uri)[1:-1]):
+                text = text.replace(form, addresses.shown(uri))
+            file.write_text(text, encoding="utf-8")
+
+
+def find(roots: list[Path]) -> list[Path]:
+    """The directories of runs below `roots`, oldest first. A run's directory is named after its id; a copy
+    of it among the artifacts of a store is not. Warm-up runs are left out, but for a root of their own.
+    """
+    found = {
+        path.parent
+        for root in roots
+        for path in root.rglob("context.json")
+        if _NAMED_AFTER_ITS_ID.search(path.parent.name) and WARM_UP not in path.relative_to(root).parts
+    }
+    return sorted(found, key=lambda d: (d / "context.json").stat().st_mtime_ns)
+
+
+def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
+    """Fold the events into the result and write it. file: of the events, where it may not have taken all.
+
+    What cannot be written is in the record that is returned.
+    """
+    if file is not None:
+        record = replace(record, unwritten=tuple(file.unwritten), failure=file.failure)
+    result = results.fold(record.events)
+    summary = {"status": result.status, "reason": result.reason, "message": result.message}
+    failure = record.failure
+    try:
+        if result.facts:
+            _write(record.directory / "environment.json", result.facts)
+        if not record.unwritten:  # else the directory would say that it holds all of the run
+            _write(record.directory / "result.json", {**summary, "metrics": result.metrics()})
+    except OSError as error:
+        failure = failure or error
+    return replace(record, result=result, failure=failure)
+
+
+def close_lost(record: RunRecord) -> RunRecord:
+    """The run with its result, if its process is dead. If that had not ended it, the run was killed, and
+    keeps what it had. A run whose process lives, or may live, is returned without a result, and nothing is
+    written.
+    """
+    fate = machine.fate(record.context.tags)
+    if fate not in (Fate.DEAD, Fate.LOCK_TELLS):
+        return replace(record, result=None)
+    try:
+        file = EventFile(record.directory / "events.jsonl")
+    except BeingWritten:
+        return replace(record, result=None)
+    try:
+        if fate is Fate.LOCK_TELLS and not file.locked:
+            return replace(record, result=None)
+        if _is_over(record.directory):
+            return load(record.directory)
+        file.append(
+            events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way")
+        )
+        return finish(record, file)
+    finally:
+        file.close()
+
+
+def _is_over(directory: Path) -> bool:
+    return (directory / "result.json").exists()
+
+
+def report(record: RunRecord) -> Report:
+    """What the tracking store is told of a run that is over."""
+    result, context = record.result, record.context
+    assert result is not None
+    history = [
+        Metric(f"train/{name}", getattr(epoch, attribute), _ms(epoch.ended), epoch.number)
+        for epoch in result.epochs
+        for name, attribute in (("loss", "loss"), ("accuracy", "accuracy"), ("epoch_s", "seconds"))
+    ]
+    ended = _last_time(record)
+    return Report(
+        record_id=context.id,
+        name=context.name,
+        status=result.status,
+        start_ms=_ms(context.began),
+        end_ms=_ms(ended),
+        params=record.spec.params(),
+        tags={**context.tags, **plan_tags(record.spec), **_result_tags(result)},
+        metrics=[
+            *(Metric(name, value, _ms(ended), 0) for name, value in result.metrics().items()),
+            *history,
+        ],
+        dataset=_dataset(record.spec, result),
+        joined=context.run_id is not None,
+        artifacts=[record.directory],
+    )
+
+
+def plan_tags(spec: RunSpec) -> dict[str, str]:
+    """Tags that are known before the run."""
+    return {"backend": spec.backend, "runtime": spec.runtime, "plan": spec.id}
+
+
+def _result_tags(result: RunResult) -> dict[str, str]:
+    facts = result.facts
+    tags = {
+        "keras_version": facts.get("keras"),
+        "engine": facts.get("engine"),
+        "engine_version": facts.get("engine_version"),
+        "python_version": facts.get("python"),
+        "compile_cache": result.compile_cache,
+        "engine_tier": "+".join(tier for tier, steps in (result.tiers or {}).items() if steps) or None,
+        "start": result.start,
+        "failure": result.reason,
+        "weights_digest": result.weights_digest,
+        _MLFLOW_NOTE: _note(result),
+    }
+    return {key: value for key, value in tags.items() if value is not None}
+
+
+def _note(result: RunResult) -> str | None:
+    """Why the run did not finish, in the Markdown that the UI shows as its description."""
+    if result.status == results.FINISHED:
+        return None
+    parts = [f"**{result.status}** ({result.reason}): {result.message}"]
+    if result.traceback:
+        parts.append(f"```\n{result.traceback.strip()}\n```")
+    return "\n\n".join(parts)
+
+
+def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
+    if result.data is None:
+        return None
+    name = Path(spec.data.path).name if spec.data.path else f"{spec.data.kind}-seed{spec.seed}"
+    shapes = {key: tuple(shape) for key, shape in result.data["shapes"].items()}
+    return Dataset(name, result.data["digest"], spec.data.path, shapes, result.data["bytes"])
+
+
+def _last_time(record: RunRecord) -> float:
+    heard = record.events
+    return heard[-1]["time"] if heard else record.context.began
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _write(path: Path, content: Any) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    part = path.with_suffix(path.suffix + ".part")
+    try:
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,282 @@
+"""One process's work: its workers, its tracking store, and the runs it has made."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from backendexp import places
+from backendexp.config.schema import TrackingConfig
+from backendexp.errors import TrackingError
+from backendexp.runs import events, machine, record, results
+from backendexp.runs.events import Event
+from backendexp.runs.machine import Fate
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.progress import Progress, progress_for
+from backendexp.runs.record import RunRecord
+from backendexp.runs.workers import WorkerPool
+from backendexp.runtimes import prepare
+from backendexp.tracking import addresses
+from backendexp.tracking.base import Tracker
+from backendexp.tracking.mlflow_connection import absolute_uri, default_uri
+from backendexp.tracking.mlflow_tracker import MlflowTracker
+
+DEFAULT_EXPERIMENT = "backendexp"
+# A store that could not be reached is asked again by the first run that begins this much later.
+_ASK_AGAIN_S = 60.0
+# Windows has no SIGHUP.
+_HANGUP = getattr(signal, "SIGHUP", None)
+_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else [])]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where runs are tracked. kind: mlflow, or none: they stay in their directories. uri: without
+    a password, see `tracking.addresses`.
+    """
+
+    kind: str
+    uri: str
+    experiment: str
+    experiment_id: str | None
+
+
+def destination(tracking: TrackingConfig, folder: Path) -> Destination:
+    """As MLflow decides it: what is named here goes before the environment, and that before defaults."""
+    uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(folder)
+    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID") if tracking.experiment is None else None
+    name = tracking.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+    return Destination(tracking.kind, addresses.keep(absolute_uri(uri, folder)), name, by_id)
+
+
+@dataclass
+class Session:
+    """
+    joined: the MLflow run that `mlflow run` made for us; the first run, or the summary, continues it.
+    records: the runs that this process has made, in order. untracked: why the store does not have all of
+    them. unwritten: why their directories do not.
+    """
+
+    joined: str | None = None
+    records: list[RunRecord] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
+    unwritten: list[str] = field(default_factory=list)
+    _pool: WorkerPool = field(default_factory=WorkerPool)
+    _trackers: dict[Destination, Tracker] = field(default_factory=dict)
+    _refused: dict[Destination, tuple[float, str]] = field(default_factory=dict)
+
+    def take_joined(self) -> str | None:
+        joined, self.joined = self.joined, None
+        return joined
+
+    def start_worker(self, spec: RunSpec) -> None:
+        """Have the worker of a plan import keras already, while something else is done."""
+        self._pool.start(spec, prepare.prepare(spec, lambda text: None))
+
+    def run(
+        self,
+        spec: RunSpec,
+        where: Destination,
+        root: Path,
+        config_yaml: str,
+        name: str | None = None,
+        tags: dict[str, str] | None = None,
+        run_id: str | None = None,
+    ) -> RunRecord:
+        """Train `spec` in a worker and track it. The record is on disk whatever becomes of the store.
+
+        root: the run's directory is made below it. tags: besides the plan's and the machine's.
+        Raises KeyboardInterrupt, once the run is recorded as KILLED; RuntimeUnavailable, before there
+        is a run.
+        """
+        with progress_for(spec) as progress, _Interrupts() as interrupts:
+            interrupts.take_effect()
+            interpreter = prepare.prepare(spec, progress.say)
+            interrupts.postponed = True
+            draft, file = record.begin(
+                root,
+                spec,
+                config_yaml,
+                name=name or f"{spec.backend}-{spec.runtime}-seed{spec.seed}",
+                kind=where.kind,
+                uri=where.uri,
+                experiment=where.experiment,
+                experiment_id=where.experiment_id,
+                run_id=run_id,
+                tags={**machine.tags(), **machine.load(), **source_tags(), **(tags or {})},
+            )
+            tracked_as: str | None = None
+            ended = False
+
+            def hear(event: Event) -> None:
+                nonlocal ended
+                file.append(event)
+                ended = ended or event["event"] in ("ended", "exited")
+                progress.hear(event)
+
+            try:
+                interrupts.take_effect()
+                # The worker imports keras while this process imports mlflow. It trains only when both
+                # are done, so that nothing else runs while a clock does.
+                worker = self._pool.start(spec, interpreter)
+                progress.say(f"importing Keras on {spec.backend}")
+                tracker = self.tracker(where)
+                if tracker is not None:
+                    interrupts.postponed = True
+                    tracked_as = self._begin_tracking(tracker, draft)
+                    interrupts.take_effect()
+                worker.run(spec, draft.directory, hear)
+            except KeyboardInterrupt:
+                interrupts.postponed = True
+                if not ended:
+                    file.append(events.ended(events.INTERRUPTED, "interrupted before it began"))
+                raise
+            finally:
+                # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
+                interrupts.postponed = True
+                try:
+                    done = record.finish(draft, file)
+                    if done.failure is not None:
+                        self._note_unwritten(done, done.failure)
+                    self.records.append(done)
+                    self._end_tracking(done, where, tracked_as, progress)
+                finally:
+                    file.close()
+        return done
+
+    def tracker(self, where: Destination) -> Tracker | None:
+        """The store, connected at first use. None: there is none, or it cannot be reached now."""
+        if where.kind == "none":
+            return None
+        if where not in self._trackers:
+            refused_at, why = self._refused.get(where, (0.0, ""))
+            if refused_at and time.monotonic() - refused_at < _ASK_AGAIN_S:
+                self._note(why)
+                return None
+            try:
+                tracker = MlflowTracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
+                close_runs_of_dead_processes(tracker)
+            except TrackingError as error:
+                self._refused[where] = (time.monotonic(), str(error))
+                self._note(str(error))
+                return None
+            self._trackers[where] = tracker
+        return self._trackers[where]
+
+    def _begin_tracking(self, tracker: Tracker, draft: RunRecord) -> str | None:
+        tags = {
+            **draft.context.tags,
+            **record.plan_tags(draft.spec),
+            "backendexp.directory": str(draft.directory.absolute()),
+        }
+        start_ms = round(draft.context.began * 1000)
+        try:
+            return tracker.begin(draft.context.id, draft.context.name, start_ms, tags, draft.context.run_id)
+        except TrackingError as error:
+            self._note(str(error))
+            return None
+
+    def _end_tracking(
+        self, done: RunRecord, where: Destination, run_id: str | None, progress: Progress
+    ) -> None:
+        if run_id is None:
+            return
+        progress.say("recording")
+        try:
+            self._trackers[where].end(run_id, record.report(done))
+        except TrackingError as error:
+            self._note(str(error))
+            return
+        failure = done.mark_tracked(run_id)
+        if failure is not None:
+            self._note_unwritten(done, failure)
+
+    def _note_unwritten(self, done: RunRecord, error: OSError) -> None:
+        why = places.sentence(error, done.directory, places.RUNS)
+        if not any(str(done.directory) in told for told in self.unwritten):
+            self.unwritten.append(why)
+
+    def _note(self, why: str) -> None:
+        if why not in self.untracked:
+            self.untracked.append(why)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Interrupts:
+    """Ctrl-C, SIGTERM and SIGHUP during one run: they take effect at once, as their handlers have it, or
+    while `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
+    recorded as what it was, and a run that the store has begun is known here. While one waits, the next
+    takes effect at once.
+    """
+
+    def __init__(self) -> None:
+        self.postponed = True
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._waiting: int | None = None
+
+    def __enter__(self) -> "_Interrupts":
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
+            for number in _ENDINGS:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self.take_effect()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.postponed and self._waiting is None:
+            self._waiting = number
+        else:
+            self._handlers[number](number, frame)
+
+    def take_effect(self) -> None:
+        """From here on interrupts are at once. Raises what has been postponed, a KeyboardInterrupt."""
+        self.postponed = False
+        if self._waiting is not None:
+            number, self._waiting = self._waiting, None
+            self._handlers[number](number, None)
+
+
+def close_runs_of_dead_processes(tracker: Tracker) -> None:
+    """Runs of this host that are RUNNING although their process is dead: they were killed, with all of
+    their process. Those whose directory is still here keep what they had. A run whose process may live is
+    left alone, see `machine.fate`.
+    """
+    for run in tracker.open_runs(machine.host()):
+        directory = Path(run.tags.get("backendexp.directory", ""))
+        if not (directory / "context.json").exists():
+            if machine.fate(run.tags) is Fate.DEAD:
+                tracker.kill(run.run_id)
+            continue
+        lost = record.close_lost(record.load(directory))
+        if lost.result is not None:
+            tracker.end(run.run_id, record.report(lost))
+            lost.mark_tracked(run.run_id)
+
+
+def source_tags() -> dict[str, str]:
+    """Who ran what, in MLflow's own tags (https://mlflow.org/docs/latest/tracking/#system-tags)."""
+    tags = {"mlflow.user": machine.user(), "mlflow.source.name": "backendexp"}
+    tags["mlflow.source.type"] = "LOCAL"
+    commit = machine.git_commit(str(Path.cwd()))
+    if commit is not None:
+        tags.update({"git_commit": commit, "mlflow.source.git.commit": commit})
+    return tags
+
+
+def failures(records: list[RunRecord]) -> int:
+    return sum(r.result is None or r.result.status != results.FINISHED for r in records)

@@ -1,0 +1,279 @@
+"""Worker processes, seen from the parent: started, asked for runs, stopped.
+
+A worker serves one (interpreter, environment): one runtime, one backend, one number of threads. The pool
+keeps those that fork, so that the next run of the same kind pays no import.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backendexp import cache
+from backendexp.errors import WorkerError
+from backendexp.runs import events, results
+from backendexp.runs.events import Event
+from backendexp.runs.plan import RunSpec
+from backendexp.runtimes.prepare import Interpreter
+from backendexp.tracking import addresses
+
+WORKER = Path(__file__).parents[1] / "worker" / "__main__.py"
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # the size of XLA's own thread pool
+)
+# Of the tracking store and of Hydra; the former are set in this process when it first asks the store. And
+# what TensorFlow 2 leaves in the environment of a program that imports it, which changes TensorFlow 1.14.
+_NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", addresses.KEPT, "HYDRA_", "TF2_BEHAVIOR")
+# The worker sends every event at once; this long after a kill, nothing of it can still be on its way.
+_LAST_WORDS_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Runs of one kind may share a worker."""
+
+    python: str
+    environment: tuple[tuple[str, str], ...]
+    start: str
+
+
+def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
+    """The environment of the worker for a plan.
+
+    The user's ~/.keras, compile caches and MLflow settings are kept out of it. Another interpreter than
+    our own is also kept from our Python paths.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_WORKERS)}
+    if not own_interpreter:
+        for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+            environment.pop(name, None)
+    compiled = cache.writable("compiled", spec.runtime)
+    environment.update(
+        {name: str(spec.threads) for name in THREAD_VARIABLES},
+        KERAS_BACKEND=spec.backend,
+        KERAS_HOME=str(cache.writable("keras", spec.runtime)),
+        BACKENDEXP_COMPILE_CACHE=str(compiled),
+        BACKENDEXP_WORKER_START=spec.start,
+        # Its log is UTF-8, whatever the terminal is: an engine that prints must not fail for it.
+        PYTHONIOENCODING="utf-8:backslashreplace",
+    )
+    if spec.backend == "jax":
+        if spec.threads == 1:
+            flags = environment.get("XLA_FLAGS", "")
+            environment["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+        if spec.training.dtype == "float64":
+            environment["JAX_ENABLE_X64"] = "1"
+    if spec.runtime != "keras2" and spec.backend == "theano":
+        flags = environment.get("PYTENSOR_FLAGS", "")
+        environment["PYTENSOR_FLAGS"] = f"{flags},base_compiledir={compiled}".lstrip(",")
+    if spec.runtime == "keras2" and spec.backend == "theano":
+        # Theano's keys of compiled modules hold hashes, so that with other hash seeds it would compile some
+        # of them anew in every process.
+        environment["PYTHONHASHSEED"] = "0"
+        environment["THEANO_FLAGS"] = f"device=cpu,floatX={spec.training.dtype},base_compiledir={compiled}"
+    return environment
+
+
+class Worker:
+    """One worker process. Its first words are waited for by the first `run`, not by the start, so that
+    the parent can do something else while the worker imports keras.
+    """
+
+    def __init__(self, python: str, environment: dict[str, str], script: Path | None = None) -> None:
+        descriptor, log = tempfile.mkstemp(prefix="backendexp-worker-", suffix=".log")
+        os.close(descriptor)
+        self._log = Path(log)
+        self._process = subprocess.Popen(
+            [python, "-u", str(script or WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**environment, "BACKENDEXP_WORKER_LOG": log},
+            # Ctrl-C is for the parent: it decides how the run ends.
+            start_new_session=sys.platform != "win32",
+        )
+        self._heard: queue.SimpleQueue[Event | WorkerError | None] = queue.SimpleQueue()
+        self._ready: Event | None = None
+        self._run_pid: int | None = None
+        self.used = False
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                self._heard.put(events.parse(line))
+        except WorkerError as error:
+            self._heard.put(error)
+        finally:
+            self._heard.put(None)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def run(self, spec: RunSpec, directory: Path, hear: Callable[[Event], None]) -> None:
+        """Train `spec` and hand every event to `hear`, the last of which tells how it ended.
+
+        timeout_s of the plan counts for the import and, anew, for the run.
+        KeyboardInterrupt ends the run, is told to `hear`, and is raised again.
+        """
+        self.used = True
+        try:
+            if self._ready is None:
+                self._ready = self._until("ready", "refused", None, timeout_s=spec.timeout_s, hear=hear)
+            else:
+                hear(self._ready)
+            if self._ready is None or self._ready["event"] != "ready":
+                return
+            with contextlib.suppress(OSError):  # a full disk: the result is worth more than the log
+                (directory / "worker.log").write_bytes(self._log.read_bytes())
+            self._order(spec, directory)
+            self._until("exited", None, timeout_s=spec.timeout_s, hear=hear)
+        except KeyboardInterrupt as interrupt:
+            self._kill_run()
+            self._drain(hear)
+            hear(events.ended(events.INTERRUPTED, f"interrupted by {_name_of(interrupt)}"))
+            raise
+
+    def _order(self, spec: RunSpec, directory: Path) -> None:
+        assert self._process.stdin is not None
+        order = {"command": "run", "spec": spec.to_json(), "directory": str(directory)}
+        try:
+            self._process.stdin.write((json.dumps(order) + "\n").encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the worker has died, and what it said last is in the queue
+
+    def _until(
+        self, *names: str | None, timeout_s: float | None, hear: Callable[[Event], None]
+    ) -> Event | None:
+        """Hand on events until one of `names`, or None: the worker's end. Returns that one."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            try:
+                # Never without a timeout: Windows would not see Ctrl-C.
+                event = self._heard.get(timeout=_at_most(deadline, 3600.0))
+            except queue.Empty:
+                if deadline is not None and time.monotonic() >= deadline:
+                    self._kill_run()
+                    self._drain(hear)
+                    hear(events.ended(events.DEADLINE, f"stopped at its deadline: timeout_s={timeout_s:g}"))
+                    return None
+                continue
+            if isinstance(event, WorkerError):
+                self._process.kill()
+                self._process.wait()  # until then it would count as alive, and be asked again
+                hear(events.ended(events.WORKER_LOST, str(event)))
+                return None
+            if event is None:
+                hear(events.ended(events.WORKER_LOST, self._last_words()))
+                return None
+            if event["event"] == "started":
+                self._run_pid = event["pid"]
+            elif event["event"] == "exited":
+                self._run_pid = None
+            hear(event)
+            if event["event"] in names:
+                return event
+
+    def _last_words(self) -> str:
+        try:
+            code = self._process.wait(timeout=_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:  # it has closed its pipe and lives on
+            self._process.kill()
+            code = self._process.wait()
+        how = f"was killed by {results.signal_name(-code)}" if code < 0 else f"left with code {code}"
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return "\n".join([f"the worker {how}. Its last lines:", *lines[-8:]])
+
+    def _kill_run(self) -> None:
+        """Kill the run. A worker that has no run under way is killed itself."""
+        if self._run_pid is None or self._run_pid == self._process.pid:
+            self._process.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+                os.kill(self._run_pid, signal.SIGKILL)
+
+    def _drain(self, hear: Callable[[Event], None]) -> None:
+        """Hand on what the worker had said before it was killed, up to how it ended."""
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while True:
+            try:
+                event = self._heard.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return
+            if event is None or isinstance(event, WorkerError):
+                return
+            hear(event)
+            if event["event"] == "exited":
+                self._run_pid = None
+                return
+
+    def close(self) -> None:
+        """Stop the worker, and with it a run that is under way."""
+        assert self._process.stdin is not None
+        if self._ready is None:  # it is importing, and will not see the end of its orders for seconds
+            self._process.kill()
+        with contextlib.suppress(BrokenPipeError):  # an order that a dead worker never read
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._log.unlink(missing_ok=True)
+
+
+class WorkerPool:
+    """The workers of this process, one a kind of run."""
+
+    def __init__(self) -> None:
+        self._workers: dict[_Kind, Worker] = {}
+
+    def start(self, spec: RunSpec, interpreter: Interpreter) -> Worker:
+        """The worker for `spec`: one that is there, or a new one, which imports keras meanwhile."""
+        environment = worker_environment(spec, interpreter.own)
+        kind = _Kind(interpreter.python, tuple(sorted(environment.items())), spec.start)
+        worker = self._workers.get(kind)
+        if worker is not None and ((spec.start == "spawn" and worker.used) or not worker.alive):
+            worker.close()
+            worker = None
+        if worker is None:
+            worker = self._workers[kind] = Worker(interpreter.python, environment)
+        return worker
+
+    def close(self) -> None:
+        while self._workers:
+            self._workers.popitem()[1].close()
+
+
+def _at_most(deadline: float | None, seconds: float) -> float:
+    if deadline is None:
+        return seconds
+    return max(0.0, min(seconds, deadline - time.monotonic()))
+
+
+def _name_of(interrupt: KeyboardInterrupt) -> str:
+    return str(interrupt) or "Ctrl-C"

@@ -1,0 +1,125 @@
+"""Runtimes that backendexp builds by itself: one virtual environment for each lock file.
+
+A runtime lies in <cache>/runtimes/<name>-<digest of its lock>. It is built beside its place and moved
+there whole, under a file lock, so that a folder with that name is complete or absent: two processes may
+want it at once, and one that is killed leaves nothing broken.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backendexp import cache, places
+from backendexp.errors import RuntimeUnavailable
+from backendexp.runtimes import interpreters
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """python: version. lock: requirements with hashes, beside this file."""
+
+    python: str
+    lock: str
+
+
+RECIPES = {"keras2": Recipe(python="3.7", lock="keras2.txt")}
+
+
+def is_built(name: str) -> bool:
+    return Path(python_of(name)).exists()
+
+
+def ensure_built(name: str, say: Callable[[str], None]) -> str:
+    """Path of the runtime's interpreter, built first when it is not there.
+
+    Raises RuntimeUnavailable: no base interpreter, no uv, or the installation failed.
+    """
+    home = _home(name)
+    if not is_built(name):
+        from filelock import FileLock, Timeout
+
+        if (error := cache.why_not(home.parent)) is not None:
+            raise RuntimeUnavailable(
+                f"runtime {name!r} has to be built: {places.sentence(error, home.parent, places.CACHE)}"
+            )
+        lock = FileLock(str(home) + ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for runtime {name}, which another process is building")
+            lock.acquire()
+        try:
+            if not is_built(name):
+                _build(name, home, say)
+        finally:
+            lock.release()
+    return python_of(name)
+
+
+def find_tools(name: str) -> tuple[str, str]:
+    """(uv, base interpreter): what the runtime is built with.
+
+    Raises RuntimeUnavailable: one of them is not here.
+    """
+    uv = interpreters.find_uv()
+    if uv is None:
+        raise RuntimeUnavailable(
+            f"runtime {name!r} has to be built, and uv, which builds it, was not found.\n"
+            "Install it with: pip install uv"
+        )
+    return uv, interpreters.find_python(RECIPES[name].python, needed_by=name)
+
+
+def python_of(name: str) -> str:
+    """Path of the runtime's interpreter, built or not."""
+    return _python_of(_home(name))
+
+
+def _home(name: str) -> Path:
+    recipe = RECIPES[name]
+    content = lock_path(name).read_bytes() + recipe.python.encode()
+    return cache.folder("runtimes") / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def lock_path(name: str) -> Path:
+    return Path(__file__).parent / RECIPES[name].lock
+
+
+def _python_of(home: Path) -> str:
+    return str(home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+
+
+def _build(name: str, home: Path, say: Callable[[str], None]) -> None:
+    uv, base = find_tools(name)
+    packages = lock_path(name).read_text(encoding="utf-8").count("==")
+    say(f"building runtime {name} (once): Python {RECIPES[name].python}, {packages} packages")
+    began = time.perf_counter()
+    half_built = home.with_name(f"{home.name}.building-{os.getpid()}")
+    shutil.rmtree(half_built, ignore_errors=True)
+    try:
+        _run(name, [uv, "venv", "--quiet", "--no-project", "--relocatable", "-p", base, str(half_built)])
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--require-hashes"]
+        _run(name, [*install, "-p", _python_of(half_built), "-r", str(lock_path(name))])
+        os.rename(half_built, home)
+    finally:
+        shutil.rmtree(half_built, ignore_errors=True)
+    say(f"built runtime {name} in {time.perf_counter() - began:.0f} s: {home}")
+
+
+def _run(name: str, command: list[str]) -> None:
+    environment = dict(os.environ)
+    # uv does not read pip's settings; whoever set a mirror for pip means it here too.
+    if "PIP_INDEX_URL" in environment and "UV_INDEX_URL" not in environment:
+        environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
+    answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
+    if answer.returncode:
+        raise RuntimeUnavailable(
+            f"runtime {name!r} could not be built: {answer.stderr.strip() or answer.stdout.strip()}\n"
+            f"The command was: {' '.join(command)}"
+        )

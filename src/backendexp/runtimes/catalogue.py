@@ -1,0 +1,117 @@
+"""What there is to choose from: backends, runtimes, and the names that Keras knows in each.
+
+The names are checked against the real Keras of both runtimes by tests/runtimes/test_catalogue.py.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs under a backend. `module` is what Keras imports; `install` is the line that brings it."""
+
+    title: str
+    module: str
+    install: str
+
+
+@dataclass(frozen=True)
+class RuntimeFacts:
+    """A Python environment that fixes the Keras generation.
+
+    engines: backend name to engine, in the order in which they are shown.
+    """
+
+    name: str
+    generation: int
+    engines: dict[str, Engine]
+    optimizers: frozenset[str]
+    losses: frozenset[str]
+    activations: frozenset[str]
+    dtypes: frozenset[str]
+
+
+_COMMON_OPTIMIZERS = {"sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"}
+_COMMON_LOSSES = {
+    "binary_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_squared_logarithmic_error",
+    "hinge",
+    "squared_hinge",
+    "log_cosh",
+    "poisson",
+}
+_COMMON_ACTIVATIONS = {
+    "relu",
+    "sigmoid",
+    "hard_sigmoid",
+    "tanh",
+    "elu",
+    "selu",
+    "softplus",
+    "softsign",
+    "exponential",
+    "linear",
+}
+
+KERAS3 = RuntimeFacts(
+    name="keras3",
+    generation=3,
+    engines={
+        "tensorflow": Engine("TensorFlow", "tensorflow", "pip install tensorflow-cpu"),
+        "jax": Engine("JAX", "jax", "pip install 'backendexp[jax]'"),
+        "torch": Engine("PyTorch", "torch", "pip install 'backendexp[torch]'"),
+        "theano": Engine("PyTensor", "pytensor", "pip install 'pytensor>=3,<4'"),
+    },
+    optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion"}),
+    losses=frozenset(_COMMON_LOSSES | {"binary_focal_crossentropy", "huber"}),
+    activations=frozenset(
+        _COMMON_ACTIVATIONS | {"relu6", "silu", "gelu", "leaky_relu", "mish", "celu", "hard_silu"}
+    ),
+    dtypes=frozenset({"float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"}),
+)
+
+KERAS2 = RuntimeFacts(
+    name="keras2",
+    generation=2,
+    engines={
+        "tensorflow": Engine("TensorFlow", "tensorflow", "backendexp doctor --build keras2"),
+        "theano": Engine("Theano", "theano", "backendexp doctor --build keras2"),
+    },
+    optimizers=frozenset(_COMMON_OPTIMIZERS),
+    losses=frozenset(_COMMON_LOSSES),
+    activations=frozenset(_COMMON_ACTIVATIONS),
+    dtypes=frozenset({"float32", "float64"}),
+)
+
+# `runtime=auto` takes the first of these that offers the backend.
+RUNTIMES = {facts.name: facts for facts in (KERAS3, KERAS2)}
+BACKENDS = tuple(dict.fromkeys(name for facts in RUNTIMES.values() for name in facts.engines))
+
+# Optimizers whose update is not the formula that Keras 3 has, by (optimizer, runtime, backend), with what
+# differs. Found by the parity check; between runs of unlike formulas rounding explains nothing.
+_STEP_COUNTER = (
+    "on TensorFlow 1.14, Keras 2.3.1 reads the step counter of its bias correction after its increment, "
+    "so every step counts as the next one"
+)
+_NADAM_SCHEDULE = "Keras 2.3.1 has another momentum schedule"
+UNLIKE_FORMULAS = {
+    **{
+        ("rmsprop", "keras2", backend): "Keras 2.3.1 adds epsilon outside the square root, Keras 3 inside"
+        for backend in KERAS2.engines
+    },
+    **{
+        ("adagrad", "keras2", backend): "Keras 2.3.1 starts its accumulator at 0, Keras 3 at 0.1"
+        for backend in KERAS2.engines
+    },
+    ("adam", "keras2", "tensorflow"): _STEP_COUNTER,
+    ("adamax", "keras2", "tensorflow"): _STEP_COUNTER,
+    ("nadam", "keras2", "theano"): _NADAM_SCHEDULE,
+    ("nadam", "keras2", "tensorflow"): f"{_NADAM_SCHEDULE}, and {_STEP_COUNTER}",
+}
+
+
+def offering(backend: str) -> list[RuntimeFacts]:
+    """The runtimes that offer `backend`, in the order of `auto`."""
+    return [facts for facts in RUNTIMES.values() if backend in facts.engines]

@@ -1,0 +1,92 @@
+"""From a plan to an interpreter that can serve it."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from backendexp.errors import BackendUnavailable, RuntimeUnavailable
+from backendexp.runtimes import build, catalogue, inventory
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """python: path. own: it is the interpreter that backendexp itself runs in."""
+
+    python: str
+    own: bool
+
+
+class Place(Protocol):
+    """What a plan says of where it runs. python: the path of an interpreter, or None: the runtime's own."""
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def runtime(self) -> str: ...
+
+    @property
+    def python(self) -> str | None: ...
+
+
+def check_available(spec: Place) -> None:
+    """Within milliseconds, and without importing an engine: can this runtime serve the backend?
+
+    A built runtime is known to have its engines; for one that is not built yet, what builds it
+    is looked for.
+    Raises BackendUnavailable: the engine is missing, with the line that installs it.
+    Raises RuntimeUnavailable: there is nothing to build it with, or the named interpreter is no good.
+    """
+    engine = catalogue.RUNTIMES[spec.runtime].engines[spec.backend]
+    if spec.python is not None:
+        found = inventory.take_inventory(spec.python)
+        _check_generation(spec, found)
+        missing = next((m for m in ("keras", engine.module) if not found.has(m)), None)
+        if missing:
+            raise _engine_missing(spec, missing, spec.python, engine)
+    elif spec.runtime == "keras3":
+        missing = next((m for m in ("keras", engine.module) if not _importable(m)), None)
+        if missing:
+            raise _engine_missing(spec, missing, sys.executable, engine)
+    elif not build.is_built(spec.runtime):
+        build.find_tools(spec.runtime)
+
+
+def prepare(spec: Place, say: Callable[[str], None]) -> Interpreter:
+    """The interpreter for a plan, built first when it has to be.
+
+    say: is told what is being waited for.
+    Raises RuntimeUnavailable: the runtime cannot be built.
+    """
+    if spec.python is not None:
+        return Interpreter(spec.python, own=False)
+    if spec.runtime == "keras3":
+        return Interpreter(sys.executable, own=True)
+    return Interpreter(build.ensure_built(spec.runtime, say), own=False)
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_generation(spec: Place, found: inventory.Inventory) -> None:
+    wanted = catalogue.RUNTIMES[spec.runtime].generation
+    if found.keras is not None and found.keras_generation != wanted:
+        raise RuntimeUnavailable(
+            f"runtime.python is {spec.python}, which has Keras {found.keras}: runtime "
+            f"{spec.runtime!r} expects Keras {wanted}. Use runtime=auto, which takes the generation "
+            "from the interpreter"
+        )
+
+
+def _engine_missing(spec: Place, module: str, python: str, engine: catalogue.Engine) -> BackendUnavailable:
+    install = engine.install if spec.python is None else f"{python} -m pip install {module}"
+    return BackendUnavailable(
+        f"backend {spec.backend!r} is not available in runtime {spec.runtime!r}: no module named "
+        f"{module!r}.\nExpected it in {python}. Install it with: {install}"
+    )

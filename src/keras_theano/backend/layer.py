@@ -1,5 +1,0 @@
-"""The mixin of every Keras layer: this backend adds nothing."""
-
-
-class TheanoLayer:
-    pass

@@ -1,3 +1,0 @@
-"""keras.src.backend.rnn."""
-
-from keras_theano.backend.rnn import *  # noqa: F403

@@ -1,1 +1,0 @@
-"""What a user does, from the outside: real engines, real MLflow, real Hydra, in processes of their own."""

@@ -1,0 +1,312 @@
+"""What is refused and what is withheld, each with the words that say so."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from backendexp.analysis import guards
+from backendexp.analysis.findings import MEMORY, TIMES, WITHHELD, Comparison, TrackedRun
+from backendexp.analysis.pipeline import analyse
+from backendexp.errors import ComparisonError, UserError
+from support.tracked import STEP_MS, changed, moved, run_of, sweep_of
+
+TWO = {"tensorflow": 1.0, "theano": 0.5}
+
+
+def compare(runs: list[TrackedRun], **settings: Any) -> Comparison:
+    return analyse(runs, title="a title", **settings)
+
+
+def refused(runs: list[TrackedRun], words: str, **settings: Any) -> None:
+    with pytest.raises(ComparisonError, match=re.escape(words)):
+        compare(runs, **settings)
+
+
+def reasons(found: Comparison) -> dict[str, str | None]:
+    """Why there is no verdict, by measure."""
+    return {c.measure.key: c.withheld for c in found.contrasts}
+
+
+# -- refused -----------------------------------------------------------------------------------------
+
+
+def test_empty_selection_is_refused() -> None:
+    refused([], "there are no timed runs to compare: the selection is empty. Make some with backendexp -m")
+
+
+def test_parity_runs_alone_are_refused() -> None:
+    runs = sweep_of(TWO, 3, role="parity")
+    refused(runs, "there are no timed runs to compare: all 6 of them are parity runs")
+
+
+def test_runs_that_sum_others_up_are_no_data() -> None:
+    summary = run_of("", tags={"kind": "sweep"}, params={"training.epochs": "999"}, at=99)
+    assert compare([*sweep_of(TWO, 3), summary]) == compare(sweep_of(TWO, 3))
+    refused([summary], "the selection is empty")
+
+
+def test_one_backend_is_refused_and_named() -> None:
+    refused(
+        sweep_of({"theano": 1.0}, 12),
+        "all runs (12) are of theano, and a comparison needs two backends. Run another with it: backendexp",
+    )
+
+
+def test_runs_that_still_run_are_refused_and_counted() -> None:
+    runs = changed(sweep_of(TWO, 5), 9, status="RUNNING", ended_ms=None)
+    refused(runs, "1 of 10 runs are still RUNNING, e.g. theano-keras3-seed4. Wait until they have ended")
+
+
+@pytest.mark.parametrize(("blocks", "told"), [(2, "2 complete blocks"), (1, "1 complete block")])
+def test_too_few_blocks_are_refused_and_counted(blocks: int, told: str) -> None:
+    refused(
+        sweep_of(TWO, blocks),
+        f"tensorflow and theano have {told} (one run of each that finished, of one seed). A verdict needs 3 "
+        "at least. More come with compare.blocks=10, or in a sweep with seed='range(10)'",
+    )
+
+
+def test_blocks_that_failures_took_are_told() -> None:
+    runs = sweep_of(TWO, 3)
+    refused(
+        changed(runs, 0, status="FAILED"),
+        "have 2 complete blocks (one run of each that finished, of one "
+        "seed); 1 of their 6 runs did not finish. A verdict needs 3",
+    )
+
+
+def test_pair_with_enough_blocks_saves_another_that_has_too_few() -> None:
+    runs = sweep_of({**TWO, "jax": 1.0}, 4)
+    lame = [replace(r, status="FAILED") if r.backend == "jax" and r.seed > 1 else r for r in runs]
+    found = compare(lame)
+    theano, jax = (
+        next(c for c in found.contrasts if (c.baseline, c.candidate) == ("tensorflow", backend))
+        for backend in ("theano", "jax")
+    )
+    assert theano.blocks == 4
+    assert (jax.verdict, jax.blocks, jax.more_blocks) == ("inconclusive", 2, 1)
+    assert "is inconclusive: 2 blocks, and a verdict needs 3." in jax.sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("training.epochs", "50"), ("threads", "8"), ("model.dropout", "0.0")]
+)
+def test_parameter_that_differs_is_named_with_both_values(key: str, value: str) -> None:
+    runs = sweep_of(TWO, 3)
+    refused(
+        changed(runs, 3, params={key: value}),
+        f"these runs are not alike: {key} is {runs[0].params[key]} in tensorflow-keras3-seed0 (of "
+        f"2026-11-22/10-00-00) and {value} in theano-keras3-seed1",
+    )
+
+
+def test_parameter_that_differs_between_the_backends_is_refused_too() -> None:
+    runs = [
+        replace(r, params={**r.params, "training.epochs": "50"}) if r.backend == "theano" else r
+        for r in sweep_of(TWO, 3)
+    ]
+    refused(runs, "training.epochs is 20 in tensorflow-keras3-seed0")
+
+
+def test_parameters_that_a_lost_run_never_logged_are_no_difference() -> None:
+    runs = changed(sweep_of(TWO, 4), 7, status="KILLED", values={})
+    assert compare([replace(r, params={}) if r.status == "KILLED" else r for r in runs])
+
+
+@pytest.mark.parametrize(
+    ("tag", "title"), [("cpu_model", "CPU model"), ("cores", "number of cores"), ("backendexp.host", "host")]
+)
+def test_machine_that_differs_within_a_sweep_is_refused(tag: str, title: str) -> None:
+    refused(changed(sweep_of(TWO, 3), 4, tags={tag: "64"}), f"not alike: the {title} is ")
+
+
+@pytest.mark.parametrize(
+    ("tag", "title"), [("keras_version", "Keras version"), ("engine_version", "engine version")]
+)
+def test_version_that_differs_within_a_group_is_refused(tag: str, title: str) -> None:
+    refused(
+        changed(sweep_of(TWO, 3), 3, tags={tag: "9.9"}),
+        f"not alike: the {title} of theano is {run_of().tags[tag]} in theano-keras3-seed0",
+    )
+
+
+@pytest.mark.parametrize(("tag", "what"), [("data_digest", "data"), ("weights_digest", "initial weights")])
+def test_other_data_or_weights_within_a_block_are_refused(tag: str, what: str) -> None:
+    refused(
+        changed(sweep_of(TWO, 3), 3, tags={tag: "f" * 36}),
+        f"theano-keras3-seed1 had other {what} than tensorflow-keras3-seed1, though they are of one block "
+        "(seed 1)",
+    )
+
+
+def test_starts_that_are_the_engines_own_may_differ_and_it_is_said() -> None:
+    own = {"params": {"controls.initial_weights": "False"}}
+    runs = changed(sweep_of(TWO, 5, **own), 3, tags={"weights_digest": "f" * 36})
+    assert any(note.startswith("The starts differ:") for note in compare(runs).notes)
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["margin", "accuracy_margin", "loss_margin"])
+def test_margin_that_is_none_is_refused(name: str, margin: float) -> None:
+    refused(sweep_of(TWO, 3), f"{name} is {margin}: expected a number above 0", **{name: margin})
+
+
+# -- refused between sweeps --------------------------------------------------------------------------
+
+
+def two_sweeps(first: dict[str, Any], second: dict[str, Any], blocks: int = 5) -> list[TrackedRun]:
+    return [
+        *sweep_of({"theano": 1.0}, blocks, sweep="a", **first),
+        *moved(sweep_of({"theano": 1.0}, blocks, sweep="b", seed=1, **second), 100),
+    ]
+
+
+def test_plan_that_differs_between_sweeps_is_refused() -> None:
+    runs = two_sweeps({}, {"params": {"training.epochs": "50"}})
+    refused(
+        runs,
+        "training.epochs is 20 in theano-keras3-seed0 (of a) and 50 in theano-keras3-seed0 (of b)",
+        by_sweep=True,
+    )
+
+
+def test_versions_that_differ_between_sweeps_are_what_is_compared() -> None:
+    runs = two_sweeps({}, {"tags": {"keras_version": "3.15.2", "engine_version": "2.0"}})
+    found = compare(runs, by_sweep=True)
+    assert set(reasons(found).values()) == {None}
+    assert "The Keras version of theano differs: 3.15.1 in a, 3.15.2 in b." in found.notes
+    assert "The engine version of theano differs: 1.0 in a, 2.0 in b." in found.notes
+
+
+def test_times_of_sweeps_on_different_machines_have_no_verdict() -> None:
+    found = reasons(compare(two_sweeps({}, {"tags": {"cpu_model": "Xeon"}}), by_sweep=True))
+    assert {found[m.key] for m in TIMES} == {"different machines: CPU model AMD EPYC 7B13 and Xeon"}
+    assert found[MEMORY.key] is None
+
+
+def test_sweeps_without_a_seed_in_common_have_no_blocks() -> None:
+    runs = two_sweeps({}, {})
+    shifted = [replace(r, seed=r.seed + 5) if r.sweep == "b" else r for r in runs]
+    refused(shifted, "theano, a and theano, b have 0 complete blocks", by_sweep=True)
+
+
+def test_sweeps_without_a_backend_in_common_are_refused() -> None:
+    runs = [*sweep_of({"jax": 1.0}, 3, sweep="a"), *moved(sweep_of({"theano": 1.0}, 3, sweep="b"), 9)]
+    refused(runs, "no backend ran in both sweeps (jax, a; theano, b)", by_sweep=True)
+
+
+# -- withheld ----------------------------------------------------------------------------------------
+
+
+def test_different_keras_stand_side_by_side_only() -> None:
+    keras2 = {"runtime": "keras2", "tags": {"keras_version": "2.3.1"}}
+    runs = [*sweep_of({"tensorflow": 1.0}, 4), *moved(sweep_of({"theano": 1.0}, 4, **keras2), 50)]
+    found = compare(runs)
+    assert set(reasons(found).values()) == {"different Keras: 3.15.1 and 2.3.1; side by side only"}
+    assert {c.verdict for c in found.contrasts} == {WITHHELD}
+    assert {q.verdict for q in found.qualities} == {WITHHELD}
+    assert all(c.p is None and c.p_holm is None for c in found.contrasts)
+    assert any("different Keras versions stand side by side" in note for note in found.notes)
+
+
+def test_other_version_of_keras_on_one_runtime_is_another_keras() -> None:
+    runs = [
+        replace(r, tags={**r.tags, "keras_version": "3.14.0"}) if r.backend == "theano" else r
+        for r in sweep_of(TWO, 4)
+    ]
+    assert set(reasons(compare(runs)).values()) == {"different Keras: 3.15.1 and 3.14.0; side by side only"}
+
+
+def test_backends_that_also_start_differently_are_not_compared() -> None:
+    runs = [
+        replace(r, params={**r.params, "runtime.start": "fork"}) if r.backend == "theano" else r
+        for r in sweep_of(TWO, 4)
+    ]
+    assert set(reasons(compare(runs)).values()) == {
+        "runtime.start differs too: spawn and fork; side by side only"
+    }
+
+
+def overlapping(runs: list[TrackedRun]) -> list[TrackedRun]:
+    """The last run begins one millisecond before the one before it ends."""
+    before = runs[-2]
+    assert before.ended_ms is not None
+    return [*runs[:-1], replace(runs[-1], began_ms=before.ended_ms - 1)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "count"),
+    [(lambda runs: changed(runs, 3, parallel=True), 1), (overlapping, 2)],
+    ids=["tagged", "overlapping"],
+)
+def test_times_of_runs_beside_others_have_no_verdict(
+    spoil: Callable[[list[TrackedRun]], list[TrackedRun]], count: int
+) -> None:
+    found = compare(spoil(sweep_of(TWO, 5)))
+    assert {reasons(found)[m.key] for m in TIMES} == {f"{count} of 10 runs ran beside others"}
+    assert reasons(found)[MEMORY.key] is None
+    assert any(note.startswith(f"{count} of 10 runs ran beside others, so") for note in found.notes)
+
+
+def test_overlap_on_another_machine_is_none() -> None:
+    runs = [run_of(at=0), run_of(at=0, run_id="there", tags={"backendexp.host": "elsewhere"})]
+    assert guards.beside_others(runs) == set()
+
+
+def test_runs_that_follow_at_once_do_not_overlap() -> None:
+    runs = [replace(r, ended_ms=r.began_ms + STEP_MS) for r in sweep_of(TWO, 3)]
+    assert guards.beside_others(runs) == set()
+
+
+def test_long_run_is_beside_all_that_ran_meanwhile() -> None:
+    runs = [run_of(at=at) for at in range(5)]
+    long = replace(runs[1], ended_ms=runs[3].began_ms + 1)
+    assert guards.beside_others([runs[0], long, *runs[2:]]) == {"id1", "id2", "id3"}
+
+
+def test_end_of_a_lost_run_which_nobody_knows_makes_no_overlap() -> None:
+    runs = changed(sweep_of(TWO, 4), 0, status="KILLED", ended_ms=2_000_000_000_000)
+    assert guards.beside_others(runs) == set()
+
+
+def test_times_are_withheld_where_the_quality_differs() -> None:
+    found = compare(sweep_of(TWO, 10, quality={"theano": 0.2}))
+    assert {reasons(found)[m.key] for m in TIMES} == {"not of one quality: different loss and accuracy"}
+    assert reasons(found)[MEMORY.key] is None
+
+
+def test_import_that_runs_share_is_one_measurement() -> None:
+    runs = sweep_of(TWO, 6, values={"time/import_s": 4.0})
+    found = compare(runs)
+    contrast = next(c for c in found.contrasts if c.measure.key == "time/import_s")
+    assert contrast.withheld == (
+        "tensorflow imported Keras 1 time for 6 runs; runtime.start=spawn imports it for each"
+    )
+    assert (contrast.ratio, contrast.p, contrast.low) == (None, None, None)
+    assert reasons(found)["training_time_s"] is None
+
+
+def test_time_of_zero_has_no_ratio() -> None:
+    runs = changed(sweep_of(TWO, 6), 5, values={"time/compilation_s": 0.0})
+    contrast = next(c for c in compare(runs).contrasts if c.measure.key == "time/compilation_s")
+    assert contrast.withheld == "it took theano no measurable time in 1 of 6 runs"
+    assert (contrast.verdict, contrast.ratio) == (WITHHELD, None)
+
+
+def test_what_was_not_measured_has_no_verdict() -> None:
+    runs = [
+        replace(r, values={k: v for k, v in r.values.items() if k != "time/steady_epoch_s"})
+        for r in sweep_of(TWO, 4)
+    ]
+    contrast = next(c for c in compare(runs).contrasts if c.measure.key == "time/steady_epoch_s")
+    assert contrast.withheld == "tensorflow did not measure it"
+    assert contrast.sentence == (
+        "theano against tensorflow in steady epoch has no verdict: tensorflow did not measure it."
+    )
+
+
+def test_every_error_is_the_users_to_mend() -> None:
+    assert issubclass(ComparisonError, UserError)

@@ -1,0 +1,361 @@
+"""From runs with known effects to verdicts, and what must not change them."""
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backendexp.analysis import numbers
+from backendexp.analysis.findings import (
+    DIFFERENT,
+    EQUIVALENT,
+    FASTER,
+    INCONCLUSIVE,
+    LESS,
+    MEASURES,
+    MEMORY,
+    MORE,
+    QUALITIES,
+    SLOWER,
+    TIMES,
+    Comparison,
+    Contrast,
+    QualityContrast,
+    TrackedRun,
+)
+from backendexp.analysis.pipeline import analyse
+from backendexp.analysis.statistics import LEVEL
+from support.chance import most
+from support.tracked import moved, sweep_of
+
+
+def compare(runs: list[TrackedRun], **settings: Any) -> Comparison:
+    return analyse(runs, title="a title", **settings)
+
+
+def training(found: Comparison) -> Contrast:
+    return next(c for c in found.contrasts if c.measure.key == "training_time_s")
+
+
+def quality(found: Comparison, key: str) -> QualityContrast:
+    return next(q for q in found.qualities if q.measure.key == key)
+
+
+# -- verdicts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("factor", "noise", "verdict"),
+    [
+        (0.5, 0.02, FASTER),
+        (2.0, 0.02, SLOWER),
+        (1.0, 0.02, EQUIVALENT),
+        (1.04, 0.01, EQUIVALENT),
+        (1.1, 0.2, INCONCLUSIVE),
+    ],
+)
+def test_known_effect_gets_its_verdict_in_every_time(factor: float, noise: float, verdict: str) -> None:
+    found = compare(sweep_of({"tensorflow": 1.0, "theano": factor}, 10, noise, seed=1))
+    times = [c for c in found.contrasts if c.measure in TIMES]
+    assert [c.measure for c in times] == list(TIMES)
+    assert {c.verdict for c in times} == {verdict}
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(0.5, LESS), (2.0, MORE), (1.0, EQUIVALENT)])
+def test_memory_is_less_or_more(factor: float, verdict: str) -> None:
+    found = compare(sweep_of({"tensorflow": 1.0, "theano": factor}))
+    (memory,) = [c for c in found.contrasts if c.measure == MEMORY]
+    assert memory.verdict == verdict
+    claim = (
+        "are equivalent in peak memory" if verdict == EQUIVALENT else f"theano takes {verdict} memory than"
+    )
+    assert claim in memory.sentence
+    assert "times as much" in memory.sentence
+
+
+def test_sentence_of_a_difference_has_its_numbers() -> None:
+    contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 0.5}, 10)))
+    assert contrast.ratio == pytest.approx(0.5, rel=0.03)
+    assert contrast.sentence == (
+        f"theano is faster than tensorflow in training_time_s: {contrast.ratio:.3f} times as long (95% "
+        f"interval {contrast.low:.3f} to {contrast.high:.3f}), faster in 100% of 10 blocks, Holm's p < 0.001."
+    )
+
+
+def test_small_difference_that_is_real_is_equivalent_and_told() -> None:
+    contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01)))
+    assert contrast.verdict == EQUIVALENT
+    assert contrast.p_holm is not None
+    assert contrast.p_holm < LEVEL
+    assert "theano takes 1.04 times as long (95% interval 1.0" in contrast.sentence
+    assert contrast.sentence.endswith("and 0.909 to 1.10 counts as equal.")
+
+
+def test_same_difference_under_a_smaller_margin_is_one() -> None:
+    assert (
+        training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01), margin=0.02)).verdict
+        == SLOWER
+    )
+
+
+def test_inconclusive_says_how_many_more_blocks_would_decide() -> None:
+    contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.15}, 5, 0.2)))
+    assert contrast.verdict == INCONCLUSIVE
+    assert contrast.more_blocks is not None
+    assert f"after 5 blocks: {numbers.significant(contrast.ratio)} times as long" in contrast.sentence
+    assert contrast.sentence.endswith(f"About {contrast.more_blocks} more blocks would decide.")
+
+
+def test_inconclusive_that_nothing_would_decide_says_so() -> None:
+    """Right on the margin."""
+    runs = sweep_of({"tensorflow": 1.0, "theano": 1.0}, 4, 0.0)
+    swing = (30.0, 1 / 30, 25.0, 1 / 25)
+    noisy = [
+        replace(r, values={**r.values, "training_time_s": 2.0 * swing[r.seed]})
+        if r.backend == "theano"
+        else r
+        for r in runs
+    ]
+    contrast = training(compare(noisy))
+    assert (contrast.verdict, contrast.more_blocks) == (INCONCLUSIVE, None)
+    assert contrast.sentence.endswith("No feasible number of blocks would decide.")
+
+
+def test_failures_of_both_sides_leave_the_blocks_that_both_finished() -> None:
+    runs = [
+        replace(r, status="FAILED") if (r.backend, r.seed) in (("theano", 0), ("tensorflow", 5)) else r
+        for r in sweep_of({"tensorflow": 1.0, "theano": 0.5})
+    ]
+    contrast = training(compare(runs))
+    assert (contrast.blocks, contrast.verdict) == (8, FASTER)
+
+
+# -- quality -----------------------------------------------------------------------------------------
+
+
+def test_equal_quality_is_equivalent_within_the_margin() -> None:
+    found = quality(compare(sweep_of({"tensorflow": 1.0, "theano": 0.5}, 20)), "accuracy")
+    assert found.verdict == EQUIVALENT
+    assert found.margin == 0.05
+    assert found.sentence.startswith("theano and tensorflow are equivalent in accuracy: the difference is ")
+    assert found.sentence.endswith("within 0.05 either way.")
+
+
+def test_other_quality_is_different() -> None:
+    runs = sweep_of({"tensorflow": 1.0, "theano": 0.5}, 10, quality={"theano": 0.2})
+    for key, sign in (("accuracy", 1), ("loss", -1)):
+        found = quality(compare(runs), key)
+        assert found.verdict == DIFFERENT
+        assert found.difference == pytest.approx(sign * 0.2, abs=0.03)
+        assert found.sentence.startswith(f"theano and tensorflow differ in {key}: by ")
+
+
+def test_quality_that_a_smaller_margin_cannot_tell_is_inconclusive() -> None:
+    found = quality(
+        compare(sweep_of({"tensorflow": 1.0, "theano": 0.5}, 4), accuracy_margin=0.001), "accuracy"
+    )
+    assert found.verdict == INCONCLUSIVE
+    assert found.sentence.endswith("and 0.001 either way counts as equal.")
+
+
+def test_identical_quality_is_equivalent() -> None:
+    same = {"values": {"loss": 0.6931, "accuracy": 0.5}}
+    found = [quality(compare(sweep_of({"jax": 1.0, "theano": 1.0}, 3, **same)), m.key) for m in QUALITIES]
+    assert all(q is not None for q in found)
+    runs = [
+        replace(r, values={**r.values, "loss": 0.69 + r.seed / 100, "accuracy": 0.5 + r.seed / 100})
+        for r in sweep_of({"jax": 1.0, "theano": 1.0}, 3)
+    ]
+    for key in ("loss", "accuracy"):
+        identical = quality(compare(runs), key)
+        assert (identical.verdict, identical.difference) == (EQUIVALENT, 0.0)
+        assert (identical.p_equivalent, identical.p_different) == (0.0, 1.0)
+
+
+# -- chance ------------------------------------------------------------------------------------------
+
+
+def coins(accuracy: float, blocks: int = 10, **fields: Any) -> list[TrackedRun]:
+    runs = sweep_of({"jax": 1.0, "theano": 1.0}, blocks, **fields)
+    return [replace(r, values={**r.values, "accuracy": accuracy}) for r in runs]
+
+
+def test_accuracy_on_coin_flips_is_luck() -> None:
+    found = compare(coins(0.52)).group("theano").chance
+    assert found is not None
+    assert (found.correct, found.guesses) == (520, 1000)
+    assert found.low < 0.5 < found.high
+    assert found.sentence.startswith("theano got 520 of 1,000 coin flips right: 0.520 (95% interval 0.4")
+    assert found.sentence.endswith("That is luck.")
+
+
+def test_accuracy_that_no_luck_explains_points_to_a_leak() -> None:
+    found = compare(coins(0.6)).group("theano").chance
+    assert found is not None
+    assert found.p < 0.001
+    assert found.sentence.endswith("look for test labels that the training could see.")
+
+
+def test_labels_that_can_be_learned_are_not_held_against_chance() -> None:
+    found = compare(coins(0.6, params={"data.kind": "signal"}))
+    assert [group.chance for group in found.groups] == [None, None]
+
+
+def test_labels_that_were_guessed_twice_count_once() -> None:
+    again = moved(coins(0.52, 5), 100)
+    found = compare([*coins(0.52, 5), *again]).group("theano").chance
+    assert found is not None
+    assert found.guesses == 500
+
+
+# -- groups ------------------------------------------------------------------------------------------
+
+
+def test_groups_have_medians_and_quartiles_of_what_finished_and_their_engine() -> None:
+    runs = sweep_of({"tensorflow": 1.0, "theano": 0.5}, 9)
+    runs = [replace(r, status="KILLED") if (r.backend, r.seed) == ("theano", 8) else r for r in runs]
+    group = compare(runs).group("theano")
+    times = [r.values["training_time_s"] for r in runs if r.backend == "theano" and r.seed < 8]
+    spread = group.spreads["training_time_s"]
+    assert spread.median == pytest.approx(np.median(times))
+    assert (spread.low, spread.high) == pytest.approx(tuple(np.quantile(times, (0.25, 0.75))))
+    assert spread.runs == 8
+    assert set(group.spreads) == {m.key for m in MEASURES}
+    assert group.engine == "Theano 1.0"
+
+
+def test_baseline_is_the_first_group_and_what_is_shared_is_told() -> None:
+    found = compare(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}))
+    assert found.baselines == ("tensorflow",)
+    assert [group.label for group in found.groups] == ["tensorflow", "jax", "theano"]
+    assert found.common["training.epochs"] == "20"
+    assert "backend.name" not in found.common
+    assert "seed" not in found.common
+    assert found.versions == {"Keras": "3.15.1", "Python": "3.11.7", "CPU": "AMD EPYC 7B13", "cores": "2"}
+
+
+def test_headlines_are_of_the_baselines_pairs() -> None:
+    found = compare(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 0.5}))
+    assert len(found.headlines()) == 2 * 3
+    assert all("tensorflow" in line for line in found.headlines())
+
+
+def test_sweeps_are_compared_backend_by_backend() -> None:
+    first = sweep_of({"jax": 1.0, "theano": 1.0}, sweep="old")
+    second = moved(sweep_of({"jax": 1.0, "theano": 2.0}, sweep="new", seed=1), 100)
+    found = compare([*first, *second], by_sweep=True)
+    assert found.baselines == ("jax, old", "theano, old")
+    told = {
+        (c.baseline, c.candidate): c.verdict for c in found.contrasts if c.measure.key == "training_time_s"
+    }
+    assert told == {("jax, old", "jax, new"): EQUIVALENT, ("theano, old", "theano, new"): SLOWER}
+    assert compare([*first, *second], by_sweep=True, baseline="new").baselines == ("jax, new", "theano, new")
+
+
+# -- what must not change a verdict ------------------------------------------------------------------
+
+MIRRORED = {FASTER: SLOWER, SLOWER: FASTER, LESS: MORE, MORE: LESS}
+effects = st.floats(0.3, 3.0)
+noises = st.sampled_from([0.01, 0.1, 0.5])
+few = settings(max_examples=15)
+
+
+@few
+@given(effects, noises, st.integers(3, 8))
+def test_swapped_baseline_inverts_ratio_and_interval_and_mirrors_the_verdict(
+    factor: float, noise: float, blocks: int
+) -> None:
+    runs = sweep_of({"jax": 1.0, "theano": factor}, blocks, noise)
+    one, other = compare(runs, baseline="jax"), compare(runs, baseline="theano")
+    for a, b in zip(one.contrasts, other.contrasts, strict=True):
+        assert (a.baseline, a.candidate) == (b.candidate, b.baseline)
+        assert (a.ratio, a.low, a.high) == pytest.approx((1 / b.ratio, 1 / b.high, 1 / b.low))  # type: ignore[operator]
+        mirrored = 1 / b.bootstrap_high, 1 / b.bootstrap_low  # type: ignore[operator]
+        assert (a.bootstrap_low, a.bootstrap_high) == pytest.approx(mirrored)
+        assert a.faster_share == pytest.approx(1 - (b.faster_share or 0.0))
+        assert b.verdict == MIRRORED.get(a.verdict, a.verdict)
+        assert a.more_blocks == b.more_blocks
+
+
+@few
+@given(effects, noises, st.floats(1e-3, 1e3))
+def test_unit_of_time_changes_nothing(factor: float, noise: float, unit: float) -> None:
+    runs = sweep_of({"jax": 1.0, "theano": factor}, 5, noise)
+    keys = [m.key for m in TIMES]
+    scaled = [replace(r, values={k: v * unit if k in keys else v for k, v in r.values.items()}) for r in runs]
+    for a, b in zip(compare(runs).contrasts, compare(scaled).contrasts, strict=True):
+        assert b.verdict == a.verdict
+        assert (b.ratio, b.low, b.high) == pytest.approx((a.ratio, a.low, a.high))
+        assert (b.bootstrap_low, b.bootstrap_high) == pytest.approx((a.bootstrap_low, a.bootstrap_high))
+        assert b.p == pytest.approx(a.p, abs=1e-9)
+
+
+@few
+@given(st.randoms(use_true_random=False))
+def test_order_of_the_runs_changes_nothing(shuffle: random.Random) -> None:
+    runs = sweep_of({"jax": 1.0, "theano": 0.8, "tensorflow": 1.1}, 4, 0.1)
+    shuffled = runs.copy()
+    shuffle.shuffle(shuffled)
+    assert compare(shuffled) == compare(runs)
+
+
+def test_numbers_of_a_comparison_are_numbers_or_none() -> None:
+    for noise in (0.0, 0.1):
+        found = compare(sweep_of({"jax": 1.0, "theano": 1.0, "torch": 2.0}, 3, noise))
+        for contrast in found.contrasts:
+            told = (contrast.ratio, contrast.low, contrast.high, contrast.p, contrast.p_holm)
+            if contrast.withheld is None:
+                assert all(value is not None and math.isfinite(value) for value in told)
+        assert {c.measure.key for c in found.contrasts if c.withheld} <= {"time/import_s"}
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    runs = sweep_of({"jax": 1.0, "theano": 1.0}, 5)
+    spoilt = [replace(r, values={**r.values, "loss": math.nan}) if r.seed == 2 else r for r in runs]
+    assert quality(compare(spoilt), "loss").blocks == 4
+    assert compare(spoilt).group("jax").spreads["loss"].runs == 4
+
+
+# -- rates over many comparisons ---------------------------------------------------------------------
+
+
+def rate_of(verdicts: tuple[str, ...], factors: dict[str, float], blocks: int, simulations: int) -> float:
+    """The share of comparisons in which any pair gets one of these verdicts on its training time."""
+    hits = 0
+    for seed in range(simulations):
+        found = compare(sweep_of(factors, blocks, 0.05, seed=seed))
+        hits += any(c.verdict in verdicts for c in found.contrasts if c.measure.key == "training_time_s")
+    return hits / simulations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sides", [2, 4])
+def test_equal_backends_are_called_faster_or_slower_no_more_often_than_the_level_allows(sides: int) -> None:
+    factors = dict.fromkeys(["jax", "tensorflow", "theano", "torch"][:sides], 1.0)
+    assert rate_of((FASTER, SLOWER), factors, 5, 300) <= most(LEVEL, 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [1.1, 1 / 1.1])
+def test_difference_as_large_as_the_margin_is_called_equivalent_no_more_often_than_the_level_allows(
+    factor: float,
+) -> None:
+    factors = {"tensorflow": 1.0, "theano": factor}
+    assert rate_of((EQUIVALENT,), factors, 10, 300) <= most(LEVEL, 300)
+
+
+# -- size --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blocks", [40, 1000])
+def test_hundreds_and_thousands_of_runs_are_compared(blocks: int) -> None:
+    """200 and 5,000 runs of five backends; how long it takes is benchmarks/comparison.py's to say."""
+    backends = ("jax", "tensorflow", "theano", "torch", "other")
+    found = compare(sweep_of(dict.fromkeys(backends, 1.0), blocks, 0.5))
+    assert sum(len(group.runs) for group in found.groups) == 5 * blocks
+    assert {contrast.blocks for contrast in found.contrasts if contrast.withheld is None} == {blocks}

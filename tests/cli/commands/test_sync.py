@@ -1,0 +1,179 @@
+"""Uploading what the store did not take, to a real database of MLflow."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backendexp.cli.commands import sync
+from backendexp.errors import UserError
+from backendexp.experiments import sweep
+from backendexp.runs import machine, record, summary_run
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.session import Destination, Session
+from backendexp.tracking.base import Report
+from backendexp.tracking.mlflow_tracker import MlflowTracker
+from support import streams
+from support.plans import small_plan
+from support.sessions import dead_process
+
+MakeSpec = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def uri(project: Path, empty_store: bytes) -> str:
+    (project / "mlflow.db").write_bytes(empty_store)
+    return f"sqlite:///{project}/mlflow.db"
+
+
+def runs_of(uri: str, project: Path) -> list[Any]:
+    tracker = MlflowTracker(uri, "backendexp", None, project)
+    return list(tracker._client.search_runs([tracker.experiment_id], order_by=["start_time"]))
+
+
+def test_every_run_is_uploaded_once(
+    uri: str, project: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [
+        streams.record_of(project / folder, make_spec(seed=seed), stream, uri=uri)
+        for folder, seed, stream in (
+            ("outputs/a", 1, streams.whole()),
+            ("multirun/b/0", 2, streams.killed_in_epoch_3()),
+        )
+    ]
+    assert sync.main([]) == 0
+    assert capsys.readouterr().out.endswith("2 uploaded, 0 refused, 0 with nothing to upload\n")
+    runs = runs_of(uri, project)
+    assert [(r.info.status, r.data.params["seed"]) for r in runs] == [("FINISHED", "1"), ("FAILED", "2")]
+    assert [r.info.run_id for r in runs] == [one.tracked_run_id for one in made]
+    assert [r.info.start_time for r in runs] == [round(one.context.began * 1000) for one in made]
+    assert sync.main([]) == 0
+    assert capsys.readouterr().out == "0 uploaded, 0 refused, 2 with nothing to upload\n"
+    assert len(runs_of(uri, project)) == 2
+
+
+def test_run_that_the_store_had_begun_to_take_is_continued(
+    uri: str, project: Path, make_spec: MakeSpec
+) -> None:
+    done = streams.record_of(project / "outputs", make_spec(), streams.whole(), uri=uri)
+    begun = MlflowTracker(uri, "backendexp", None, project).begin(done.context.id, "name", 1000, {}, None)
+    assert sync.main(["outputs"]) == 0
+    (run,) = runs_of(uri, project)
+    assert (run.info.run_id, run.info.status) == (begun, "FINISHED")
+    assert done.tracked_run_id == begun
+
+
+def test_run_of_a_dead_process_is_closed_and_uploaded(uri: str, project: Path, make_spec: MakeSpec) -> None:
+    told = streams.whole()[:9]
+    streams.record_of(project / "outputs", make_spec(), told, uri=uri, tags=dead_process(), finish=False)
+    assert sync.main(["outputs"]) == 0
+    (run,) = runs_of(uri, project)
+    assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "parent_lost")
+
+
+@pytest.mark.parametrize("host", [None, "elsewhere"])
+def test_run_that_may_still_train_is_left_alone(
+    host: str | None, uri: str, project: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags = {**machine.tags(), **({"backendexp.host": host} if host else {})}
+    draft = streams.record_of(project / "outputs", make_spec(), [], uri=uri, tags=tags, finish=False)
+    assert sync.main(["outputs"]) == 0
+    assert capsys.readouterr().out == "0 uploaded, 0 refused, 1 with nothing to upload\n"
+    assert record.load(draft.directory).result is None
+
+
+def concluded(project: Path, uri: str) -> None:
+    """A sweep of two runs whose store was away when it ended, with its summary and an artifact of that."""
+    done = sweep.sweep_of(str(project / "multirun/2026-01-01/10-00-00"))
+    for number in range(2):
+        spec = small_plan("jax", seed=number)
+        streams.record_of(done.directory / str(number), spec, streams.whole(), uri=uri, tags=sweep.tags(done))
+    conclusion = replace(
+        sweep.conclude(done.directory, done.records(), 2),
+        params={"compare.blocks": "3"},
+        metrics={"jax/training_time_s_median": 1.5},
+        by_size={"jax/training_time_s_by_samples": {100: 1.0, 200: 2.0}},
+    )
+    away = Destination("mlflow", uri, "backendexp", None)
+    closed = Session(_refused={away: (time.monotonic(), "the store is away")})
+    assert sweep.track_summary(closed, away, done, conclusion, True) is None
+
+
+def test_summary_of_a_sweep_is_uploaded_once_with_all_that_it_had(
+    uri: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    concluded(project, uri)
+    assert sync.main([]) == 0
+    assert capsys.readouterr().out.endswith("3 uploaded, 0 refused, 0 with nothing to upload\n")
+    assert sync.main([]) == 0
+    assert capsys.readouterr().out == "0 uploaded, 0 refused, 3 with nothing to upload\n"
+    (summary,) = [run for run in runs_of(uri, project) if "kind" in run.data.tags]
+    swept = summary.data.tags["sweep"]
+    assert swept.startswith("2026-01-01/10-00-00-")
+    assert (summary.info.run_name, summary.info.status) == (f"sweep {swept}", "FINISHED")
+    assert summary.data.params == {"compare.blocks": "3"}
+    assert summary.data.metrics["jax/training_time_s_median"] == 1.5
+    assert "| jax | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]
+    client = MlflowTracker(uri, "backendexp", None, project)._client
+    points = client.get_metric_history(summary.info.run_id, "jax/training_time_s_by_samples")
+    assert sorted((point.step, point.value) for point in points) == [(100, 1.0), (200, 2.0)]
+    assert [file.path for file in client.list_artifacts(summary.info.run_id)] == ["sweep.md"]
+
+
+def test_summary_that_the_store_had_begun_to_take_is_continued(uri: str, project: Path) -> None:
+    concluded(project, uri)
+    (file,) = summary_run.find([project / "multirun"])
+    identity = summary_run.load(file).report.record_id
+    begun = MlflowTracker(uri, "backendexp", None, project).begin(identity, "name", 1000, {}, None)
+    assert sync.main(["multirun"]) == 0
+    (summary,) = [run for run in runs_of(uri, project) if "kind" in run.data.tags]
+    assert (summary.info.run_id, summary.info.status) == (begun, "FINISHED")
+
+
+def test_summary_is_uploaded_from_where_its_folder_has_been_moved(uri: str, project: Path) -> None:
+    concluded(project, uri)
+    (project / "multirun").rename(project / "kept")
+    assert sync.main(["kept"]) == 0
+    assert len(runs_of(uri, project)) == 3
+
+
+def test_summary_leaves_the_run_that_it_was_to_continue_to_its_own_store(uri: str, project: Path) -> None:
+    report = Report("a" * 32, "sweep", "FINISHED", 1, 2, {}, {"kind": "sweep"}, [], None, [], joined=True)
+    away = Destination("mlflow", "http://127.0.0.1:9", "backendexp", None)
+    summary_run.write(project / "outputs", away, report, joins="b" * 32)
+    assert sync.main(["outputs", "--uri", uri]) == 0
+    (summary,) = runs_of(uri, project)
+    assert summary.info.run_id != "b" * 32
+
+
+def test_other_store_can_be_named(uri: str, project: Path, make_spec: MakeSpec) -> None:
+    streams.record_of(project / "outputs", make_spec(), streams.whole(), uri="http://127.0.0.1:9")
+    assert sync.main(["outputs", "--uri", "sqlite:///mlflow.db"]) == 0
+    assert len(runs_of(uri, project)) == 1
+
+
+def test_store_that_is_away_refuses_and_the_run_stays_to_be_uploaded(
+    project: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = streams.record_of(project / "outputs", make_spec(), streams.whole(), uri="http://127.0.0.1:9")
+    assert sync.main(["outputs"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "0 uploaded, 1 refused, 0 with nothing to upload\n"
+    assert f"{done.directory.relative_to(project)}: the tracking store http://127.0.0.1:9 did not" in told.err
+    assert done.tracked_run_id is None
+
+
+def test_folder_that_is_not_there_is_refused(project: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere is not there\. Expected a folder that holds runs"):
+        sync.main(["nowhere"])
+
+
+def test_directory_without_any_run_has_nothing_to_upload(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sync.main([]) == 0
+    assert capsys.readouterr().out == "0 uploaded, 0 refused, 0 with nothing to upload\n"
+    assert list(project.iterdir()) == []

@@ -1,0 +1,181 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backendexp.reporting import tables
+from backendexp.runs.events import Event
+from backendexp.runs.plan import RunSpec, with_probe
+from backendexp.runs.record import RunRecord
+from support import streams
+
+Make = Callable[..., RunRecord]
+
+NUMBERS = ["training_time_s", "first epoch s", "steady epoch s", "loss", "accuracy", "peak MiB"]
+
+
+@pytest.fixture
+def make(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> Make:
+    """make("jax", stream, seed=3): a record with these events."""
+
+    def record_of(backend: str, stream: list[dict[str, object]] | None = None, **fields: object) -> RunRecord:
+        told = streams.whole() if stream is None else stream
+        return streams.record_of(tmp_path, make_spec(backend, **fields), told)
+
+    return record_of
+
+
+def test_table_has_a_row_a_run_with_its_numbers(make: Make) -> None:
+    table = tables.run_table([make("jax", seed=1), make("tensorflow", seed=1)])
+    assert table.titles == ["backend", "runtime", "seed", "status", *NUMBERS]
+    numbers = ["FINISHED", "1.5", "0.5", "0.5", "0.5000", "0.750", "200"]
+    assert table.rows == [["jax", "keras3", "1", *numbers], ["tensorflow", "keras3", "1", *numbers]]
+
+
+def test_failed_run_has_a_row_with_its_reason_and_what_it_reached(make: Make) -> None:
+    table = tables.run_table([make("jax"), make("jax", streams.killed_in_epoch_3())])
+    assert table.rows[1][3:] == ["FAILED (killed_by_signal)", "-", "0.5", "0.5", "-", "-", "200"]
+
+
+def test_run_under_way_has_a_row(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
+    draft = streams.record_of(tmp_path, make_spec("jax"), [], finish=False)
+    assert tables.run_table([draft]).rows == [["jax", "keras3", "0", "RUNNING", *["-"] * 6]]
+
+
+def test_what_differs_between_the_plans_has_a_column(make: Make) -> None:
+    table = tables.run_table([make("jax", training__epochs=1), make("jax", training__epochs=2, threads=2)])
+    assert table.titles[3:5] == ["threads", "training.epochs"]
+    assert [row[3:5] for row in table.rows] == [["1", "1"], ["2", "2"]]
+
+
+def test_table_of_no_runs_has_no_rows() -> None:
+    assert tables.run_table([]).rows == []
+    assert tables.median_table([]).rows == []
+
+
+def test_medians_are_of_the_finished_runs_of_one_backend_and_runtime(make: Make) -> None:
+    records = [make("jax", streams.whole(training_time_s=t), seed=int(t)) for t in (1.0, 2.0, 30.0)]
+    records += [make("jax", streams.killed_in_epoch_3(), seed=4), make("theano")]
+    table = tables.median_table(records)
+    assert table.titles[:4] == ["backend", "runtime", "finished", "median training_time_s"]
+    assert [row[:4] for row in table.rows] == [
+        ["jax", "keras3", "3 of 4", "2"],
+        ["theano", "keras3", "1 of 1", "1.5"],
+    ]
+
+
+def test_backend_that_never_finished_has_no_medians(make: Make) -> None:
+    (row,) = tables.median_table([make("jax", streams.killed_in_epoch_3())]).rows
+    assert row == ["jax", "keras3", "0 of 1", *["-"] * 6]
+
+
+def test_markdown_escapes_what_would_break_the_table() -> None:
+    table = tables.Table(["a", "b"], [["x|y", "z"]])
+    assert table.markdown() == "| a | b |\n| --- | --- |\n| x\\|y | z |"
+
+
+def test_runs_of_two_runtimes_are_not_called_a_comparison(make: Make) -> None:
+    (said,) = tables.caveats([make("tensorflow"), make("theano", runtime="keras2")])
+    assert "different Keras versions" in said
+    assert "they do not compare backends" in said
+
+
+def test_compilation_that_later_runs_do_not_repeat_is_told(make: Make) -> None:
+    (said,) = tables.caveats([make("theano", streams.whole(compile_cache="empty")), make("theano")])
+    assert "empty compile cache" in said
+    assert tables.caveats([make("theano", streams.whole(compile_cache="filled"))]) == []
+
+
+def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float, bool]) -> list[Event]:
+    """A stream whose labels have these: low, high, whether they are all 0 and 1."""
+    keys = ("low", "high", "zeros_and_ones")
+    told = {"y_train": dict(zip(keys, y_train, strict=True)), "y_test": dict(zip(keys, y_test, strict=True))}
+    return [event | {"labels": told} if event["event"] == "data" else event for event in streams.whole()]
+
+
+@pytest.mark.parametrize(
+    ("y_train", "y_test", "told"),
+    [
+        ((0, 1, True), (0, 1, True), []),
+        (
+            (1, 1, True),
+            (0, 1, True),
+            ["y_train holds one class only, every label is 1: nothing could be learned."],
+        ),
+        (
+            (0, 1, True),
+            (0, 0, True),
+            ["y_test holds one class only, every label is 0: accuracy tells little."],
+        ),
+        (
+            (-1, 1, False),
+            (-1, 1, False),
+            ["y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss."],
+        ),
+    ],
+)
+def test_labels_that_numbers_mean_little_with_are_told_once(
+    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], told: list[str], make: Make
+) -> None:
+    stream = _with_labels(y_train, y_test)
+    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == told
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        (["jax", "jax", "tensorflow", "tensorflow"], True),
+        (["jax", "jax", "tensorflow"], True),
+        (["jax", "tensorflow", "jax", "tensorflow"], False),
+        (["jax", "tensorflow", "tensorflow", "jax"], False),
+        (["jax", "tensorflow"], False),
+        (["jax", "jax"], False),
+        ([], False),
+    ],
+)
+def test_backend_that_ran_wholly_before_the_other_is_told(order: list[str], told: bool, make: Make) -> None:
+    said = tables.caveats([make(backend) for backend in order])
+    assert [line for line in said if "put backend=... last" in line] == said
+    assert bool(said) == told
+
+
+def test_summary_of_a_run_tells_stack_times_scores_phases_and_memory(make: Make) -> None:
+    assert list(tables.run_lines(make("jax", seed=2))) == [
+        "FINISHED  jax on keras3, seed 2 (Keras 3.15.1, JAX 0.10.2, Python 3.11.7, 1 threads)",
+        "  training_time_s  1.5, steady epoch 0.5 s",
+        "  loss  0.5000   accuracy  0.750   (labels are coin flips: 0.38 to 0.62 is luck)",
+        "  phases  import 4 s · build 0.2 s · first epoch 0.5 s · other epochs 1 s · evaluate 0.1 s",
+        "  memory  200 MiB at its peak",
+    ]
+
+
+def test_labels_that_can_be_learned_have_no_range_of_luck(make: Make) -> None:
+    (line,) = [one for one in tables.run_lines(make("jax", data__kind="signal")) if "accuracy" in one]
+    assert line == "  loss  0.5000   accuracy  0.750"
+
+
+def test_range_of_luck_stays_within_what_accuracy_can_be(make: Make) -> None:
+    (line,) = [one for one in tables.run_lines(make("jax", data__test_samples=1)) if "accuracy" in one]
+    assert "0.00 to 1.00 is luck" in line
+
+
+def test_summary_of_a_failed_run_tells_why(make: Make) -> None:
+    lines = list(tables.run_lines(make("jax", streams.killed_in_epoch_3())))
+    assert lines[0].startswith("FAILED  jax on keras3, seed 0 (Keras 3.15.1")
+    assert lines[1].startswith("  killed_by_signal: the worker was killed by SIGKILL")
+    assert not [line for line in lines if "training_time_s" in line]
+
+
+def test_summary_of_a_run_without_a_word_is_its_failure(make: Make) -> None:
+    assert list(tables.run_lines(make("jax", []))) == [
+        "FAILED  jax on keras3, seed 0",
+        "  worker_lost: the worker ended without a word; see worker.log",
+    ]
+
+
+def test_rounding_probes_have_a_column_of_their_own(
+    tmp_path: Path, make_spec: Callable[..., RunSpec]
+) -> None:
+    spec = make_spec("jax")
+    records = [streams.record_of(tmp_path, s, streams.whole()) for s in (spec, with_probe(spec, 1))]
+    assert "parity.probe" in tables.run_table(records).titles

@@ -1,0 +1,216 @@
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backendexp.errors import BackendUnavailable, ConfigError
+from backendexp.runs import plan
+from backendexp.runs.plan import ControlsSpec, DataSpec, ModelSpec, RunSpec, TrainingSpec
+from backendexp.runtimes import catalogue
+from support.arrays import good_arrays
+from support.plans import small_config
+
+MakeSpec = Callable[..., RunSpec]
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+sizes = st.integers(1, 10**9)
+specs = st.builds(
+    RunSpec,
+    backend=st.sampled_from(catalogue.BACKENDS),
+    runtime=st.sampled_from(list(catalogue.RUNTIMES)),
+    python=st.none() | st.text(),
+    start=st.sampled_from(["fork", "spawn"]),
+    data=st.builds(DataSpec, st.text(), sizes, sizes, sizes, finite, st.none() | st.text()),
+    model=st.builds(
+        ModelSpec, st.lists(sizes, min_size=1).map(tuple), st.text(), finite, st.sampled_from(["sigmoid"])
+    ),
+    training=st.builds(TrainingSpec, st.text(), finite, st.text(), sizes, sizes, st.just("float32")),
+    controls=st.builds(ControlsSpec, st.booleans(), st.booleans()),
+    threads=sizes,
+    seed=st.integers(0, 2**32 - 1),
+    timeout_s=st.none() | finite,
+    log_model=st.booleans(),
+    probe=st.integers(0, 20),
+)
+
+
+@given(specs)
+def test_plan_survives_json(spec: RunSpec) -> None:
+    there_and_back = RunSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert there_and_back == spec
+    assert there_and_back.id == spec.id
+
+
+@given(specs)
+def test_from_json_leaves_its_argument_as_it_was(spec: RunSpec) -> None:
+    tree = spec.to_json()
+    before = json.dumps(tree)
+    RunSpec.from_json(tree)
+    assert json.dumps(tree) == before
+
+
+@given(specs)
+def test_params_are_flat_text_under_the_dotted_keys_of_the_configuration(spec: RunSpec) -> None:
+    params = spec.params()
+    assert all(isinstance(key, str) and isinstance(value, str) for key, value in params.items())
+    assert params["backend.name"] == spec.backend
+    assert params["data.samples"] == str(spec.data.samples)
+    assert params["parity.probe"] == str(spec.probe)
+    assert list(params) == sorted(params)
+    assert len(params) <= 100  # what one batch of MLflow holds
+
+
+@given(specs, specs)
+def test_ids_are_equal_exactly_for_equal_plans(a: RunSpec, b: RunSpec) -> None:
+    assert (a.id == b.id) == (json.dumps(a.to_json()) == json.dumps(b.to_json()))
+    assert len(a.id) == 12
+    assert int(a.id, 16) >= 0
+
+
+def test_id_does_not_change_between_releases() -> None:
+    """Runs of last year's store are found by it."""
+    spec = RunSpec(
+        backend="tensorflow",
+        runtime="keras3",
+        python=None,
+        start="fork",
+        data=DataSpec("random", 1000, 20, 100, 0.0, None),
+        model=ModelSpec((64, 64), "relu", 0.5, "sigmoid"),
+        training=TrainingSpec("rmsprop", 0.001, "binary_crossentropy", 20, 128, "float32"),
+        controls=ControlsSpec(True, True),
+        threads=2,
+        seed=0,
+        timeout_s=None,
+        log_model=False,
+    )
+    assert spec.id == "88bc181234a2"
+
+
+def test_every_field_changes_the_id(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    other = {
+        "backend": "jax",
+        "runtime": "keras2",
+        "python": "/a/python",
+        "start": "spawn",
+        "data": dataclasses.replace(spec.data, samples=257),
+        "model": dataclasses.replace(spec.model, dropout=0.25),
+        "training": dataclasses.replace(spec.training, epochs=4),
+        "controls": dataclasses.replace(spec.controls, batch_order=False),
+        "threads": 3,
+        "seed": 1,
+        "timeout_s": 5.0,
+        "log_model": True,
+        "probe": 1,
+    }
+    assert set(other) == {field.name for field in dataclasses.fields(spec)}
+    ids = {dataclasses.replace(spec, **{name: value}).id for name, value in other.items()}
+    assert len(ids | {spec.id}) == len(other) + 1
+
+
+def test_plan_is_frozen(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.seed = 1  # type: ignore[misc]
+    assert hash(spec) == hash(make_spec())
+
+
+@pytest.mark.parametrize(
+    ("backend", "runtime"),
+    [("tensorflow", "keras3"), ("jax", "keras3"), ("torch", "keras3"), ("theano", "keras3")],
+)
+def test_auto_takes_the_first_runtime_that_offers_the_backend(
+    backend: str, runtime: str, make_spec: MakeSpec
+) -> None:
+    assert make_spec(backend).runtime == runtime
+
+
+def test_runtime_without_the_backend_is_refused_with_one_that_has_it(make_spec: MakeSpec) -> None:
+    with pytest.raises(
+        BackendUnavailable,
+        match=r"backend 'jax' is not offered by runtime 'keras2', which has tensorflow, theano\. "
+        r"Use runtime=keras3, or runtime=auto",
+    ):
+        make_spec("jax", "keras2")
+
+
+def test_name_that_the_chosen_runtime_lacks_is_refused(make_spec: MakeSpec) -> None:
+    with pytest.raises(ConfigError, match=r"training\.optimizer is 'lion', which runtime 'keras2'"):
+        make_spec("theano", "keras2", training__optimizer="lion")
+
+
+def test_threads_default_to_the_cores_that_this_process_may_use(make_spec: MakeSpec) -> None:
+    assert make_spec(threads=None).threads == len(os.sched_getaffinity(0))
+
+
+def test_start_auto_forks_where_the_system_has_it(make_spec: MakeSpec) -> None:
+    assert make_spec().start == ("fork" if hasattr(os, "fork") else "spawn")
+    assert make_spec(runtime__start="spawn").start == "spawn"
+
+
+def test_npz_brings_its_sizes_and_an_absolute_path(project: Path, make_spec: MakeSpec) -> None:
+    arrays = {"x_train": np.zeros((6, 3)), "y_train": np.zeros(6)}
+    np.savez(project / "mine.npz", x_test=np.zeros((2, 3)), y_test=np.zeros(2), **arrays)
+    none = {"data__samples": None, "data__features": None, "data__test_samples": None}
+    spec = make_spec(data__kind="npz", data__path="mine.npz", **none)
+    assert spec.data == DataSpec("npz", 6, 3, 2, 0.0, str(project / "mine.npz"))
+
+
+NO_SIZES = {"data__samples": None, "data__features": None, "data__test_samples": None}
+
+
+def test_tilde_is_the_home_folder(
+    tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "mine.npz", **good_arrays())  # type: ignore[arg-type]
+    spec = make_spec(data__kind="npz", data__path="~/mine.npz", **NO_SIZES)
+    assert spec.data.path == str(tmp_path / "mine.npz")
+    assert (
+        make_spec(runtime__name="keras3", runtime__python="~/bin/python").python == f"{tmp_path}/bin/python"
+    )
+
+
+def test_tilde_of_nobody_is_left_as_it_is(make_spec: MakeSpec) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path is '~nobody-of-this-name/mine\.npz': no such file"):
+        make_spec(data__kind="npz", data__path="~nobody-of-this-name/mine.npz", **NO_SIZES)
+
+
+@pytest.mark.parametrize("name", ["y_train", "y_test"])
+@pytest.mark.parametrize("labels", [[-1, 1, 1], [1, 2, 2], [0, 5, 9]])
+def test_labels_that_the_loss_does_not_take_are_refused(
+    labels: list[int], name: str, project: Path, make_spec: MakeSpec
+) -> None:
+    arrays = {**good_arrays(), name: np.array(labels), f"x{name[1:]}": np.zeros((3, 3))}
+    np.savez(project / "mine.npz", **arrays)  # type: ignore[arg-type]
+    values = f"{', '.join(map(str, sorted(set(labels))[:-1]))} and {max(labels)}"
+    with pytest.raises(
+        ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, and training\.loss="
+    ):
+        make_spec(data__kind="npz", data__path="mine.npz", **NO_SIZES)
+    spec = make_spec(
+        data__kind="npz",
+        data__path="mine.npz",
+        training__loss="mean_squared_error",
+        model__output_activation="linear",
+        **NO_SIZES,
+    )
+    assert spec.training.loss == "mean_squared_error"
+
+
+def test_title_is_what_a_person_calls_the_run(make_spec: MakeSpec) -> None:
+    spec = make_spec(seed=4)
+    assert spec.title == "tensorflow on keras3, seed 4"
+    assert plan.with_probe(spec, 2).title == "tensorflow on keras3, seed 4, rounding probe 2"
+
+
+def test_planning_does_not_change_the_configuration() -> None:
+    config, untouched = small_config(), small_config()
+    plan.plan_run(config)
+    assert config == untouched

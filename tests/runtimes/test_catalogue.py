@@ -1,0 +1,149 @@
+"""The names of the catalog, held against the real Keras of both runtimes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import backendexp
+from backendexp import cache, spelling
+from backendexp.runtimes import catalogue
+from backendexp.runtimes.catalogue import RuntimeFacts
+
+PACKAGE = Path(backendexp.__file__).parent
+
+# Runs in the runtime's own interpreter, which may be Python 3.7. It answers with {kind: {name: error}}.
+SCRIPT = """
+import json, os, sys
+
+sys.path.insert(0, os.environ["PACKAGE"])
+import numpy
+from keras import backend
+from worker import engine, model
+
+asked = json.loads(os.environ["NAMES"])
+generation = engine.keras_generation()
+failed = {}
+x = numpy.random.RandomState(0).random_sample((4, 3)).astype("float32")
+y = numpy.array([[0.0], [1.0], [1.0], [0.0]], "float32")
+
+def attempt(kind, name, action):
+    try:
+        action(name)
+    except Exception as error:
+        failed.setdefault(kind, {})[name] = "%s: %s" % (type(error).__name__, error)
+
+def network(optimizer="sgd", loss="mean_squared_error", activation="relu", output="sigmoid"):
+    mlp = model.build_mlp(3, [2], activation, 0.0, output)
+    model.compile_model(mlp, optimizer, 0.01, loss, generation)
+    if generation == 3:  # Keras 2 looks its losses up when it compiles, Keras 3 when it needs them
+        value = float(mlp.compute_loss(x=x, y=y, y_pred=mlp(x)))
+        assert numpy.isfinite(value), value
+    return mlp
+
+def trains_at_our_rate(optimizer):
+    mlp = network(optimizer=optimizer)
+    told = mlp.train_on_batch(x, y)
+    assert numpy.isfinite(told).all(), told
+    rate = mlp.optimizer.learning_rate
+    value = float(backend.get_value(rate)) if generation == 2 else float(rate)
+    assert abs(value - 0.01) < 1e-6, value
+
+for name in asked["optimizers"]:
+    attempt("optimizers", name, trains_at_our_rate)
+for name in asked["losses"]:
+    attempt("losses", name, lambda name: network(loss=name))
+for name in asked["activations"]:
+    attempt("activations", name, lambda name: network(activation=name))
+    attempt("output activations", name, lambda name: network(output=name))
+for name in asked["dtypes"]:
+    attempt("dtypes", name, engine.set_dtype)
+json.dump(failed, sys.stdout)
+"""
+
+
+def failures(facts: RuntimeFacts, backend: str, python: str) -> dict[str, Any]:
+    """What the Keras of `python` does not accept of the names of `facts`."""
+    names = {kind: sorted(getattr(facts, kind)) for kind in ("optimizers", "losses", "activations", "dtypes")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment |= {
+        "KERAS_BACKEND": backend,
+        "KERAS_HOME": str(cache.folder("keras", facts.name)),
+        "THEANO_FLAGS": "mode=FAST_COMPILE,optimizer=None,cxx=",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PACKAGE": str(PACKAGE),
+        "NAMES": json.dumps(names),
+    }
+    answer = subprocess.run(
+        [python, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "theano"])
+def test_keras_2_knows_every_name_that_the_catalog_gives_it(backend: str, keras2_python: str) -> None:
+    assert failures(catalogue.KERAS2, backend, keras2_python) == {}
+
+
+@pytest.mark.slow
+def test_keras_3_knows_every_name_that_the_catalog_gives_it() -> None:
+    assert failures(catalogue.KERAS3, "jax", sys.executable) == {}
+
+
+def test_script_tells_names_that_keras_does_not_know() -> None:
+    """The test above can fail."""
+    nothing = frozenset[str]()
+    wrong = RuntimeFacts(
+        "keras3", 3, {}, frozenset({"rsmprop"}), frozenset({"hunge"}), frozenset({"rleu"}), nothing
+    )
+    assert {kind: list(names) for kind, names in failures(wrong, "jax", sys.executable).items()} == {
+        "optimizers": ["rsmprop"],
+        "losses": ["hunge"],
+        "activations": ["rleu"],
+        "output activations": ["rleu"],
+    }
+
+
+def test_unlike_formulas_are_of_things_that_there_are() -> None:
+    for (optimizer, runtime, backend), why in catalogue.UNLIKE_FORMULAS.items():
+        assert optimizer in catalogue.RUNTIMES[runtime].optimizers
+        assert backend in catalogue.RUNTIMES[runtime].engines
+        assert why
+
+
+def test_keras_3_is_the_formula_that_others_are_held_against() -> None:
+    assert not [runtime for _, runtime, _ in catalogue.UNLIKE_FORMULAS if runtime == "keras3"]
+
+
+def test_keras_2_has_no_name_that_keras_3_lacks() -> None:
+    """The configuration is checked against Keras 3 first."""
+    for kind in ("optimizers", "losses", "activations", "dtypes"):
+        assert getattr(catalogue.KERAS2, kind) <= getattr(catalogue.KERAS3, kind)
+
+
+def test_configuration_has_a_choice_for_every_backend_and_runtime(request: pytest.FixtureRequest) -> None:
+    conf = request.config.rootpath / "conf"
+    assert {path.stem for path in (conf / "backend").glob("*.yaml")} == set(catalogue.BACKENDS)
+    assert {path.stem for path in (conf / "runtime").glob("*.yaml")} == {"auto", *catalogue.RUNTIMES}
+
+
+def test_runtimes_that_offer_a_backend_come_in_the_order_of_auto() -> None:
+    assert [facts.name for facts in catalogue.offering("tensorflow")] == ["keras3", "keras2"]
+    assert [facts.name for facts in catalogue.offering("theano")] == ["keras3", "keras2"]
+    assert [facts.name for facts in catalogue.offering("jax")] == ["keras3"]
+    assert catalogue.offering("nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("thaeno", "Did you mean 'theano'? "), ("jaxx", "Did you mean 'jax'? "), ("xyzzy", ""), ("", "")],
+)
+def test_nearest_names_one_choice_or_none(word: str, said: str) -> None:
+    assert spelling.nearest(word, catalogue.BACKENDS) == said

@@ -1,0 +1,116 @@
+"""The locks: every package pinned, every file that is downloaded known by its hash, no place named."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from support.command import REPOSITORY
+
+LOCKS = [
+    REPOSITORY / "requirements.txt",
+    REPOSITORY / "requirements" / "dev.txt",
+    REPOSITORY / "src" / "backendexp" / "runtimes" / "keras2.txt",
+]
+PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[[\w,]+\])?==(?P<version>[^\s;\\]+)", re.MULTILINE)
+
+
+def normal(name: str) -> str:
+    """PEP 503's name of a distribution."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(path: Path) -> dict[str, str]:
+    return {normal(found["name"]): found["version"] for found in PIN.finditer(path.read_text())}
+
+
+def requirements(path: Path) -> list[str]:
+    """The requirements of a lock, each with the lines that continue it."""
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    return [line for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_requirement_is_a_pin_with_hashes(lock: Path) -> None:
+    found = requirements(lock)
+    assert len(found) > 20
+    for requirement in found:
+        assert PIN.match(requirement), requirement
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", requirement), requirement
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_no_lock_names_a_place(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert not re.search(
+        r"^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b", text, re.MULTILINE
+    )
+    assert "file:" not in text
+
+
+def test_development_has_the_very_versions_of_the_project() -> None:
+    project, development = (pins(lock) for lock in LOCKS[:2])
+    assert project.items() <= development.items()
+
+
+def test_locks_meet_what_the_project_declares() -> None:
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    projects = [REPOSITORY, REPOSITORY / "packages" / "keras_theano"]
+    declared = [
+        line
+        for project in projects
+        for line in tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    ]
+    pinned = pins(LOCKS[0])
+    # keras-theano is installed from the clone.
+    wanted = [one for one in map(Requirement, declared) if one.name != "keras-theano"]
+    here = [r for r in wanted if r.marker is None or r.marker.evaluate()]
+    assert len(here) > 5
+    for requirement in here:
+        version = pinned[normal(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} is locked to {version}"
+
+
+def test_runtime_of_the_tutorial_is_locked_as_it_is_asked_for() -> None:
+    from packaging.requirements import Requirement
+
+    pinned = pins(LOCKS[2])
+    asked = (REPOSITORY / "requirements" / "keras2.in").read_text().splitlines()
+    wanted = [Requirement(line) for line in asked if line.strip() and not line.startswith("#")]
+    assert {"keras", "tensorflow", "theano"} <= {r.name for r in wanted}
+    for requirement in wanted:
+        assert requirement.specifier.contains(pinned[normal(requirement.name)])
+
+
+def test_mlflow_and_conda_install_the_locked_versions() -> None:
+    """Either file hands over to requirements.txt, or names the same versions."""
+    import yaml
+
+    files = ["python_env.yaml", "conda.yaml"]
+    checked = [name for name in files if (REPOSITORY / name).exists()]
+    assert "python_env.yaml" in checked
+    locked = pins(LOCKS[0])
+    for name in checked:
+        tree = yaml.safe_load((REPOSITORY / name).read_text())
+        words = tree["dependencies"]
+        pip = [line for word in words if isinstance(word, dict) for line in word.get("pip", [])]
+        lines = pip if name == "conda.yaml" else words
+        handed_over = [line for line in lines if line.split()[0] in ("-r", "--requirement")]
+        named = [line for line in lines if line not in handed_over]
+        assert handed_over in (["-r requirements.txt"], []), name
+        assert handed_over or named, name
+        for line in named:
+            found = PIN.match(line)
+            assert found, f"{name}: {line} is no pin"
+            assert locked.get(normal(found["name"])) == found["version"], f"{name}: {line}"
+
+
+def test_no_environment_of_mlflow_installs_the_project_itself() -> None:
+    """mlflow would run one checkout's code for another."""
+    for path in REPOSITORY.glob("*.yaml"):
+        lines = [line.strip(" -") for line in path.read_text().splitlines() if not line.startswith("#")]
+        assert not [line for line in lines if line in (".", "e .", "backendexp")]

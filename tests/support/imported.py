@@ -1,0 +1,20 @@
+"""What a process imported."""
+
+import re
+
+HEAVY = {"keras", "mlflow", "tensorflow", "jax", "torch", "theano"}
+
+
+WATCHED = {"PYTHONPROFILEIMPORTTIME": "1"}
+
+
+def split(stderr: str) -> tuple[set[str], str]:
+    """(the top-level modules that were imported, what else was printed) with PYTHONPROFILEIMPORTTIME=1."""
+    imported, said = set(), []
+    for line in stderr.splitlines():
+        found = re.match(r"import time:.*\|\s*([\w.]+)$", line)
+        if found:
+            imported.add(found.group(1).split(".")[0])
+        elif not line.startswith("import time:"):
+            said.append(line)
+    return imported, "\n".join(said)

@@ -1,0 +1,28 @@
+"""Small plans and configurations, which train in milliseconds once the engine is there."""
+
+from backendexp.config.schema import Config
+from backendexp.runs import plan
+from backendexp.runs.plan import RunSpec
+
+
+def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
+    """fields: of the configuration, such as training__epochs=2."""
+    config = small_config()
+    config.backend.name, config.runtime.name = backend, runtime
+    for path, value in fields.items():
+        *parents, last = path.split("__")
+        node: object = config
+        for parent in parents:
+            node = getattr(node, parent)
+        setattr(node, last, value)
+    return plan.plan_run(config)
+
+
+def small_config() -> Config:
+    """A configuration that trains in milliseconds once the engine is there."""
+    config = Config()
+    config.data.samples, config.data.test_samples, config.data.features = 256, 64, 8
+    config.model.hidden_units = [16, 8]
+    config.training.epochs = 3
+    config.threads = 1
+    return config

@@ -1,0 +1,170 @@
+"""A user's project directory: backendexp started in it, and what its tracking store holds afterwards."""
+
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from backendexp.runs import events, record
+from backendexp.runs.events import Event
+
+# A run of these sizes trains in a fraction of a second, once the engine is there.
+SMALL = (
+    "data.samples=256",
+    "data.features=8",
+    "data.test_samples=64",
+    "model.hidden_units=[16,8]",
+    "training.epochs=3",
+    "training.batch_size=64",
+    "threads=1",
+)
+# It trains until something ends it, some epochs a second.
+ENDLESS = (*SMALL, "data.samples=20000", "training.epochs=1000000")
+# The squared error of a linear output under huge steps leaves float32's range within an epoch or two.
+DIVERGING = (
+    "training.optimizer=sgd",
+    "training.loss=mean_squared_error",
+    "model.output_activation=linear",
+    "model.dropout=0",
+)
+# Every process that comes of a project carries this, so that one which is left over is found.
+_MARK = "BACKENDEXP_TEST_PROJECT"
+
+Answer = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Project:
+    """folder: an own directory. variables: environment, besides what the tests were started with."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        # `mlflow run --env-manager=local` takes `python` from PATH.
+        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+        return {**kept, "PATH": path, _MARK: str(self.folder), **self.variables}
+
+    @property
+    def store(self) -> str:
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+    def run(self, *arguments: str, timeout: float = 300, module: str = "backendexp", **env: str) -> Answer:
+        """`python -m MODULE ARGUMENTS` in the project's folder, waited for."""
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def start(self, *arguments: str, module: str = "backendexp", **env: str) -> "subprocess.Popen[str]":
+        """The same, but not waited for. A signal to it reaches no other process of the tests."""
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def tracked(self, store: str | None = None, experiment: str = "backendexp") -> list[Any]:
+        """The MLflow runs of an experiment, oldest first; none when the experiment is not there."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mlflow's and sqlalchemy's own, on import and on connect
+            client = client_of(store or self.store)
+            found = client.get_experiment_by_name(experiment)
+            if found is None:
+                return []
+            return list(client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"]))
+
+    def make_store(self) -> None:
+        """The store with its tables, so that looking into it does not meet backendexp making them."""
+        self.tracked()
+
+    def history(self, run: Any, metric: str, store: str | None = None) -> list[Any]:
+        """The values of a metric, a step after the other."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = client_of(store or self.store).get_metric_history(run.info.run_id, metric)
+        return sorted(values, key=lambda value: value.step)
+
+    def directories(self) -> list[Path]:
+        """The directories of the project's runs, oldest first."""
+        return record.find([self.folder / "outputs", self.folder / "multirun"])
+
+    def events(self, number: int = -1) -> list[Event]:
+        """What the worker of run `number` has said so far; nothing while there is no such run."""
+        directories = self.directories()
+        if not -len(directories) <= number < len(directories):
+            return []
+        return events.read(directories[number] / "events.jsonl")
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that comes of this project."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().get(_MARK) == str(self.folder)
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue  # it has ended meanwhile, or it is of another user
+        return found
+
+    def nothing_runs(self, within: float = 5) -> bool:
+        """The project's processes are gone, or go before `within` seconds are over."""
+        return reached(lambda: not self.processes(), within)
+
+
+def client_of(store: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(store)
+
+
+def reached(condition: Callable[[], object], within: float, every: float = 0.05) -> bool:
+    """The condition comes true before `within` seconds are over."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+def named(found: list[Event], name: str) -> list[Event]:
+    return [event for event in found if event["event"] == name]
+
+
+def trained(runs: list[Any]) -> list[Any]:
+    """Those that trained, without the summary of a sweep."""
+    return [run for run in runs if "backend" in run.data.tags]
+
+
+def summary_of(runs: list[Any]) -> Any:
+    """The one run that sums up a sweep or a parity check."""
+    (found,) = [run for run in runs if "kind" in run.data.tags]
+    return found
+
+
+def statuses(runs: list[Any]) -> list[str]:
+    return [run.info.status for run in runs]
+
+
+def artifact_folder(run: Any) -> Path:
+    """Where the artifacts of a run of a local store lie."""
+    return Path(run.info.artifact_uri.removeprefix("file://"))

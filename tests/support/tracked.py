@@ -1,0 +1,128 @@
+"""Tracked runs with known effects, as a sweep or a comparison would leave them in a store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backendexp.analysis.findings import MEMORY, TIMES, TrackedRun
+
+BEGAN_MS = 1_700_000_000_000
+# From the beginning of a run to that of the next, and how much of it the run takes.
+STEP_MS, RUN_MS = 10_000, 8_000
+PARAMS = {
+    "controls.batch_order": "True",
+    "controls.initial_weights": "True",
+    "data.kind": "random",
+    "data.samples": "1000",
+    "data.test_samples": "100",
+    "model.dropout": "0.5",
+    "parity.probe": "0",
+    "runtime.python": "None",
+    "runtime.start": "spawn",
+    "threads": "2",
+    "training.batch_size": "128",
+    "training.epochs": "20",
+    "training.optimizer": "rmsprop",
+}
+TAGS = {
+    "backendexp.host": "lab",
+    "cores": "2",
+    "cpu_model": "AMD EPYC 7B13",
+    "keras_version": "3.15.1",
+    "python_version": "3.11.7",
+}
+# Seconds and MiB of the baseline.
+TYPICAL = {
+    "time/import_s": 4.0,
+    "time/build_s": 0.2,
+    "time/compilation_s": 0.5,
+    "training_time_s": 2.0,
+    "time/steady_epoch_s": 0.05,
+    "time/evaluate_s": 0.1,
+    "memory/peak_mib": 300.0,
+}
+
+
+def run_of(backend: str = "tensorflow", seed: int = 0, at: int = 0, **fields: Any) -> TrackedRun:
+    """A finished run, the `at`th of its machine. params, tags, values: besides the usual ones."""
+    runtime = fields.get("runtime", "keras3")
+    own: dict[str, Mapping[str, Any]] = {name: fields.pop(name, {}) for name in ("params", "tags", "values")}
+    named = {"backend.name": backend, "runtime.name": runtime, "seed": str(seed)}
+    digests = {"data_digest": f"data of {seed}", "weights_digest": f"weights of {seed}"}
+    engine = {"engine": backend.title(), "engine_version": "1.0"}
+    began = BEGAN_MS + at * STEP_MS
+    run = TrackedRun(
+        run_id=f"id{at}",
+        name=f"{backend}-{runtime}-seed{seed}",
+        status="FINISHED",
+        reason=None,
+        sweep="2026-11-22/10-00-00",
+        role="timed",
+        backend=backend,
+        runtime=runtime,
+        seed=seed,
+        block=None,
+        position=None,
+        parallel=False,
+        load=0.5,
+        began_ms=began,
+        ended_ms=began + RUN_MS,
+        params={**PARAMS, **named, **own["params"]},
+        tags={**TAGS, **engine, **digests, **own["tags"]},
+        values={**TYPICAL, "loss": 0.69, "accuracy": 0.5, **own["values"]},
+    )
+    return replace(run, **fields)
+
+
+def sweep_of(
+    factors: Mapping[str, float],
+    blocks: int = 10,
+    noise: float = 0.02,
+    quality: Mapping[str, float] | None = None,
+    seed: int = 0,
+    **fields: Any,
+) -> list[TrackedRun]:
+    """A sweep over seeds, in which every backend runs once a seed, in turn.
+
+    factors: of all times and of memory, by backend. noise: standard deviation of a time's logarithm.
+    quality: added to accuracy, by backend. seed: of the noise. fields: of every run, see `run_of`.
+    """
+    draw = np.random.default_rng(seed)
+    runs = []
+    for block in range(blocks):
+        for backend, factor in factors.items():
+            measured: dict[str, float] = {
+                m.key: TYPICAL[m.key] * factor * float(np.exp(draw.normal(0, noise)))
+                for m in (*TIMES, MEMORY)
+            }
+            shift = (quality or {}).get(backend, 0.0)
+            measured["accuracy"] = round(0.5 + shift + float(draw.normal(0, 0.02)), 2)
+            measured["loss"] = 0.69 - shift + float(draw.normal(0, 0.005))
+            values = {**measured, **fields.get("values", {})}
+            runs.append(run_of(backend, block, len(runs), **{**fields, "values": values}))
+    return runs
+
+
+def moved(runs: Sequence[TrackedRun], by: int, **fields: Any) -> list[TrackedRun]:
+    """The same runs so many steps later, of other ids."""
+    return [
+        replace(
+            run,
+            run_id=f"{run.run_id}+{by}",
+            began_ms=run.began_ms + by * STEP_MS,
+            ended_ms=None if run.ended_ms is None else run.ended_ms + by * STEP_MS,
+            **fields,
+        )
+        for run in runs
+    ]
+
+
+def changed(runs: Sequence[TrackedRun], number: int, **fields: Any) -> list[TrackedRun]:
+    """The runs, of which the `number`th has other fields. params, tags, values are added to its own."""
+    run = runs[number]
+    for name in ("params", "tags", "values"):
+        if name in fields:
+            fields[name] = {**getattr(run, name), **fields[name]}
+    return [replace(run, **fields) if at == number else other for at, other in enumerate(runs)]

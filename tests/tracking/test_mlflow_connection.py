@@ -1,0 +1,132 @@
+"""Addresses of stores, and how long an answer is waited for."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from backendexp.errors import TrackingError
+from backendexp.runs.plan import RunSpec
+from backendexp.runs.workers import worker_environment
+from backendexp.tracking import addresses
+from backendexp.tracking.mlflow_connection import (
+    connect,
+    database_file,
+    is_database,
+    translated,
+)
+from backendexp.tracking.mlflow_reader import MlflowReader
+from support.command import Command
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "postgresql+psycopg", "mysql+pymysql"])
+def test_a_database_server_that_is_not_there_is_told_within_seconds(kind: str, closed_port: int) -> None:
+    uri = f"{kind}://me:secret@127.0.0.1:{closed_port}/mlflow"
+    began = time.monotonic()
+    with pytest.raises(TrackingError) as refusal, translated(uri, "cannot be read"):
+        connect(uri)
+    assert time.monotonic() - began < 10
+    shown = f"{kind}://me:***@127.0.0.1:{closed_port}/mlflow"
+    assert str(refusal.value).startswith(f"the tracking store {shown} cannot be read: ")
+    assert "refused" in str(refusal.value)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """It accepts connections, and says nothing on them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_server_that_never_answers_is_told_within_seconds(
+    silent_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    began = time.monotonic()
+    with pytest.raises(TrackingError) as refusal:
+        MlflowReader(silent_server, "backendexp")
+    assert time.monotonic() - began < 20
+    assert str(refusal.value) == (
+        f"the tracking store {silent_server} cannot be read: no answer within 1 s. Is an MLflow server "
+        "running there? A slow one gets more time with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
+    )
+
+
+def test_compare_gives_a_silent_server_ten_seconds(silent_server: str, backendexp: Command) -> None:
+    began = time.monotonic()
+    ended = backendexp("compare", f"tracking.uri={silent_server}", timeout=100)
+    assert time.monotonic() - began < 60
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(
+        f"backendexp: the tracking store {silent_server} cannot be read: no answer within 10 s. "
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "file", "database"),
+    [
+        ("sqlite:////tmp/mlflow.db", Path("/tmp/mlflow.db"), True),
+        ("sqlite:////tmp/mlflow.db?timeout=9", Path("/tmp/mlflow.db"), True),
+        ("postgresql://host/db", None, True),
+        ("mssql+pyodbc://host/db", None, True),
+        ("http://host:5000", None, False),
+        ("databricks", None, False),
+    ],
+)
+def test_kinds_of_stores_are_told_apart(uri: str, file: Path | None, database: bool) -> None:
+    assert database_file(uri) == file
+    assert is_database(uri) == database
+
+
+def test_what_the_store_is_asked_with_reaches_no_worker(
+    tmp_path: Path, make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose environment changed would not be shared by the runs after the first."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in ("PGCONNECT_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        os.environ.pop(name, None)
+    before = worker_environment(make_spec("jax"), own_interpreter=True)
+    connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert "PGCONNECT_TIMEOUT" in os.environ
+    assert worker_environment(make_spec("jax"), own_interpreter=True) == before
+
+
+def test_errors_of_ours_are_not_translated_again() -> None:
+    with pytest.raises(TrackingError, match=r"^as it was$"), translated("http://host"):
+        raise TrackingError("as it was")
+
+
+def test_the_first_line_of_an_error_is_the_reason() -> None:
+    with (
+        pytest.raises(TrackingError, match=r"^the tracking store http://host did not take it: no room$"),
+        translated("http://host"),
+    ):
+        raise RuntimeError("no room\nat all")
+
+
+@pytest.mark.parametrize("uri", ["http://me:s%3Ccret@host", "postgresql://host/db?password=s%3Ccret"])
+def test_an_error_of_somebody_else_does_not_tell_the_password(uri: str) -> None:
+    shown = addresses.shown(uri)
+    with pytest.raises(TrackingError) as refusal, translated(addresses.keep(uri)):
+        raise RuntimeError(f"cannot open {uri} for me with s<cret or 's%3ccret'")
+    assert str(refusal.value) == (
+        f"the tracking store {shown} did not take it: cannot open {shown} for me with *** or '***'"
+    )
+
+
+def test_mlflow_is_kept_from_printing_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"

@@ -1,0 +1,259 @@
+"""The arrays of a run: the same on every machine, whatever the numpy."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backendexp.worker import batches, contract, data, environment
+from support.arrays import EXTRAS, _add_text, good_arrays
+
+RANDOM = {"kind": "random", "samples": 100, "features": 5, "test_samples": 40, "noise": 0.0, "path": None}
+SIGNAL = {**RANDOM, "kind": "signal", "noise": 0.1}
+
+
+@pytest.mark.parametrize("wanted", [RANDOM, SIGNAL], ids=["random", "signal"])
+def test_arrays_have_the_shapes_and_dtype_of_the_plan(wanted: dict[str, Any]) -> None:
+    made = data.make_data(wanted, seed=0)
+    assert made.x_train.shape == (100, 5)
+    assert made.y_train.shape == (100, 1)
+    assert made.x_test.shape == (40, 5)
+    assert made.y_test.shape == (40, 1)
+    assert {array.dtype for array in made} == {np.dtype("float32")}
+    assert set(np.unique(made.y_train)) == {0.0, 1.0}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(1, 50))
+def test_inputs_are_uniform_below_one(seed: int, rows: int, columns: int) -> None:
+    x = data._uniform(np.random.RandomState(seed), (rows, columns))
+    assert x.dtype == np.float32
+    assert (x >= 0).all()
+    assert (x < 1).all()
+
+
+def test_number_that_rounds_up_to_one_stays_below_it() -> None:
+    class NextToOne:
+        def random_sample(self, shape: tuple[int, ...]) -> Any:
+            return np.full(shape, np.nextafter(1.0, 0.0))
+
+    assert np.float32(np.nextafter(1.0, 0.0)) == 1
+    assert (data._uniform(NextToOne(), (2, 2)) == np.nextafter(np.float32(1), np.float32(0))).all()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_seed_decides_the_data(seed: int) -> None:
+    first, again = (data.digest(data.make_data(RANDOM, seed)) for _ in range(2))
+    assert first == again
+    assert first != data.digest(data.make_data(RANDOM, (seed + 1) % 2**32))
+
+
+def test_digests_do_not_change_between_releases() -> None:
+    """Last year's runs had the same data."""
+    assert (
+        data.digest(data.make_data(RANDOM, 0))
+        == "6c9268959a9d581f2b200f069d59df3db6936c4badb36d1b3f3f50b28b4bbfaf"
+    )
+    assert (
+        data.digest(data.make_data(SIGNAL, 0))
+        == "34ca97a5c65927fee12346c88930f37d974fc3bc7ca8dae608c2ab192712849d"
+    )
+
+
+def test_labels_of_signal_follow_from_x_and_half_of_them_are_ones() -> None:
+    clean = data.make_data({**SIGNAL, "noise": 0.0, "samples": 1000}, 0)
+    assert clean.y_train.mean() == 0.5
+    noisy = data.make_data({**SIGNAL, "noise": 0.2, "samples": 1000}, 0)
+    assert (clean.x_train == noisy.x_train).all()
+    flipped = (clean.y_train != noisy.y_train).mean()
+    assert 0.15 < flipped < 0.25
+
+
+def test_training_and_test_labels_of_signal_come_from_one_rule() -> None:
+    """A linear fit on the training data does better than luck on the test data."""
+    made = data.make_data({**SIGNAL, "noise": 0.0, "samples": 4000, "test_samples": 1000}, 0)
+    fit, *_ = np.linalg.lstsq(made.x_train - 0.5, made.y_train - 0.5, rcond=None)
+    assert (((made.x_test - 0.5) @ fit > 0) == made.y_test).mean() > 0.6
+
+
+def test_users_file_becomes_float32_with_a_column_of_labels(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "mine.npz",
+        x_train=np.arange(6).reshape(3, 2),
+        y_train=np.array([0, 1, 1]),
+        x_test=np.ones((1, 2)),
+        y_test=np.array([[True]]),
+    )
+    made = data.make_data({"kind": "npz", "path": str(tmp_path / "mine.npz")}, 0)
+    assert made.x_train.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert made.y_train.tolist() == [[0], [1], [1]]
+    assert made.y_test.tolist() == [[1]]
+    assert {array.dtype for array in made} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("add", EXTRAS, ids=lambda add: add.__name__)
+def test_what_else_is_in_the_users_file_is_left_there(
+    add: Callable[[zipfile.ZipFile], None], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "more.npz", **good_arrays())  # type: ignore[arg-type]
+    with zipfile.ZipFile(tmp_path / "more.npz", "a") as archive:
+        add(archive)
+    made = data.make_data({"kind": "npz", "path": str(tmp_path / "more.npz")}, 0)
+    assert made.x_train.shape == (6, 3)
+    assert made.y_test.tolist() == [[1], [1]]
+
+
+def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
+        for name, array in good_arrays().items():
+            with archive.open(name, "w") as member:
+                np.save(member, array)  # type: ignore[arg-type]
+    assert data.make_data({"kind": "npz", "path": str(tmp_path / "mine.npz")}, 0).x_train.shape == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([0, 1, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": True}),
+        ([1, 1], {"low": 1.0, "high": 1.0, "zeros_and_ones": True}),
+        ([0, 0.5, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": False}),
+        ([-1, 1], {"low": -1.0, "high": 1.0, "zeros_and_ones": False}),
+    ],
+)
+def test_labels_are_described(labels: list[float], told: dict[str, Any]) -> None:
+    assert data.describe_labels(np.array(labels, np.float32)[:, None]) == told
+
+
+def test_digest_tells_values_shape_dtype_and_order_apart() -> None:
+    x = np.arange(6, dtype=np.float32)
+    others = [x + 1, x.reshape(2, 3), x.astype(np.float64), x[::-1], x.reshape(3, 2).T]
+    digests = {data.digest([array]) for array in [x, *others]}
+    assert len(digests) == len(others) + 1
+    assert data.digest([x, x + 1]) != data.digest([x + 1, x])
+
+
+def test_digest_does_not_depend_on_how_an_array_lies_in_memory() -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert data.digest([x]) == data.digest([np.asfortranarray(x)])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 100), st.integers(1, 200))
+def test_every_sample_is_once_in_the_order_of_an_epoch(seed: int, epoch: int, samples: int) -> None:
+    order = batches._permutation(samples, seed, epoch)
+    assert sorted(order) == list(range(samples))
+
+
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    orders = {tuple(batches._permutation(50, seed, epoch)) for seed in (0, 1) for epoch in range(10)}
+    assert len(orders) == 20
+
+
+# -- both Pythons ------------------------------------------------------------------------------------
+
+# What the worker computes without an engine, as digests.
+SCRIPT = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from worker import batches, contract, data, environment, model
+
+seeds = [0, 1, 7, 2 ** 32 - 1]
+plans = json.loads(sys.argv[2])
+answer = {
+    "data": [data.digest(data.make_data(plan, seed)) for plan in plans for seed in seeds],
+    "weights": [
+        data.digest(model.draw_weights(features, hidden, seed, probe))
+        for features, hidden in [(1, [1]), (20, [64, 64]), (5, [7, 3, 11])]
+        for seed in seeds
+        for probe in (0, 1, 2)
+    ],
+    "file": data.digest(data.make_data({"kind": "npz", "path": sys.argv[3]}, 0)),
+    "labels": [data.describe_labels(data.make_data(plans[0], seed).y_train) for seed in seeds],
+    "order": [data.digest([batches._permutation(97, seed, epoch)]) for seed in seeds for epoch in range(5)],
+    "line": contract._line("epoch", {"time": 1.5, "loss": 0.1, "text": u"gr\\u00f6\\u00dfer"}).decode(),
+    "version": contract.VERSION,
+    "cache": [environment.compile_cache_state(name) for name in ("jax", "theano")],
+    "numpy": __import__("numpy").__version__.split(".")[0],
+    "python": "%d.%d" % sys.version_info[:2],
+}
+json.dump(answer, sys.stdout, sort_keys=True)
+"""
+
+
+def answer_of(python: str, empty: Path, file: Path) -> dict[str, Any]:
+    package = Path(contract.__file__).parents[1]
+    plans = json.dumps([RANDOM, SIGNAL, {**SIGNAL, "features": 1, "noise": 0.49}])
+    answer = subprocess.run(
+        [python, "-E", "-c", SCRIPT, str(package), plans, str(file)],
+        env={"BACKENDEXP_COMPILE_CACHE": str(empty)},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+def test_python_3_7_computes_the_very_same_data_weights_and_orders(
+    keras2_python: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.npz"
+    np.savez(file, **good_arrays())  # type: ignore[arg-type]
+    with zipfile.ZipFile(file, "a") as archive:
+        _add_text(archive)
+    old, new = (answer_of(python, tmp_path / "cache", file) for python in (keras2_python, sys.executable))
+    assert (old.pop("python"), old.pop("numpy")) == ("3.7", "1")
+    assert new.pop("python") != "3.7"
+    assert new.pop("numpy") == "2"
+    assert old == new
+
+
+# -- what the interpreter has ------------------------------------------------------------------------
+
+
+def test_installed_packages_are_read_from_the_names_of_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("keras-3.15.1.dist-info", "Old_Egg-0.1-py3.7.egg-info", "not_a_package", "tf-2.0.egg-info"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+    (tmp_path / "b" / "keras-2.3.1.dist-info").mkdir(parents=True)
+    path = [str(tmp_path / folder) for folder in ("a", "b", "missing")]
+    monkeypatch.setattr(sys, "path", path)
+    assert environment.installed_packages() == {"keras": "3.15.1", "Old_Egg": "0.1", "tf": "2.0"}
+
+
+def test_compile_cache_is_empty_until_the_engine_has_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKENDEXP_COMPILE_CACHE", str(tmp_path))
+    assert environment.compile_cache_state("theano") == "empty"
+    (tmp_path / "compiledir").mkdir()
+    (tmp_path / "compiledir" / "lock").touch()
+    assert environment.compile_cache_state("theano") == "empty"
+    (tmp_path / "compiledir" / "lazylinker_ext").mkdir()
+    (tmp_path / "compiledir" / "lazylinker_ext" / "mod.so").touch()  # compiled by Theano's own import
+    assert environment.compile_cache_state("theano") == "empty"
+    (tmp_path / "compiledir" / "tmpb8x1").mkdir()
+    (tmp_path / "compiledir" / "tmpb8x1" / "mod.so").touch()
+    assert environment.compile_cache_state("theano") == "filled"
+    assert environment.compile_cache_state("jax") is None
+
+
+def test_pytensor_has_a_compile_cache_when_a_compiling_tier_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKENDEXP_COMPILE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PYTENSOR_FLAGS", f"base_compiledir={tmp_path}")
+    monkeypatch.delenv("KERAS_THEANO_MODE", raising=False)
+    assert environment.compile_cache_state("theano") is None
+    monkeypatch.setenv("KERAS_THEANO_MODE", "numba")
+    assert environment.compile_cache_state("theano") == "empty"
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "step.nbi").touch()
+    assert environment.compile_cache_state("theano") == "filled"
