@@ -23,6 +23,7 @@ from backendexp.errors import WorkerError
 from backendexp.runs import events, results
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
+from backendexp.runtimes.inventory import PATHS_OF_AN_INTERPRETER
 from backendexp.runtimes.prepare import Interpreter
 from backendexp.tracking import addresses
 
@@ -62,7 +63,7 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_WORKERS)}
     if not own_interpreter:
-        for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+        for name in PATHS_OF_AN_INTERPRETER:
             environment.pop(name, None)
     compiled = cache.writable("compiled", spec.runtime)
     environment.update(

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs under a backend. `module` is what Keras imports; `install` is the line that brings it."""
+    """What runs under a backend.
+
+    modules: everything that the worker imports for it. The version of the first is the engine's.
+    install: the command that installs what is missing.
+    """
 
     title: str
-    module: str
+    modules: tuple[str, ...]
     install: str
 
 
@@ -59,10 +63,10 @@ KERAS3 = RuntimeFacts(
     name="keras3",
     generation=3,
     engines={
-        "tensorflow": Engine("TensorFlow", "tensorflow", "pip install tensorflow-cpu"),
-        "jax": Engine("JAX", "jax", "pip install 'backendexp[jax]'"),
-        "torch": Engine("PyTorch", "torch", "pip install 'backendexp[torch]'"),
-        "theano": Engine("PyTensor", "pytensor", "pip install 'pytensor>=3,<4'"),
+        "tensorflow": Engine("TensorFlow", ("tensorflow",), "pip install tensorflow-cpu"),
+        "jax": Engine("JAX", ("jax",), "pip install 'backendexp[jax]'"),
+        "torch": Engine("PyTorch", ("torch",), "pip install 'backendexp[torch]'"),
+        "theano": Engine("PyTensor", ("pytensor", "keras_theano"), "pip install keras-theano"),
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion"}),
     losses=frozenset(_COMMON_LOSSES | {"binary_focal_crossentropy", "huber"}),
@@ -76,8 +80,8 @@ KERAS2 = RuntimeFacts(
     name="keras2",
     generation=2,
     engines={
-        "tensorflow": Engine("TensorFlow", "tensorflow", "backendexp doctor --build keras2"),
-        "theano": Engine("Theano", "theano", "backendexp doctor --build keras2"),
+        "tensorflow": Engine("TensorFlow", ("tensorflow",), "backendexp doctor --build keras2"),
+        "theano": Engine("Theano", ("theano",), "backendexp doctor --build keras2"),
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS),
     losses=frozenset(_COMMON_LOSSES),
