@@ -37,9 +37,8 @@ def test_interpreter_without_packages_has_no_keras(bare_python: str) -> None:
 @pytest.mark.parametrize("generation", ["1.0.8", "4.0.0"])
 def test_keras_of_another_time_is_refused(generation: str, tmp_path: Path) -> None:
     python = tmp_path / "python"
-    python.write_text(
-        f'#!/bin/sh\necho \'{{"python": "3.6.0", "packages": {{"Keras": "{generation}"}}, "modules": ["keras"]}}\'\n'
-    )
+    answer = f'{{"python": "3.6.0", "packages": {{"Keras": "{generation}"}}, "modules": ["keras"]}}'
+    python.write_text(f"#!/bin/sh\necho '{answer}'\n")
     python.chmod(0o755)
     with pytest.raises(RuntimeUnavailable, match=rf"which has Keras {generation}: expected Keras 2 or 3"):
         inventory.keras_generation_of(str(python))
