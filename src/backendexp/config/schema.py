@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -196,11 +197,13 @@ class Config:
     @property
     def experiment(self) -> str | None:
         """Which of the experiments that make several runs it asks for: parity, compare, scale, or None."""
-        return next((name for name in EXPERIMENTS if getattr(self, name).enabled), None)
+        return next((name for name in experiments() if getattr(self, name).enabled), None)
 
 
-# Those that make several runs by a design of their own. Each is a part of the configuration.
-EXPERIMENTS = ("parity", "compare", "scale")
+@cache
+def experiments() -> tuple[str, ...]:
+    """The parts of the configuration that can be enabled: each holds the settings of one experiment."""
+    return tuple(name for name, part in get_type_hints(Config).items() if hasattr(part, "enabled"))
 
 
 def conf_dir() -> Path:
@@ -328,7 +331,7 @@ def check_store(key: str, uri: str) -> None:
 
 
 def _check_experiments(config: Config) -> None:
-    enabled = [name for name in EXPERIMENTS if getattr(config, name).enabled]
+    enabled = [name for name in experiments() if getattr(config, name).enabled]
     if len(enabled) > 1:
         raise ConfigError(
             f"{' and '.join(f'{name}.enabled' for name in enabled)} are both true: expected one experiment "
