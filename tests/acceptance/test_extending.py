@@ -1,4 +1,6 @@
-"""The recipes of docs/extending.md, each followed in a copy of the code: a new kind is its own file and no other."""
+"""The recipes of docs/extending.md, each followed in a copy of the code: the files that a recipe names are all
+that a new kind touches.
+"""
 
 import os
 import shutil
@@ -109,10 +111,8 @@ def test_new_experiment_is_its_module_its_file_of_settings_and_their_types(copy:
     part = "    compare: CompareConfig = field(default_factory=CompareConfig)\n"
     assert part in text
     text = text.replace(part, part + "    twice: TwiceConfig = field(default_factory=TwiceConfig)\n")
-    text = text.replace(
-        "@dataclass\nclass Config:",
-        "@dataclass\nclass TwiceConfig:\n    enabled: bool = False\n\n\n@dataclass\nclass Config:",
-    )
+    own = "@dataclass\nclass TwiceConfig:\n    enabled: bool = False\n\n\n"
+    text = text.replace("@dataclass\nclass Config:", own + "@dataclass\nclass Config:")
     settings.write_text(text)
     (copy / "conf" / "experiment" / "twice.yaml").write_text("# @package _global_\ntwice:\n  enabled: true\n")
     done = run(copy, "experiment=twice", "backend=jax", "training.epochs=2", "tracking=none")
