@@ -1,5 +1,5 @@
-"""The recipes of docs/extending.md, each followed in a copy of the code: the files that a recipe names are all
-that a new kind touches.
+"""The recipes of docs/extending.md, each followed in a copy of the code: a new kind touches no other files than
+its recipe names.
 """
 
 import os

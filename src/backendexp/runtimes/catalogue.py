@@ -21,7 +21,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How backendexp builds a runtime. python: its version. lock: a file of pins with hashes, beside this one."""
+    """How backendexp builds a runtime. python: its version. lock: the file of pins with hashes, here."""
 
     python: str
     lock: str
