@@ -18,10 +18,10 @@ from backendexp.runs.plan import RunSpec
 from backendexp.runs.session import Session
 from backendexp.runtimes import build
 from backendexp.tracking import addresses
-from backendexp.tracking.memory import MemoryTracker
 from backendexp.tracking.mlflow_tracker import MlflowTracker
 from support import applications
 from support.command import Command
+from support.memory import MemoryTracker
 from support.plans import small_plan
 from support.sessions import HERE, MakeSession, PoolOf
 

@@ -21,8 +21,8 @@ from backendexp.cli import exit_codes
 from backendexp.errors import UserError
 from backendexp.runs import events, record
 from backendexp.runs.plan import RunSpec
-from backendexp.tracking.memory import MemoryTracker
 from support.applications import COMPARE, run
+from support.memory import MemoryTracker
 from support.outputs import NO_STORE, command, status
 from support.sessions import HERE, MakeSession
 

@@ -12,8 +12,8 @@ from backendexp.cli import application, exit_codes
 from backendexp.cli.application import Application
 from backendexp.errors import ConfigError, TrackingError
 from backendexp.runs import record, sweep_ids
-from backendexp.tracking.memory import MemoryTracker
 from support.applications import COMPARE, IN_MEMORY, run
+from support.memory import MemoryTracker
 from support.sessions import RefusingTracker
 
 

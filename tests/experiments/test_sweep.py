@@ -17,8 +17,8 @@ from backendexp.runs import record, summary_run, sweep_ids
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
 from backendexp.runs.session import Destination, Session
-from backendexp.tracking.memory import MemoryTracker
 from support import streams
+from support.memory import MemoryTracker
 
 HERE = Destination("mlflow", "memory:", "backendexp", None)
 CONCLUSION = Conclusion("sweep", [], "A note.")

@@ -20,8 +20,8 @@ from backendexp.runs import machine, record, session
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.session import Destination, close_runs_of_dead_processes, destination
-from backendexp.tracking.memory import MemoryTracker
 from support import streams
+from support.memory import MemoryTracker
 from support.projects import reached
 from support.sessions import (
     CONTAINER,

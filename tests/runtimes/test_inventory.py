@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +37,8 @@ def test_interpreter_without_packages_has_no_keras(bare_python: str) -> None:
 @pytest.mark.parametrize("generation", ["1.0.8", "4.0.0"])
 def test_keras_of_another_time_is_refused(generation: str, tmp_path: Path) -> None:
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho \'{{"python": "3.6.0", "packages": {{"Keras": "{generation}"}}}}\'\n')
+    answer = f'{{"python": "3.6.0", "packages": {{"Keras": "{generation}"}}, "modules": ["keras"]}}'
+    python.write_text(f"#!/bin/sh\necho '{answer}'\n")
     python.chmod(0o755)
     with pytest.raises(RuntimeUnavailable, match=rf"which has Keras {generation}: expected Keras 2 or 3"):
         inventory.keras_generation_of(str(python))
@@ -50,7 +53,37 @@ def test_path_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
 
 
 def test_distribution_may_have_another_name_than_its_module() -> None:
-    assert Inventory("3.11.0", {"tensorflow-cpu": "2.21.0"}).version("tensorflow") == "2.21.0"
-    assert Inventory("3.11.0", {"tensorflow-estimator": "2.0"}).version("tensorflow") is None
-    assert Inventory("3.11.0", {"jax": "0.10"}).has("jax")
-    assert not Inventory("3.11.0", {"jaxlib": "0.10"}).has("jax")
+    none = frozenset[str]()
+    assert Inventory("3.11.0", {"tensorflow-cpu": "2.21.0"}, none).version("tensorflow") == "2.21.0"
+    assert Inventory("3.11.0", {"tensorflow-estimator": "2.0"}, none).version("tensorflow") is None
+
+
+def test_interpreter_has_what_it_can_import_whatever_its_distributions_are_called(bare_python: str) -> None:
+    """A foreign interpreter with PyTensor alone cannot run the Theano backend of Keras 3."""
+    packages = Path(
+        subprocess.run(
+            [bare_python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    )
+    (packages / "pytensor").mkdir()
+    (packages / "pytensor" / "__init__.py").write_text("raise SystemExit('it was imported')")
+    (packages / "jax-0.10.0.dist-info").mkdir()
+    try:
+        found = inventory.take_inventory.__wrapped__(bare_python)
+    finally:
+        shutil.rmtree(packages / "pytensor")
+        (packages / "jax-0.10.0.dist-info").rmdir()
+    assert found.has("pytensor")
+    assert not found.has("keras_theano")
+    assert not found.has("jax")
+
+
+def test_paths_of_our_interpreter_do_not_reach_another(
+    bare_python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keras_theano.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert not inventory.take_inventory.__wrapped__(bare_python).has("keras_theano")

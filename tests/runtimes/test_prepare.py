@@ -1,3 +1,4 @@
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,25 +42,32 @@ def test_named_interpreter_of_the_other_generation_is_refused(
 
 
 def python_with(packages: str, folder: Path) -> str:
-    """An interpreter that says it has these packages."""
+    """An interpreter that says it has these packages, each of which brings the module of its name."""
     path = folder / "python"
-    path.write_text(f'#!/bin/sh\necho \'{{"python": "3.11.7", "packages": {{{packages}}}}}\'\n')
+    modules = list(json.loads(f"{{{packages}}}"))
+    answer = f'{{"python": "3.11.7", "packages": {{{packages}}}, "modules": {json.dumps(modules)}}}'
+    path.write_text(f"#!/bin/sh\necho '{answer}'\n")
     path.chmod(0o755)
     return str(path)
 
 
 @pytest.mark.parametrize(
-    ("packages", "missing"), [('"keras": "3.15.1"', "jax"), ('"keras": "3.15.1", "torch": "2"', "jax")]
+    ("backend", "packages", "missing"),
+    [
+        ("jax", '"keras": "3.15.1"', "jax"),
+        ("jax", '"keras": "3.15.1", "torch": "2"', "jax"),
+        ("theano", '"keras": "3.15.1", "pytensor": "3.0.7"', "keras_theano"),
+    ],
 )
 def test_engine_that_the_named_interpreter_lacks_is_told_with_its_pip_line(
-    packages: str, missing: str, make_spec: MakeSpec, tmp_path: Path
+    backend: str, packages: str, missing: str, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     python = python_with(packages, tmp_path)
     with pytest.raises(BackendUnavailable) as refusal:
-        prepare.check_available(make_spec("jax", runtime__python=python))
+        prepare.check_available(make_spec(backend, runtime__python=python))
     assert str(refusal.value) == (
-        f"backend 'jax' is not available in runtime 'keras3': no module named {missing!r}.\n"
-        f"Expected it in {python}. Install it with: {python} -m pip install {missing}"
+        f"backend {backend!r} is not available in runtime 'keras3': no module named {missing!r}.\n"
+        f"Expected it in {python}. Install it with: {python} -m pip install {missing.replace('_', '-')}"
     )
 
 

@@ -14,7 +14,7 @@ from backendexp.runs.session import Destination, Session
 from backendexp.runs.workers import Worker, WorkerPool, worker_environment
 from backendexp.runtimes.prepare import Interpreter
 from backendexp.tracking.base import Report
-from backendexp.tracking.memory import MemoryTracker
+from support.memory import MemoryTracker
 
 SCRIPTS = Path(__file__).parent / "workers"
 

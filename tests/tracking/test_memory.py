@@ -1,7 +1,7 @@
 """The tracker in memory keeps what every tracker promises."""
 
 from backendexp.tracking.base import Report
-from backendexp.tracking.memory import MemoryTracker
+from support.memory import MemoryTracker
 
 
 def report(status: str) -> Report:

@@ -26,6 +26,7 @@ from backendexp.analysis.findings import (
 from backendexp.analysis.sides import Pair, Side
 from backendexp.analysis.statistics import Floats, Paired
 from backendexp.analysis.verdicts import Sample
+from backendexp.worker.data import labels_are_chance
 
 # Of the interval of a ratio; and of a difference of qualities, where two tests at 5% look at it.
 _CONFIDENCE, _CONFIDENCE_OF_TWO_TESTS = 1 - statistics.LEVEL, 1 - 2 * statistics.LEVEL
@@ -305,7 +306,7 @@ def _chance(side: Side) -> Chance | None:
     """Of coin flips only. Labels that were guessed twice, because two runs had one seed, count once."""
     guessed: dict[int, tuple[int, int]] = {}
     for run in side.finished:
-        if run.params.get("data.kind") == "random" and "accuracy" in run.values:
+        if labels_are_chance(run.params.get("data.kind")) and "accuracy" in run.values:
             samples = int(run.params["data.test_samples"])
             guessed.setdefault(run.seed, (round(run.values["accuracy"] * samples), samples))
     if not guessed:

@@ -14,7 +14,8 @@ from backendexp.runs.record import RunRecord
 from backendexp.runs.results import FINISHED
 from backendexp.runs.tags import BLOCK, PARALLEL, PARITY, POSITION, ROLE, TIMED
 from backendexp.spelling import nearest
-from backendexp.tracking.mlflow_reader import MlflowReader
+from backendexp.tracking.base import Reader
+from backendexp.tracking.stores import open_reader
 
 HOW_TO_MAKE_ONE = "backendexp -m seed='range(10)' backend=tensorflow,theano, or backendexp experiment=compare"
 # Of a timed group. More curves make a figure no clearer, and from a server each is a request.
@@ -39,7 +40,7 @@ def of_sweeps(
     Raises ComparisonError: a sweep is not there, or its runs are deleted. UserError and TrackingError: see
     MlflowReader.
     """
-    reader = MlflowReader(uri, experiment, experiment_id)
+    reader = open_reader(uri, experiment, experiment_id)
     found = []
     for identity in sweeps:
         own = list(_trained(reader.runs({"sweep": identity})))
@@ -57,11 +58,11 @@ def ids_of(
     A name that several have is that of the one whose folder is here, in multirun or outputs.
     Arguments as in `of_sweeps`. Raises ComparisonError: there is none, or several. The rest as there.
     """
-    reader = MlflowReader(uri, experiment, experiment_id)
+    reader = open_reader(uri, experiment, experiment_id)
     return tuple(_id_of(reader, name) for name in names)
 
 
-def _id_of(reader: MlflowReader, name: str) -> str:
+def _id_of(reader: Reader, name: str) -> str:
     met: Iterator[str] = (
         run.data.tags["sweep"] for run in reader.runs(begin={"sweep": name}, newest_first=True)
     )
@@ -83,7 +84,7 @@ def _id_of(reader: MlflowReader, name: str) -> str:
 
 def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -> list[TrackedRun]:
     """Every run of an experiment, in the order in which they began. The rest as in `of_sweeps`."""
-    reader = MlflowReader(uri, experiment, experiment_id)
+    reader = open_reader(uri, experiment, experiment_id)
     found = list(_trained(reader.runs()))
     if not found:
         _refuse_experiment(reader)
@@ -96,7 +97,7 @@ def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) ->
     Those of experiment=scale are passed over: their runs differ in more than the backend.
     Arguments as in `of_sweeps`. Raises ComparisonError: there is none.
     """
-    reader = MlflowReader(uri, experiment, experiment_id)
+    reader = open_reader(uri, experiment, experiment_id)
     backends: dict[str, set[str]] = {}
     count = 0
     for run in _trained(reader.runs(newest_first=True)):
@@ -152,7 +153,7 @@ def _with_plans(found: list[TrackedRun]) -> list[TrackedRun]:
     return [run if run.params else replace(run, params=shared.get(_kin(run), {})) for run in found]
 
 
-def _with_curves(reader: MlflowReader, found: list[TrackedRun]) -> list[TrackedRun]:
+def _with_curves(reader: Reader, found: list[TrackedRun]) -> list[TrackedRun]:
     """What was logged at each epoch, of the parity runs and of so many timed ones."""
     groups: dict[tuple[str | None, str, str, str], list[TrackedRun]] = {}
     for run in found:
@@ -188,7 +189,7 @@ def _folders(name: str) -> list[Path]:
     return [Path(root, sweep_ids.name_of(name)) for root in ("multirun", "outputs")]
 
 
-def _refuse_sweep(reader: MlflowReader, name: str) -> NoReturn:
+def _refuse_sweep(reader: Reader, name: str) -> NoReturn:
     where = f"experiment {reader.experiment!r}"
     deleted = [
         run
@@ -206,7 +207,7 @@ def _refuse_sweep(reader: MlflowReader, name: str) -> NoReturn:
     )
 
 
-def _refuse_experiment(reader: MlflowReader) -> NoReturn:
+def _refuse_experiment(reader: Reader) -> NoReturn:
     where = f"experiment {reader.experiment!r}"
     deleted = list(_trained(reader.deleted()))
     if deleted:

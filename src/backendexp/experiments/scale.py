@@ -1,6 +1,6 @@
 """experiment=scale: every backend with growing data and with growing layers, and where they cross."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,7 @@ from statistics import median
 
 from backendexp.analysis import crossings
 from backendexp.analysis.findings import MEMORY, TIMES, Measure, ScalePoint
-from backendexp.config.schema import ScaleConfig
+from backendexp.config.schema import Config, ScaleConfig
 from backendexp.experiments import blocks
 from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.experiments.blocks import Entrants
@@ -25,6 +25,19 @@ _TRAINING, _STEADY = (
 )
 # With the titles of their ratios.
 _MEASURES = {_TRAINING: "time ratio", _STEADY: "epoch ratio", MEMORY: "memory ratio"}
+CHOOSES_BACKENDS = True
+
+
+def first(spec: RunSpec, config: Config) -> RunSpec:
+    return _entrants(spec, config.scale).specs[0]
+
+
+def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ScaleStudy":
+    return ScaleStudy(_entrants(spec, config.scale), config.scale)
+
+
+def _entrants(spec: RunSpec, asked: ScaleConfig) -> Entrants:
+    return blocks.entrants(spec, asked.backends, asked.baseline, "scale")
 
 
 @dataclass(frozen=True)

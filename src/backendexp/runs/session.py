@@ -24,7 +24,7 @@ from backendexp.runtimes import prepare
 from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker
 from backendexp.tracking.mlflow_connection import absolute_uri, default_uri
-from backendexp.tracking.mlflow_tracker import MlflowTracker
+from backendexp.tracking.stores import open_tracker
 
 DEFAULT_EXPERIMENT = "backendexp"
 # A store that could not be reached is asked again by the first run that begins this much later.
@@ -159,7 +159,7 @@ class Session:
                 self._note(why)
                 return None
             try:
-                tracker = MlflowTracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
+                tracker = open_tracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
                 close_runs_of_dead_processes(tracker)
             except TrackingError as error:
                 self._refused[where] = (time.monotonic(), str(error))

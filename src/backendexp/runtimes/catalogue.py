@@ -8,11 +8,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs under a backend. `module` is what Keras imports; `install` is the line that brings it."""
+    """What runs under a backend.
+
+    modules: everything that the worker imports for it. The version of the first is the engine's.
+    install: the command that installs what is missing.
+    """
 
     title: str
-    module: str
+    modules: tuple[str, ...]
     install: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How backendexp builds a runtime. python: its version. lock: a file of pins with hashes, beside this one."""
+
+    python: str
+    lock: str
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,7 @@ class RuntimeFacts:
     """A Python environment that fixes the Keras generation.
 
     engines: backend name to engine, in the order in which they are shown.
+    recipe: None for the environment that backendexp itself is installed in.
     """
 
     name: str
@@ -29,6 +42,7 @@ class RuntimeFacts:
     losses: frozenset[str]
     activations: frozenset[str]
     dtypes: frozenset[str]
+    recipe: Recipe | None = None
 
 
 _COMMON_OPTIMIZERS = {"sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"}
@@ -59,10 +73,10 @@ KERAS3 = RuntimeFacts(
     name="keras3",
     generation=3,
     engines={
-        "tensorflow": Engine("TensorFlow", "tensorflow", "pip install tensorflow-cpu"),
-        "jax": Engine("JAX", "jax", "pip install 'backendexp[jax]'"),
-        "torch": Engine("PyTorch", "torch", "pip install 'backendexp[torch]'"),
-        "theano": Engine("PyTensor", "pytensor", "pip install 'pytensor>=3,<4'"),
+        "tensorflow": Engine("TensorFlow", ("tensorflow",), "pip install tensorflow-cpu"),
+        "jax": Engine("JAX", ("jax",), "pip install 'backendexp[jax]'"),
+        "torch": Engine("PyTorch", ("torch",), "pip install 'backendexp[torch]'"),
+        "theano": Engine("PyTensor", ("pytensor", "keras_theano"), "pip install keras-theano"),
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion"}),
     losses=frozenset(_COMMON_LOSSES | {"binary_focal_crossentropy", "huber"}),
@@ -76,13 +90,14 @@ KERAS2 = RuntimeFacts(
     name="keras2",
     generation=2,
     engines={
-        "tensorflow": Engine("TensorFlow", "tensorflow", "backendexp doctor --build keras2"),
-        "theano": Engine("Theano", "theano", "backendexp doctor --build keras2"),
+        "tensorflow": Engine("TensorFlow", ("tensorflow",), "backendexp doctor --build keras2"),
+        "theano": Engine("Theano", ("theano",), "backendexp doctor --build keras2"),
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS),
     losses=frozenset(_COMMON_LOSSES),
     activations=frozenset(_COMMON_ACTIVATIONS),
     dtypes=frozenset({"float32", "float64"}),
+    recipe=Recipe(python="3.7", lock="keras2.txt"),
 )
 
 # `runtime=auto` takes the first of these that offers the backend.

@@ -3,11 +3,16 @@
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from backendexp.errors import RuntimeUnavailable
+from backendexp.runtimes.catalogue import RUNTIMES
+
+# They name places of one interpreter, where another must not look.
+PATHS_OF_AN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 _SCRIPT = Path(__file__).parent.parent / "worker" / "environment.py"
 # Distributions that bring a module under another name.
@@ -16,10 +21,14 @@ _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-mac
 
 @dataclass(frozen=True)
 class Inventory:
-    """python: version. packages: distribution name, lower case with dashes, to version."""
+    """
+    python: version. packages: the name of each distribution, lower case with dashes, to its version.
+    modules: of keras and the engines' modules, those that the interpreter can import.
+    """
 
     python: str
     packages: dict[str, str]
+    modules: frozenset[str]
 
     @property
     def keras(self) -> str | None:
@@ -35,15 +44,23 @@ class Inventory:
         return next((self.packages[name] for name in names if name in self.packages), None)
 
     def has(self, module: str) -> bool:
-        return self.version(module) is not None
+        return module in self.modules
 
 
 @cache
 def take_inventory(python: str) -> Inventory:
-    """Raises RuntimeUnavailable: `python` is not an interpreter that runs."""
+    """What a worker that `python` runs could import.
+
+    Raises RuntimeUnavailable: `python` is not an interpreter that runs.
+    """
+    modules = {module for facts in RUNTIMES.values() for e in facts.engines.values() for module in e.modules}
     try:
         answer = subprocess.run(
-            [python, "-E", "-s", str(_SCRIPT)], capture_output=True, encoding="utf-8", timeout=30
+            [python, str(_SCRIPT), "keras", *sorted(modules)],
+            env=environment_for(python),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=30,
         )
         if answer.returncode:
             raise ValueError(answer.stderr.strip().splitlines()[-1:])
@@ -55,7 +72,14 @@ def take_inventory(python: str) -> Inventory:
             "Expected the path of a Python 3.7, or 3.11 and newer, that has keras installed"
         ) from error
     packages = {name.lower().replace("_", "-"): version for name, version in fields["packages"].items()}
-    return Inventory(fields["python"], packages)
+    return Inventory(fields["python"], packages, frozenset(fields["modules"]))
+
+
+def environment_for(python: str) -> dict[str, str]:
+    """The environment of this process, without our Python paths if `python` is another interpreter."""
+    if python == sys.executable:
+        return dict(os.environ)
+    return {name: value for name, value in os.environ.items() if name not in PATHS_OF_AN_INTERPRETER}
 
 
 def keras_generation_of(python: str) -> int:

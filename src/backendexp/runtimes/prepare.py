@@ -43,11 +43,11 @@ def check_available(spec: Place) -> None:
     if spec.python is not None:
         found = inventory.take_inventory(spec.python)
         _check_generation(spec, found)
-        missing = next((m for m in ("keras", engine.module) if not found.has(m)), None)
+        missing = next((m for m in ("keras", *engine.modules) if not found.has(m)), None)
         if missing:
             raise _engine_missing(spec, missing, spec.python, engine)
-    elif spec.runtime == "keras3":
-        missing = next((m for m in ("keras", engine.module) if not _importable(m)), None)
+    elif catalogue.RUNTIMES[spec.runtime].recipe is None:
+        missing = next((m for m in ("keras", *engine.modules) if not _importable(m)), None)
         if missing:
             raise _engine_missing(spec, missing, sys.executable, engine)
     elif not build.is_built(spec.runtime):
@@ -62,7 +62,7 @@ def prepare(spec: Place, say: Callable[[str], None]) -> Interpreter:
     """
     if spec.python is not None:
         return Interpreter(spec.python, own=False)
-    if spec.runtime == "keras3":
+    if catalogue.RUNTIMES[spec.runtime].recipe is None:
         return Interpreter(sys.executable, own=True)
     return Interpreter(build.ensure_built(spec.runtime, say), own=False)
 
@@ -85,7 +85,7 @@ def _check_generation(spec: Place, found: inventory.Inventory) -> None:
 
 
 def _engine_missing(spec: Place, module: str, python: str, engine: catalogue.Engine) -> BackendUnavailable:
-    install = engine.install if spec.python is None else f"{python} -m pip install {module}"
+    install = engine.install if spec.python is None else f"{python} -m pip install {module.replace('_', '-')}"
     return BackendUnavailable(
         f"backend {spec.backend!r} is not available in runtime {spec.runtime!r}: no module named "
         f"{module!r}.\nExpected it in {python}. Install it with: {install}"

@@ -1,13 +1,14 @@
-"""What a tracking store promises, and what it is told.
+"""What a tracking store promises to those who write into it (Tracker) and read from it (Reader).
 
-`begin` makes a run that others can see as RUNNING. `end` tells all of the run in as few requests as it can
-and gives it its final status. `end` may be called again with the same report after it failed half-way: what
-arrived the first time is not there twice. Whatever goes wrong in the store is raised as TrackingError.
+`begin` makes a run that others can see as RUNNING. `end` uploads all of the run in as few requests as it can
+and gives it its final status. It is safe to call `end` again with the same report after it failed half-way:
+what arrived the first time is not there twice. Whatever goes wrong in the store is raised as TrackingError.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,28 @@ class Tracker(Protocol):
 
     def kill(self, run_id: str) -> None:
         """Give a run whose process is dead its status, KILLED."""
+
+
+class Reader(Protocol):
+    """Reads the runs of one experiment. Nothing is made or changed in the store."""
+
+    @property
+    def uri(self) -> str:
+        """The store's address, absolute, as `addresses` shows it."""
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+
+    def runs(
+        self, tags: Mapping[str, str] = ..., newest_first: bool = False, begin: Mapping[str, str] = ...
+    ) -> Iterator[Any]:
+        """MLflow's runs that have these tags, in the order in which they began. begin: the beginnings of
+        tags' values.
+        """
+
+    def deleted(self, tags: Mapping[str, str] = ..., begin: Mapping[str, str] = ...) -> Iterator[Any]:
+        """Such runs that were deleted and can still be restored."""
+
+    def histories(self, run_ids: Sequence[str], key: str) -> dict[str, tuple[float, ...]]:
+        """All values of a metric, by run id, in the order of their steps. A run without any is left out."""

@@ -2,6 +2,7 @@
 where asking the packaging libraries costs a tenth of a second and does not exist on Python 3.7.
 """
 
+import importlib.util
 import os
 import re
 import sys
@@ -44,7 +45,21 @@ def _is_interpreted():
     return "PYTENSOR_FLAGS" in os.environ and os.environ.get("KERAS_THEANO_MODE") not in ("numba", "c")
 
 
+def importable(modules):
+    """Those of `modules` that could be imported, without importing them."""
+    return [name for name in modules if importlib.util.find_spec(name) is not None]
+
+
 if __name__ == "__main__":
     import json
 
-    json.dump({"python": "%d.%d.%d" % sys.version_info[:3], "packages": installed_packages()}, sys.stdout)
+    # Python puts this folder first on the path, where our module names could hide others.
+    sys.path.pop(0)
+    json.dump(
+        {
+            "python": "%d.%d.%d" % sys.version_info[:3],
+            "packages": installed_packages(),
+            "modules": importable(sys.argv[1:]),
+        },
+        sys.stdout,
+    )

@@ -67,7 +67,9 @@ def test_runtime_that_cannot_be_built_is_missing_with_what_brings_it(
 def test_what_is_missing_is_told_with_the_line_that_brings_it(
     packages: dict[str, str], versions: str, remedy: str
 ) -> None:
-    findings = doctor._of_inventory(catalogue.KERAS3, Inventory("3.11.7", packages), remedies=True)
+    findings = doctor._of_inventory(
+        catalogue.KERAS3, Inventory("3.11.7", packages, frozenset(packages)), remedies=True
+    )
     jax = found(findings, "keras3", "jax")
     assert (jax.state, jax.versions, jax.remedy) == ("missing", versions, remedy)
 

@@ -51,7 +51,7 @@ def examine() -> list[Finding]:
     return [
         finding
         for facts in catalogue.RUNTIMES.values()
-        for finding in (_of_own_interpreter(facts) if facts.name == "keras3" else _of_built(facts))
+        for finding in (_of_own_interpreter(facts) if facts.recipe is None else _of_built(facts))
     ]
 
 
@@ -76,17 +76,18 @@ def _of_built(facts: RuntimeFacts) -> list[Finding]:
 def _of_inventory(facts: RuntimeFacts, found: inventory.Inventory, remedies: bool) -> list[Finding]:
     findings = []
     for backend, engine in facts.engines.items():
-        version = found.version(engine.module)
+        missing = next((module for module in engine.modules if not found.has(module)), None)
         if found.keras is None:
             state, text, remedy = "missing", "no keras", "pip install keras"
         elif found.keras_generation != facts.generation:
             state, text = "missing", f"Keras {found.keras}: expected {facts.generation}"
             remedy = f"pip install 'keras=={facts.generation}.*'"
-        elif version is None:
-            state, text = "missing", f"no module named {engine.module!r}"
+        elif missing is not None:
+            state, text = "missing", f"no module named {missing!r}"
             remedy = engine.install if remedies else f"backendexp doctor --build {facts.name}"
         else:
             state, remedy = "ready", ""
+            version = found.version(engine.modules[0])
             text = f"Keras {found.keras}, {engine.title} {version}, Python {found.python}"
         findings.append(Finding(facts.name, backend, state, text, remedy))
     return findings

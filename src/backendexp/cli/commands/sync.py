@@ -17,7 +17,7 @@ from backendexp.runs.session import Destination
 from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker
 from backendexp.tracking.mlflow_connection import absolute_uri
-from backendexp.tracking.mlflow_tracker import MlflowTracker
+from backendexp.tracking.stores import open_tracker
 
 _REMEDY = "Make room, or sync a copy of the folder in a place that can be written"
 
@@ -122,5 +122,5 @@ def _tracker_for(meant: Destination, uri: str | None, trackers: dict[Destination
     by_id = meant.experiment_id if uri is None else None
     where = Destination("mlflow", uri or meant.uri, meant.experiment, by_id)
     if where not in trackers:
-        trackers[where] = MlflowTracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
+        trackers[where] = open_tracker(where.uri, where.experiment, where.experiment_id, Path.cwd())
     return trackers[where]

@@ -1,4 +1,4 @@
-"""A tracker that keeps everything in this process: for tests, and for looking without a store."""
+"""A tracking store that keeps everything in this process."""
 
 from backendexp.tracking.base import OpenRun, Report
 
