@@ -27,10 +27,7 @@ def checked(copy: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
         cwd=copy,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(copy / "src"), str(copy / "keras_theano" / "src")]),
-        },
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
     )
