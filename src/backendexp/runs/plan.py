@@ -1,5 +1,6 @@
 """The plan: what will be run, frozen, as JSON, with an identity that depends on nothing else."""
 
+import copy
 import hashlib
 import json
 import os
@@ -8,7 +9,7 @@ from typing import Any
 
 from backendexp.config import labels
 from backendexp.config import schema as configuration
-from backendexp.config.schema import Config
+from backendexp.config.schema import Config, ControlsConfig, ModelConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
@@ -16,6 +17,8 @@ from backendexp.worker import data as data_kinds
 
 @dataclass(frozen=True)
 class DataSpec:
+    """The data with the sizes that its file has, where the configuration leaves them open. path: absolute."""
+
     kind: str
     samples: int
     features: int
@@ -25,37 +28,13 @@ class DataSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    hidden_units: tuple[int, ...]
-    activation: str
-    dropout: float
-    output_activation: str
-    kind: str = "mlp"  # the plans of earlier versions do not say it
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    optimizer: str
-    learning_rate: float
-    loss: str
-    epochs: int
-    batch_size: int
-    dtype: str
-
-
-@dataclass(frozen=True)
-class ControlsSpec:
-    initial_weights: bool
-    batch_order: bool
-
-
-@dataclass(frozen=True)
 class RunSpec:
     """One run, with nothing left to decide.
 
     backend: the value of KERAS_BACKEND. runtime: keras3 or keras2, never auto.
     python: an interpreter named by the user, or None for the runtime's own.
     start: fork or spawn. threads: of the engine. timeout_s: deadline, or None.
+    model, training, controls: as the configuration has them. The plan owns them, and nobody changes them.
     probe: 0, or the number of a rounding probe of the parity check, see `backendexp.analysis.trajectories`.
     """
 
@@ -64,9 +43,9 @@ class RunSpec:
     python: str | None
     start: str
     data: DataSpec
-    model: ModelSpec
-    training: TrainingSpec
-    controls: ControlsSpec
+    model: ModelConfig
+    training: TrainingConfig
+    controls: ControlsConfig
     threads: int
     seed: int
     timeout_s: float | None
@@ -81,6 +60,9 @@ class RunSpec:
             del fields["model"]["kind"]
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @property
     def title(self) -> str:
@@ -97,7 +79,6 @@ class RunSpec:
             "python": fields.pop("python"),
             "start": fields.pop("start"),
         }
-        fields["model"]["hidden_units"] = list(self.model.hidden_units)
         fields["tracking"] = {"log_model": fields.pop("log_model")}
         fields["parity"] = {"probe": fields.pop("probe")}
         return fields
@@ -106,17 +87,15 @@ class RunSpec:
     def from_json(cls, fields: dict[str, Any]) -> "RunSpec":
         fields = dict(fields)
         runtime = fields.pop("runtime")
-        model = dict(fields.pop("model"))
-        model["hidden_units"] = tuple(model["hidden_units"])
         return cls(
             backend=fields.pop("backend")["name"],
             runtime=runtime["name"],
             python=runtime["python"],
             start=runtime["start"],
             data=DataSpec(**fields.pop("data")),
-            model=ModelSpec(**model),
-            training=TrainingSpec(**fields.pop("training")),
-            controls=ControlsSpec(**fields.pop("controls")),
+            model=ModelConfig(**fields.pop("model")),
+            training=TrainingConfig(**fields.pop("training")),
+            controls=ControlsConfig(**fields.pop("controls")),
             log_model=fields.pop("tracking")["log_model"],
             probe=fields.pop("parity")["probe"],
             **fields,
@@ -162,16 +141,15 @@ def plan_run(config: Config) -> RunSpec:
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"
-    model, training = config.model, config.training
     return RunSpec(
         backend=config.backend.name,
         runtime=runtime.name,
         python=os.path.abspath(python) if python else None,
         start=start,
         data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
-        model=ModelSpec(**{**vars(model), "hidden_units": tuple(model.hidden_units)}),
-        training=TrainingSpec(**vars(training)),
-        controls=ControlsSpec(**vars(config.controls)),
+        model=copy.deepcopy(config.model),
+        training=copy.deepcopy(config.training),
+        controls=copy.deepcopy(config.controls),
         threads=config.threads or usable_cores(),
         seed=config.seed,
         timeout_s=config.timeout_s,
