@@ -11,7 +11,8 @@ import pytest
 from backendexp.analysis.findings import Comparison, TrackedRun
 from backendexp.analysis.pipeline import analyse
 from backendexp.reporting import report
-from backendexp.reporting.report import MOST_RUNS, PER_RUN
+from backendexp.reporting.report import MOST_RUNS
+from backendexp.runs import measures
 from support.pictured import OUT_OF_MEMORY, on_keras2, parity_runs, pictured, timed_runs, with_troubles
 from support.tracked import sweep_of
 
@@ -161,7 +162,7 @@ def test_every_run_is_a_row_with_failures_and_outliers_marked(page: Page, compar
     marked = [
         "".join(text) for tag, attrs, text in page.elements if tag == "td" and attrs.get("class") == "outlier"
     ]
-    shown = [measure.key for measure in PER_RUN]
+    shown = [measure.key for measure in measures.shown_by_run()]
     known = sum(len(group.outliers.get(key, ())) for group in comparison.groups for key in shown)
     assert len(marked) == known >= 1
 

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 
 from backendexp.analysis import numbers, pipeline
-from backendexp.analysis.findings import MEASURES, MEMORY, QUALITIES, TIMES, Comparison, TrackedRun
+from backendexp.analysis.findings import (
+    Comparison,
+    TrackedRun,
+)
 from backendexp.reporting import text
 from backendexp.reporting.tables import Table
+from backendexp.runs.measures import Measure
 from support.command import REPOSITORY
-from support.tracked import changed, moved, sweep_of
+from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, changed, moved, sweep_of
 
 THREE = {"tensorflow": 1.0, "theano": 1.5, "jax": 0.7}
 
@@ -75,7 +79,7 @@ def test_markdown_tells_median_and_quartiles_of_every_group_and_measure(usual: C
     assert engines == ["engine", *(group.engine for group in usual.groups)]
     assert finished == ["finished", "10 of 10", "10 of 10", "9 of 10"]
     for measure, row in zip(MEASURES, measured, strict=True):
-        assert row[0] == text.heading(measure)
+        assert row[0] == measure.heading
         for group, cell in zip(usual.groups, row[1:], strict=True):
             spread = group.spreads[measure.key]
             shown = [numbers.of(measure, value) for value in (spread.median, spread.low, spread.high)]
@@ -250,14 +254,16 @@ def test_csv_of_two_runtimes_compares_each_with_the_baseline_of_its_keras() -> N
 
 def test_every_column_of_the_csv_is_explained() -> None:
     page = (REPOSITORY / "docs" / "comparing.md").read_text()
-    assert [name for name in text.COLUMNS if f"`{name}`" not in page] == []
+    assert [name for name in text.CSV_COLUMNS if f"`{name}`" not in page] == []
 
 
 # -- JSON --------------------------------------------------------------------------------------------
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a dataclass."""
+    """What JSON can hold of a dataclass. Of a measure it has the name, the title and the unit."""
+    if isinstance(value, Measure):
+        return {"key": value.key, "title": value.title, "unit": value.unit}
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
