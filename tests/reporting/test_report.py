@@ -267,3 +267,9 @@ def test_five_thousand_runs_make_a_page_that_shows_all_that_is_odd() -> None:
 
 def test_equal_comparisons_give_equal_pages(text: str) -> None:
     assert report.html(pictured()) == text
+
+
+def test_page_says_at_both_tables_that_the_intervals_are_not_adjusted(page: Page) -> None:
+    said = [line for line in page.texts("p") if "not adjusted for the number of comparisons" in line]
+    assert len(said) == 2
+    assert all("a verdict that two sides differ uses Holm's adjusted p" in line for line in said)

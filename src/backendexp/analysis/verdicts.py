@@ -22,6 +22,12 @@ from backendexp.analysis.sides import Pair
 from backendexp.analysis.statistics import LEVEL, Paired
 from backendexp.runs.measures import Better, Kind, Measure
 
+# Stands beside every table of intervals: with several pairs the two can seem to contradict each other.
+INTERVALS_ARE_NOT_ADJUSTED = (
+    "The intervals are not adjusted for the number of comparisons, but a verdict that two sides differ uses "
+    "Holm's adjusted p. So a verdict can be inconclusive although its interval excludes 1 for a ratio, or 0 "
+    "for a difference."
+)
 # Of a share of right guesses that chance does not explain: so many groups are looked at that less is luck.
 _NO_LUCK = 0.001
 

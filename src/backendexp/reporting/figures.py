@@ -98,8 +98,9 @@ def ratios(comparison: Comparison) -> Figure | None:
             "ratios",
             "Ratio to the baseline",
             " ".join(told),
-            "A mark is the mean of the blocks' ratios, its line the 95% interval. In the shaded band two "
-            f"times count as equivalent (margin {comparison.margin:.0%}). A hollow mark has no verdict.",
+            "A mark is the mean of the blocks' ratios. Its line is the 95% interval, which is not adjusted "
+            "for the number of comparisons. In the shaded band two times count as equivalent (margin "
+            f"{comparison.margin:.0%}). A hollow mark has no verdict.",
         )
 
 

@@ -18,6 +18,7 @@ from backendexp.analysis.findings import (
     Spread,
     TrackedRun,
 )
+from backendexp.analysis.verdicts import INTERVALS_ARE_NOT_ADJUSTED
 from backendexp.reporting import figures, pages
 from backendexp.reporting.svg import Figure
 from backendexp.runs import measures
@@ -82,6 +83,7 @@ def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
         held=[("Versions and machine", comparison.versions), ("Parameters", comparison.common)],
         runs=_runs(comparison),
         measures=[measure.heading for measure in measures.shown_by_run()],
+        on_intervals=INTERVALS_ARE_NOT_ADJUSTED,
         marks=_MARKS,
         number=numbers,
         drawing=lambda figure: Markup(figure.text),

@@ -19,6 +19,7 @@ from backendexp.analysis.findings import (
     TrackedRun,
 )
 from backendexp.analysis.guards import count_of
+from backendexp.analysis.verdicts import INTERVALS_ARE_NOT_ADJUSTED
 from backendexp.reporting.tables import Table
 from backendexp.runs import measures
 from backendexp.runs.measures import Measure
@@ -69,6 +70,7 @@ def paragraphs(comparison: Comparison) -> list[str | Table]:
     return [
         *comparison.headlines(),
         *tables(comparison),
+        *_on_intervals([*comparison.contrasts, *comparison.qualities]),
         *_withheld([c for c in comparison.contrasts if c.baseline in comparison.baselines]),
         *(group.chance.sentence for group in comparison.groups if group.chance),
         *comparison.parity.sentences,
@@ -116,9 +118,16 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     yield "Medians", [_medians(comparison).markdown()]
     yield (
         "Times and memory",
-        [_table(_ratios(comparison.contrasts)), _bullets(_withheld(comparison.contrasts))],
+        [
+            _table(_ratios(comparison.contrasts)),
+            *_on_intervals(comparison.contrasts),
+            _bullets(_withheld(comparison.contrasts)),
+        ],
     )
-    yield "Loss and accuracy", [_table(_differences(comparison.qualities))]
+    yield (
+        "Loss and accuracy",
+        [_table(_differences(comparison.qualities)), *_on_intervals(comparison.qualities)],
+    )
     guessed = [group for group in comparison.groups if group.chance]
     yield "Chance", [_table(_chances(guessed)), _bullets(g.chance.sentence for g in guessed if g.chance)]
     yield "Parity", [_bullets(comparison.parity.sentences)]
@@ -134,6 +143,11 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _table(table: Table) -> str:
     return table.markdown() if table.rows else ""
+
+
+def _on_intervals(pairs: Sequence[Contrast | QualityContrast]) -> list[str]:
+    """How to read the intervals beside the verdicts; nothing where there are no intervals."""
+    return [INTERVALS_ARE_NOT_ADJUSTED] if any(pair.low is not None for pair in pairs) else []
 
 
 def _withheld(contrasts: Sequence[Contrast]) -> Iterator[str]:
