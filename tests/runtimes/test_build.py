@@ -9,7 +9,7 @@ import pytest
 
 from backendexp.errors import RuntimeUnavailable
 from backendexp.runtimes import build
-from backendexp.runtimes.build import Recipe
+from backendexp.runtimes.catalogue import Recipe
 
 
 @pytest.fixture

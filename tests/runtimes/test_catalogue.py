@@ -23,7 +23,8 @@ import json, os, sys
 sys.path.insert(0, os.environ["PACKAGE"])
 import numpy
 from keras import backend
-from worker import engine, model
+from worker import compiling, engine
+from worker.models import mlp as kind
 
 asked = json.loads(os.environ["NAMES"])
 generation = engine.keras_generation()
@@ -38,8 +39,10 @@ def attempt(kind, name, action):
         failed.setdefault(kind, {})[name] = "%s: %s" % (type(error).__name__, error)
 
 def network(optimizer="sgd", loss="mean_squared_error", activation="relu", output="sigmoid"):
-    mlp = model.build_mlp(3, [2], activation, 0.0, output)
-    model.compile_model(mlp, optimizer, 0.01, loss, generation)
+    mlp = kind.build(
+        {"hidden_units": [2], "activation": activation, "dropout": 0.0, "output_activation": output}, 3
+    )
+    compiling.compile_model(mlp, optimizer, 0.01, loss, generation)
     if generation == 3:  # Keras 2 looks its losses up when it compiles, Keras 3 when it needs them
         value = float(mlp.compute_loss(x=x, y=y, y_pred=mlp(x)))
         assert numpy.isfinite(value), value

@@ -23,6 +23,7 @@ from backendexp.analysis.statistics import Floats, Paired
 from backendexp.analysis.verdicts import Sample
 from backendexp.runs import measures
 from backendexp.runs.measures import ACCURACY, LOSS, RATIO_MARGIN, Kind, Measure
+from backendexp.worker.data import labels_are_chance
 
 # Of the interval of a ratio; and of a difference of qualities, where two tests at 5% look at it.
 _CONFIDENCE, _CONFIDENCE_OF_TWO_TESTS = 1 - statistics.LEVEL, 1 - 2 * statistics.LEVEL
@@ -312,7 +313,7 @@ def _chance(side: Side) -> Chance | None:
     """Of coin flips only. Labels that were guessed twice, because two runs had one seed, count once."""
     guessed: dict[int, tuple[int, int]] = {}
     for run in side.finished:
-        if run.params.get("data.kind") == "random" and ACCURACY in run.values:
+        if labels_are_chance(run.params.get("data.kind")) and ACCURACY in run.values:
             samples = int(run.params["data.test_samples"])
             guessed.setdefault(run.seed, (round(run.values[ACCURACY] * samples), samples))
     if not guessed:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp import cache, places
-from backendexp.analysis import trajectories
+from backendexp import cache, experiments, places
 from backendexp.cli import output, preflight
 from backendexp.cli.exit_codes import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
 from backendexp.cli.overrides import for_shell
@@ -19,16 +18,12 @@ from backendexp.cli.preflight import Checked
 from backendexp.config import composition, schema
 from backendexp.config.schema import Config
 from backendexp.errors import ConfigError
-from backendexp.experiments import blocks, sweep
+from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
-from backendexp.experiments.compare import BackendComparison
-from backendexp.experiments.parity import ParityCheck
-from backendexp.experiments.scale import ScaleStudy
 from backendexp.experiments.sweep import Sweep
 from backendexp.reporting import tables
 from backendexp.reporting.terminal import print_table
 from backendexp.runs import session
-from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import WARM_UP, RunRecord
 from backendexp.runs.results import RunResult
 from backendexp.runs.session import Destination, Session
@@ -73,24 +68,6 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
         raise ConfigError(composition.sentence(error)) from error
 
 
-def plan_experiment(spec: RunSpec, checked: Config) -> Experiment | None:
-    """The experiment that a job asks for, on this machine. None: it asks for one run.
-
-    Raises UserError: there are not two backends.
-    """
-    match checked.experiment:
-        case "parity":
-            return ParityCheck(trajectories.plan_parity(spec, checked.parity.probes, _say))
-        case "compare":
-            asked = checked.compare
-            who = blocks.entrants(spec, asked.backends, asked.baseline, "compare")
-            return BackendComparison(who, asked, checked.parity.probes)
-        case "scale":
-            sizes = checked.scale
-            return ScaleStudy(blocks.entrants(spec, sizes.backends, sizes.baseline, "scale"), sizes)
-    return None
-
-
 @dataclass
 class Application:
     """What one process of a Hydra application does.
@@ -115,7 +92,8 @@ class Application:
         spec = preflight.check_job(checked, multirun)
         self.where = session.destination(checked.tracking, Path.cwd())
         root = Path(hydra.runtime.output_dir)
-        self.experiment = plan_experiment(spec, checked)
+        name = checked.experiment
+        self.experiment = experiments.design(name).plan(spec, checked, _say) if name else None
         if multirun:
             if self.group is None or self.parallel:  # a launcher's process may outlive a sweep
                 self.group = sweep.sweep_of(hydra.sweep.dir)

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from backendexp import experiments
 from backendexp.cli import overrides
 from backendexp.config import composition, schema
 from backendexp.config.composition import Composition
 from backendexp.config.schema import Config, TrackingConfig
 from backendexp.errors import ConfigError
-from backendexp.experiments.blocks import entrants
 from backendexp.runs.plan import RunSpec, plan_run
 from backendexp.runtimes.prepare import check_available
 
@@ -109,23 +109,22 @@ def check_job(checked: Config, multirun: bool) -> RunSpec:
     """
     spec = plan_run(checked)
     name = checked.experiment
-    if name in ("compare", "scale"):
-        if multirun:
-            raise ConfigError(
-                f"experiment={name} makes its own runs, so it cannot be a job of a sweep. Leave -m out, and "
-                "start one after the other"
-            )
-        asked = getattr(checked, name)
-        return entrants(spec, asked.backends, asked.baseline, name).specs[0]
     if name is None:
         check_available(spec)
-    return spec
+        return spec
+    design = experiments.design(name)
+    if design.CHOOSES_BACKENDS and multirun:
+        raise ConfigError(
+            f"experiment={name} makes its own runs, so it cannot be a job of a sweep. Leave -m out, and "
+            "start one after the other"
+        )
+    return design.first(spec, checked)
 
 
 def _check_chooses_backends(checked: Config, given: list[Any]) -> None:
     """One backend, given where several are run, would be left out of account without a word."""
     name = checked.experiment
-    if name not in ("compare", "scale"):
+    if name is None or not experiments.design(name).CHOOSES_BACKENDS:
         return
     for override in given:
         if override.key_or_group in ("backend", "backend.name"):

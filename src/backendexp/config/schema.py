@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -16,6 +17,8 @@ from backendexp import spelling
 from backendexp.errors import ConfigError, TrackingError
 from backendexp.runtimes import catalogue
 from backendexp.tracking import addresses, uri_check
+from backendexp.worker import data as data_kinds
+from backendexp.worker import models
 
 # Of the column in which MLflow's databases keep it.
 _LONGEST_EXPERIMENT_NAME = 256
@@ -46,7 +49,8 @@ class RuntimeConfig:
 @dataclass
 class DataConfig:
     """
-    kind: random (labels are coin flips), signal (labels follow from x) or npz (the user's file).
+    kind: a module of backendexp.worker.data: random (labels are coin flips), signal (labels follow from x) or
+        npz (the user's file).
     samples, test_samples, features: sizes of what is drawn; an npz file brings its own.
     noise: share of the labels of `signal` that is flipped, in [0, 0.5).
     path: the npz file with x_train, y_train, x_test, y_test.
@@ -62,8 +66,12 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """hidden_units: width of each hidden layer. dropout: share of units dropped after each."""
+    """
+    kind: a module of backendexp.worker.models.
+    hidden_units: width of each hidden layer. dropout: share of units dropped after each.
+    """
 
+    kind: str = "mlp"
     hidden_units: list[int] = field(default_factory=lambda: [64, 64])
     activation: str = "relu"
     dropout: float = 0.5
@@ -189,11 +197,13 @@ class Config:
     @property
     def experiment(self) -> str | None:
         """Which of the experiments that make several runs it asks for: parity, compare, scale, or None."""
-        return next((name for name in EXPERIMENTS if getattr(self, name).enabled), None)
+        return next((name for name in experiments() if getattr(self, name).enabled), None)
 
 
-# Those that make several runs by a design of their own. Each is a part of the configuration.
-EXPERIMENTS = ("parity", "compare", "scale")
+@cache
+def experiments() -> tuple[str, ...]:
+    """The parts of the configuration that can be enabled: each holds the settings of one experiment."""
+    return tuple(name for name, part in get_type_hints(Config).items() if hasattr(part, "enabled"))
 
 
 def conf_dir() -> Path:
@@ -281,7 +291,7 @@ def check(config: Config) -> None:
     if config.timeout_s is not None:
         _number("timeout_s", config.timeout_s, 0, 1e9, "timeout_s=600", above=True)
     _check_experiments(config)
-    if config.data.kind != "npz":
+    if data_kinds.kind(config.data.kind).DRAWN:
         _check_memory(config)
 
 
@@ -321,7 +331,7 @@ def check_store(key: str, uri: str) -> None:
 
 
 def _check_experiments(config: Config) -> None:
-    enabled = [name for name in EXPERIMENTS if getattr(config, name).enabled]
+    enabled = [name for name in experiments() if getattr(config, name).enabled]
     if len(enabled) > 1:
         raise ConfigError(
             f"{' and '.join(f'{name}.enabled' for name in enabled)} are both true: expected one experiment "
@@ -377,10 +387,10 @@ def _check_backends(part: str, asked: _Backends) -> None:
 
 def _check_scale(config: Config) -> None:
     scale = config.scale
-    if config.data.kind == "npz" and scale.samples:
+    if not data_kinds.kind(config.data.kind).DRAWN and scale.samples:
         raise ConfigError(
-            "scale.samples is set, but data=npz has as many samples as its file. Use scale.samples=[] to "
-            "vary the width alone, or data=random"
+            f"scale.samples is set, but data={config.data.kind} has as many samples as its file. "
+            "Use scale.samples=[] to vary the width alone, or data=random"
         )
     if max(len(set(scale.samples)), len(set(scale.hidden_units))) < 2:
         raise ConfigError(
@@ -390,15 +400,17 @@ def _check_scale(config: Config) -> None:
 
 
 def _check_data(data: DataConfig) -> None:
-    _one_of("data.kind", data.kind, ["random", "signal", "npz"], "data=signal")
+    _one_of("data.kind", data.kind, data_kinds.kinds(), "data=signal")
     sizes = ("samples", "test_samples", "features")
-    if data.kind == "npz":
+    if not data_kinds.kind(data.kind).DRAWN:
         if not data.path:
-            raise ConfigError("data.path is not set. data=npz wants a file, e.g. data.path=my-data.npz")
+            raise ConfigError(
+                f"data.path is not set. data={data.kind} wants a file, e.g. data.path=my-data.npz"
+            )
         for name in sizes:
             if getattr(data, name) is not None:
                 raise ConfigError(
-                    f"data.{name} is set, but data=npz takes its sizes from the file. Leave it out"
+                    f"data.{name} is set, but data={data.kind} takes its sizes from the file. Leave it out"
                 )
     else:
         if data.path:
@@ -409,6 +421,7 @@ def _check_data(data: DataConfig) -> None:
 
 
 def _check_model(model: ModelConfig) -> None:
+    _one_of("model.kind", model.kind, models.kinds(), "model=mlp")
     if not model.hidden_units:
         raise ConfigError(
             "model.hidden_units is empty: expected the width of at least one layer, "

@@ -4,11 +4,12 @@ experiment=parity, compare and scale are each one. A sweep is not: Hydra makes i
 Conclusion as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from backendexp.config.schema import Config
 from backendexp.reporting.tables import Table
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
@@ -62,4 +63,26 @@ class Experiment(Protocol):
         """
         folder: of the experiment's runs; files of the conclusion are written into it.
         records: what was run and tracked, in the order of time; fewer than planned when it was interrupted.
+        """
+
+
+class Design(Protocol):
+    """What the module of an experiment offers.
+
+    CHOOSES_BACKENDS: it runs several backends, which its own settings choose, so that neither `backend=` nor
+        `-m` may be given.
+    """
+
+    CHOOSES_BACKENDS: bool
+
+    def first(self, spec: RunSpec, config: Config) -> RunSpec:
+        """The plan whose worker is needed first, once it is known that this machine can run the experiment.
+
+        Raises UserError: it cannot.
+        """
+
+    def plan(self, spec: RunSpec, config: Config, say: Callable[[str], None]) -> Experiment:
+        """The experiment on this machine. say: gets a line about what is being waited for.
+
+        Raises UserError: there are not two backends.
         """

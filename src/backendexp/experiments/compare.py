@@ -1,19 +1,34 @@
 """experiment=compare: every backend in randomised blocks, and which of them is faster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from backendexp.config.schema import CompareConfig
+from backendexp.config.schema import CompareConfig, Config
 from backendexp.errors import UserError
 from backendexp.experiments import blocks, sweep
 from backendexp.experiments import parity as parity_check
 from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.experiments.blocks import Entrants
 from backendexp.reporting import tables
+from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
 from backendexp.runs.tags import BASELINE, PARITY, ROLE, TIMED
+
+CHOOSES_BACKENDS = True
+
+
+def first(spec: RunSpec, config: Config) -> RunSpec:
+    return _entrants(spec, config.compare).specs[0]
+
+
+def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "BackendComparison":
+    return BackendComparison(_entrants(spec, config.compare), config.compare, config.parity.probes)
+
+
+def _entrants(spec: RunSpec, asked: CompareConfig) -> Entrants:
+    return blocks.entrants(spec, asked.backends, asked.baseline, "compare")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """experiment=parity: every backend of both runtimes trains from one start, and parity.py judges."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backendexp.analysis import trajectories
+from backendexp.config.schema import Config
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.runs.plan import ControlsSpec, RunSpec, with_probe
@@ -13,6 +14,15 @@ from backendexp.runs.tags import PARITY, ROLE
 
 # What conf/experiment/parity.yaml sets, with its reasons.
 _OPTIMIZER, _LEARNING_RATE = "sgd", 0.1
+CHOOSES_BACKENDS = False
+
+
+def first(spec: RunSpec, config: Config) -> RunSpec:
+    return spec
+
+
+def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ParityCheck":
+    return ParityCheck(trajectories.plan_parity(spec, config.parity.probes, say))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """experiment=scale: every backend with growing data and with growing layers, and where they cross."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,7 @@ from statistics import median
 
 from backendexp.analysis import crossings
 from backendexp.analysis.findings import ScalePoint
-from backendexp.config.schema import ScaleConfig
+from backendexp.config.schema import Config, ScaleConfig
 from backendexp.experiments import blocks
 from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.experiments.blocks import Entrants
@@ -19,6 +19,20 @@ from backendexp.runs import measures, results
 from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
+
+CHOOSES_BACKENDS = True
+
+
+def first(spec: RunSpec, config: Config) -> RunSpec:
+    return _entrants(spec, config.scale).specs[0]
+
+
+def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ScaleStudy":
+    return ScaleStudy(_entrants(spec, config.scale), config.scale)
+
+
+def _entrants(spec: RunSpec, asked: ScaleConfig) -> Entrants:
+    return blocks.entrants(spec, asked.backends, asked.baseline, "scale")
 
 
 def scaled_measures() -> dict[Measure, str]:

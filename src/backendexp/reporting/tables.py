@@ -9,6 +9,7 @@ from backendexp.runs import measures, results
 from backendexp.runs.measures import Measure
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
+from backendexp.worker.data import labels_are_chance
 
 # Keys of the plan that every table shows in a column of its own.
 _ALWAYS_SHOWN = ("backend.name", "runtime.name", "seed")
@@ -181,7 +182,7 @@ def run_lines(record: RunRecord) -> Iterable[str]:
 
 def _chance(record: RunRecord) -> str:
     """Where accuracy lies by luck alone: two standard errors of a fair coin, Bernoulli."""
-    if record.spec.data.kind != "random":
+    if not labels_are_chance(record.spec.data.kind):
         return ""
     half_width = 2 * (0.25 / record.spec.data.test_samples) ** 0.5
     low, high = max(0.0, 0.5 - half_width), min(1.0, 0.5 + half_width)

@@ -11,6 +11,7 @@ from backendexp.config import schema as configuration
 from backendexp.config.schema import Config
 from backendexp.errors import BackendUnavailable
 from backendexp.runtimes import catalogue
+from backendexp.worker import data as data_kinds
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ModelSpec:
     activation: str
     dropout: float
     output_activation: str
+    kind: str = "mlp"  # the plans of earlier versions do not say it
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class RunSpec:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits: equal for equal plans, on any machine and at any time."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        fields = self.to_json()
+        if fields["model"]["kind"] == "mlp":  # the only one there was at first: ids of plans do not change
+            del fields["model"]["kind"]
+        text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -139,7 +144,7 @@ def plan_run(config: Config) -> RunSpec:
     runtime = choose_runtime(config.backend.name, config.runtime.name, python)
     configuration.check_names(config.model, config.training, runtime)
     data = config.data
-    if data.kind == "npz":
+    if not data_kinds.kind(data.kind).DRAWN:
         assert data.path is not None
         from backendexp.config import npz  # numpy costs a tenth of a second that the other kinds need not pay
 
@@ -164,7 +169,7 @@ def plan_run(config: Config) -> RunSpec:
         python=os.path.abspath(python) if python else None,
         start=start,
         data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
-        model=ModelSpec(tuple(model.hidden_units), model.activation, model.dropout, model.output_activation),
+        model=ModelSpec(**{**vars(model), "hidden_units": tuple(model.hidden_units)}),
         training=TrainingSpec(**vars(training)),
         controls=ControlsSpec(**vars(config.controls)),
         threads=config.threads or usable_cores(),

@@ -23,6 +23,7 @@ from backendexp.errors import WorkerError
 from backendexp.runs import events, results
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
+from backendexp.runtimes import catalogue
 from backendexp.runtimes.inventory import PATHS_OF_AN_INTERPRETER
 from backendexp.runtimes.prepare import Interpreter
 from backendexp.tracking import addresses
@@ -81,10 +82,11 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
             environment["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
         if spec.training.dtype == "float64":
             environment["JAX_ENABLE_X64"] = "1"
-    if spec.runtime != "keras2" and spec.backend == "theano":
+    old = catalogue.RUNTIMES[spec.runtime].generation == 2
+    if spec.backend == "theano" and not old:
         flags = environment.get("PYTENSOR_FLAGS", "")
         environment["PYTENSOR_FLAGS"] = f"{flags},base_compiledir={compiled}".lstrip(",")
-    if spec.runtime == "keras2" and spec.backend == "theano":
+    if spec.backend == "theano" and old:
         # Theano's keys of compiled modules hold hashes, so that with other hash seeds it would compile some
         # of them anew in every process.
         environment["PYTHONHASHSEED"] = "0"

@@ -12,23 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from backendexp import cache, places
 from backendexp.errors import RuntimeUnavailable
-from backendexp.runtimes import interpreters
+from backendexp.runtimes import catalogue, interpreters
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """python: version. lock: requirements with hashes, beside this file."""
-
-    python: str
-    lock: str
-
-
-RECIPES = {"keras2": Recipe(python="3.7", lock="keras2.txt")}
+RECIPES = {name: facts.recipe for name, facts in catalogue.RUNTIMES.items() if facts.recipe is not None}
 
 
 def is_built(name: str) -> bool:

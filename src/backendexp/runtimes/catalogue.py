@@ -20,10 +20,19 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How backendexp builds a runtime. python: its version. lock: the file of pins with hashes, here."""
+
+    python: str
+    lock: str
+
+
+@dataclass(frozen=True)
 class RuntimeFacts:
     """A Python environment that fixes the Keras generation.
 
     engines: backend name to engine, in the order in which they are shown.
+    recipe: None for the environment that backendexp itself is installed in.
     """
 
     name: str
@@ -33,6 +42,7 @@ class RuntimeFacts:
     losses: frozenset[str]
     activations: frozenset[str]
     dtypes: frozenset[str]
+    recipe: Recipe | None = None
 
 
 _COMMON_OPTIMIZERS = {"sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"}
@@ -87,6 +97,7 @@ KERAS2 = RuntimeFacts(
     losses=frozenset(_COMMON_LOSSES),
     activations=frozenset(_COMMON_ACTIVATIONS),
     dtypes=frozenset({"float32", "float64"}),
+    recipe=Recipe(python="3.7", lock="keras2.txt"),
 )
 
 # `runtime=auto` takes the first of these that offers the backend.

@@ -46,7 +46,7 @@ def check_available(spec: Place) -> None:
         missing = next((m for m in ("keras", *engine.modules) if not found.has(m)), None)
         if missing:
             raise _engine_missing(spec, missing, spec.python, engine)
-    elif spec.runtime == "keras3":
+    elif catalogue.RUNTIMES[spec.runtime].recipe is None:
         missing = next((m for m in ("keras", *engine.modules) if not _importable(m)), None)
         if missing:
             raise _engine_missing(spec, missing, sys.executable, engine)
@@ -62,7 +62,7 @@ def prepare(spec: Place, say: Callable[[str], None]) -> Interpreter:
     """
     if spec.python is not None:
         return Interpreter(spec.python, own=False)
-    if spec.runtime == "keras3":
+    if catalogue.RUNTIMES[spec.runtime].recipe is None:
         return Interpreter(sys.executable, own=True)
     return Interpreter(build.ensure_built(spec.runtime, say), own=False)
 

@@ -5,7 +5,7 @@ import os
 import time
 import traceback
 
-from . import batches, data, engine, model
+from . import arrays, batches, compiling, data, engine, models
 
 
 class NonFiniteLoss(Exception):
@@ -57,35 +57,35 @@ def _train(spec, directory, events):
     events.send(
         "data",
         seconds=clock.seconds,
-        digest=data.digest(dataset),
+        digest=arrays.digest(dataset),
         shapes={name: list(array.shape) for name, array in dataset._asdict().items()},
         bytes=sum(array.nbytes for array in dataset),
-        labels={name: data.describe_labels(getattr(dataset, name)) for name in ("y_train", "y_test")},
+        labels={name: arrays.describe_labels(getattr(dataset, name)) for name in ("y_train", "y_test")},
     )
 
     engine.seed_everything(backend, seed)
     events.send("phase", name="build")
     with _Stopwatch() as clock:
-        mlp = _build(spec, dataset.x_train.shape[1])
-    weights = mlp.get_weights()
+        model = _build(spec, dataset.x_train.shape[1])
+    weights = model.get_weights()
     events.send(
         "built",
         seconds=clock.seconds,
         weights=int(sum(array.size for array in weights)),
-        weights_digest=data.digest(weights),
+        weights_digest=arrays.digest(weights),
     )
 
     events.send("phase", name="fit")
     source, callbacks = _batch_source(dataset, training["batch_size"], seed, controls["batch_order"])
     with _Stopwatch() as clock:
         callbacks.append(_epoch_clock(events, clock.began))
-        mlp.fit(epochs=training["epochs"], verbose=0, callbacks=callbacks, **source)
-        engine.synchronise(mlp)
+        model.fit(epochs=training["epochs"], verbose=0, callbacks=callbacks, **source)
+        engine.synchronise(model)
     events.send("trained", seconds=clock.seconds, tiers=engine.tiers(backend))
 
     events.send("phase", name="evaluate")
     with _Stopwatch() as clock:
-        loss, accuracy = mlp.evaluate(
+        loss, accuracy = model.evaluate(
             dataset.x_test, dataset.y_test, batch_size=training["batch_size"], verbose=0
         )
     loss, accuracy = float(loss), float(accuracy)
@@ -99,36 +99,24 @@ def _train(spec, directory, events):
         extension = "h5" if engine.keras_generation() == 2 else "keras"
         os.mkdir(os.path.join(directory, "model"))
         path = os.path.join("model", "model." + extension)
-        mlp.save(os.path.join(directory, path))
+        model.save(os.path.join(directory, path))
         events.send("saved", path=path, format=extension)
 
 
 def _build(spec, features):
     network, training, controls = spec["model"], spec["training"], spec["controls"]
-    mlp = model.build_mlp(
-        features,
-        network["hidden_units"],
-        network["activation"],
-        network["dropout"],
-        network["output_activation"],
-    )
-    model.compile_model(
-        mlp,
+    kind = models.kind(network["kind"])
+    model = kind.build(network, features)
+    compiling.compile_model(
+        model,
         training["optimizer"],
         training["learning_rate"],
         training["loss"],
         engine.keras_generation(),
     )
     if controls["initial_weights"]:
-        mlp.set_weights(
-            model.draw_weights(
-                features,
-                network["hidden_units"],
-                spec["seed"],
-                probe=spec["parity"]["probe"],
-            )
-        )
-    return mlp
+        model.set_weights(kind.draw_weights(network, features, spec["seed"], probe=spec["parity"]["probe"]))
+    return model
 
 
 def _batch_source(dataset, batch_size, seed, ordered):

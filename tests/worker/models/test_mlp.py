@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendexp import cache
-from backendexp.worker import data, model
+from backendexp.worker import arrays
+from backendexp.worker.models import mlp
 
 widths = st.lists(st.integers(1, 30), min_size=1, max_size=4)
 seeds = st.integers(0, 2**32 - 1)
@@ -19,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(st.integers(1, 30), widths, seeds)
 def test_weights_have_the_shapes_of_the_network(features: int, hidden: list[int], seed: int) -> None:
-    weights = model.draw_weights(features, hidden, seed)
+    weights = mlp.draw_weights({"hidden_units": hidden}, features, seed)
     inner, outer = [features, *hidden], [*hidden, 1]
     expected = [shape for i, o in zip(inner, outer, strict=True) for shape in ((i, o), (o,))]
     assert [w.shape for w in weights] == expected
@@ -30,7 +31,7 @@ def test_weights_have_the_shapes_of_the_network(features: int, hidden: list[int]
 def test_kernels_lie_within_glorots_limit_and_biases_are_zero(
     features: int, hidden: list[int], seed: int
 ) -> None:
-    weights = model.draw_weights(features, hidden, seed)
+    weights = mlp.draw_weights({"hidden_units": hidden}, features, seed)
     for kernel, bias in zip(weights[0::2], weights[1::2], strict=True):
         limit = np.float32((6.0 / sum(kernel.shape)) ** 0.5)
         assert (np.abs(kernel) <= limit).all()
@@ -39,14 +40,17 @@ def test_kernels_lie_within_glorots_limit_and_biases_are_zero(
 
 @given(seeds)
 def test_seed_decides_the_weights(seed: int) -> None:
-    first, again = (data.digest(model.draw_weights(5, [4], seed)) for _ in range(2))
+    first, again = (arrays.digest(mlp.draw_weights({"hidden_units": [4]}, 5, seed)) for _ in range(2))
     assert first == again
-    assert first != data.digest(model.draw_weights(5, [4], (seed + 1) % 2**32))
+    assert first != arrays.digest(mlp.draw_weights({"hidden_units": [4]}, 5, (seed + 1) % 2**32))
 
 
 @given(seeds, st.integers(1, 20))
 def test_probe_moves_every_kernel_entry_by_one_rounding_and_no_bias(seed: int, probe: int) -> None:
-    weights, moved = model.draw_weights(6, [5, 3], seed), model.draw_weights(6, [5, 3], seed, probe)
+    weights, moved = (
+        mlp.draw_weights({"hidden_units": [5, 3]}, 6, seed),
+        mlp.draw_weights({"hidden_units": [5, 3]}, 6, seed, probe),
+    )
     for kernel, other in zip(weights[0::2], moved[0::2], strict=True):
         up, down = (np.nextafter(kernel, np.float32(end)) for end in (np.inf, -np.inf))
         assert ((other == up) | (other == down)).all()
@@ -55,12 +59,14 @@ def test_probe_moves_every_kernel_entry_by_one_rounding_and_no_bias(seed: int, p
 
 
 def test_probes_move_in_directions_of_their_own() -> None:
-    assert len({data.digest(model.draw_weights(6, [5], 0, probe)) for probe in range(5)}) == 5
+    assert (
+        len({arrays.digest(mlp.draw_weights({"hidden_units": [5]}, 6, 0, probe)) for probe in range(5)}) == 5
+    )
 
 
 def test_weights_do_not_change_between_releases() -> None:
     assert (
-        data.digest(model.draw_weights(20, [64, 64], 0))
+        arrays.digest(mlp.draw_weights({"hidden_units": [64, 64]}, 20, 0))
         == "90cb80360b6add26a47fab1c7d5078ed94cac83569ec56c0aaa3318426ed8228"
     )
 
@@ -68,20 +74,22 @@ def test_weights_do_not_change_between_releases() -> None:
 SCRIPT = """
 import os, sys
 sys.path.insert(0, os.environ["PACKAGE"])
-from worker import data, model
+from worker import arrays
+from worker.models import mlp as kind
 
 import keras.layers
 
 calls, call = [], keras.layers.Dense.__call__
 keras.layers.Dense.__call__ = lambda self, *args, **kwargs: calls.append(self) or call(self, *args, **kwargs)
-model.build_mlp(8, [2] * 20, "relu", 0.5, "sigmoid")
+rest = {"activation": "relu", "dropout": 0.5, "output_activation": "sigmoid"}
+kind.build(dict(rest, hidden_units=[2] * 20), 8)
 assert len(calls) <= 2 * 21, "the layers are built anew for each that is added: %d" % len(calls)
 del keras.layers.Dense.__call__
 
-mlp = model.build_mlp(8, [16, 4], "relu", 0.5, "sigmoid")
-drawn = model.draw_weights(8, [16, 4], 3)
+mlp = kind.build(dict(rest, hidden_units=[16, 4]), 8)
+drawn = kind.draw_weights({"hidden_units": [16, 4]}, 8, 3)
 mlp.set_weights(drawn)
-assert data.digest(mlp.get_weights()) == data.digest(drawn)
+assert arrays.digest(mlp.get_weights()) == arrays.digest(drawn)
 names = [layer.__class__.__name__ for layer in mlp.layers]
 print(names, mlp.output_shape, [layer.rate for layer in mlp.layers[1::2]])
 """
@@ -96,7 +104,7 @@ def test_network_takes_the_drawn_weights_in_both_generations(
     environment |= {
         "KERAS_BACKEND": "jax" if runtime == "keras3" else "tensorflow",
         "KERAS_HOME": str(cache.folder("keras", runtime)),
-        "PACKAGE": str(Path(model.__file__).parents[1]),
+        "PACKAGE": str(Path(mlp.__file__).parents[2]),
     }
     answer = subprocess.run([python, "-c", SCRIPT], env=environment, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr

@@ -51,7 +51,7 @@ def examine() -> list[Finding]:
     return [
         finding
         for facts in catalogue.RUNTIMES.values()
-        for finding in (_of_own_interpreter(facts) if facts.name == "keras3" else _of_built(facts))
+        for finding in (_of_own_interpreter(facts) if facts.recipe is None else _of_built(facts))
     ]
 
 

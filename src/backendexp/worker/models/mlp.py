@@ -1,13 +1,12 @@
-"""The network: a multilayer perceptron with one output, in names that both Keras generations have."""
+"""A multilayer perceptron with one output, in names that both Keras generations have."""
 
 import numpy
 
-# What the two generations call the same loss.
-_KERAS2_LOSS_NAMES = {"log_cosh": "logcosh"}
 
-
-def build_mlp(features, hidden_units, activation, dropout, output_activation):
+def build(model, features):
     """Dense and Dropout for every entry of `hidden_units`, then Dense(1).
+
+    model: the `model` part of the plan. Returns a model that is not compiled yet.
 
     Input: shape (batch, features). Output: shape (batch, 1).
     """
@@ -20,25 +19,15 @@ def build_mlp(features, hidden_units, activation, dropout, output_activation):
         shape = {}
     else:  # Keras 2.3 takes the input's shape with the first layer
         shape = {"input_shape": (features,)}
-    for units in hidden_units:
-        layers.append(Dense(units, activation=activation, **shape))
-        layers.append(Dropout(dropout))
+    for units in model["hidden_units"]:
+        layers.append(Dense(units, activation=model["activation"], **shape))
+        layers.append(Dropout(model["dropout"]))
         shape = {}
-    layers.append(Dense(1, activation=output_activation))
+    layers.append(Dense(1, activation=model["output_activation"]))
     return Sequential(layers)  # at once: Keras 3 rebuilds the model at every `add`
 
 
-def compile_model(model, optimizer, learning_rate, loss, generation):
-    from keras import optimizers
-
-    # Both generations deserialise by class name; "learning_rate" is the argument of both.
-    chosen = optimizers.get(optimizer).__class__(learning_rate=learning_rate)
-    if generation == 2:
-        loss = _KERAS2_LOSS_NAMES.get(loss, loss)
-    model.compile(loss=loss, optimizer=chosen, metrics=["accuracy"])
-
-
-def draw_weights(features, hidden_units, seed, probe=0):
+def draw_weights(model, features, seed, probe=0):
     """Glorot-uniform kernels (Glorot and Bengio 2010, equation 16) and zero biases, from the seed.
 
     probe: other than 0, it seeds directions, and every kernel entry is moved by one float32 rounding
@@ -48,7 +37,7 @@ def draw_weights(features, hidden_units, seed, probe=0):
     draw = numpy.random.RandomState(seed)
     direction = numpy.random.RandomState(probe)
     weights = []
-    widths = [features] + list(hidden_units) + [1]
+    widths = [features] + list(model["hidden_units"]) + [1]
     for fan_in, fan_out in zip(widths, widths[1:]):
         limit = (6.0 / (fan_in + fan_out)) ** 0.5
         kernel = draw.uniform(-limit, limit, size=(fan_in, fan_out)).astype(numpy.float32)

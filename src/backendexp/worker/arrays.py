@@ -1,0 +1,28 @@
+"""The arrays of one run, and what is recorded of them."""
+
+import collections
+import hashlib
+
+# x_train, x_test: float32, shape (samples, features). y_train, y_test: float32, shape (samples, 1).
+Dataset = collections.namedtuple("Dataset", "x_train y_train x_test y_test")
+
+
+def describe_labels(y):
+    """What tells labels of one class, and those that accuracy does not count, from others. y: not empty."""
+    return {
+        "low": float(y.min()),
+        "high": float(y.max()),
+        "zeros_and_ones": bool(((y == 0) | (y == 1)).all()),
+    }
+
+
+def digest(arrays):
+    """SHA-256 over shapes, dtypes and bytes of the arrays, in hexadecimal."""
+    import numpy
+
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(("%s%s" % (array.dtype.str, array.shape)).encode())
+        # As bytes, because bfloat16 arrays offer no buffer.
+        total.update(numpy.ascontiguousarray(array).view(numpy.uint8).data)
+    return total.hexdigest()

@@ -1,0 +1,14 @@
+"""Compiles a model with an optimizer, a loss and accuracy, in names that both Keras generations have."""
+
+# What the two generations call the same loss.
+_KERAS2_LOSS_NAMES = {"log_cosh": "logcosh"}
+
+
+def compile_model(model, optimizer, learning_rate, loss, generation):
+    from keras import optimizers
+
+    # Both generations deserialise by class name; "learning_rate" is the argument of both.
+    chosen = optimizers.get(optimizer).__class__(learning_rate=learning_rate)
+    if generation == 2:
+        loss = _KERAS2_LOSS_NAMES.get(loss, loss)
+    model.compile(loss=loss, optimizer=chosen, metrics=["accuracy"])

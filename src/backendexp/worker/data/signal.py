@@ -1,0 +1,28 @@
+"""Labels that follow from x, but for a share `noise` of them that is flipped: a backend can learn them."""
+
+DRAWN = True
+LABELS_ARE_CHANCE = False
+
+
+def make(data, seed):
+    from .. import drawing
+
+    return drawing.dataset(data, seed, lambda draw: _learnable_labels(data["features"], data["noise"], draw))
+
+
+def _learnable_labels(features, noise, draw):
+    """Labels that x determines, through a random network of two layers, but for a share `noise` of
+    them that is flipped. The median splits the classes, so half of the labels are ones.
+    """
+    import numpy
+
+    inner = draw.normal(size=(features, 8)) * (12.0 / features) ** 0.5
+    outer = draw.normal(size=8)
+
+    def labels(draw, x):
+        score = numpy.tanh((x - 0.5).dot(inner)).dot(outer)
+        y = score > numpy.median(score)
+        flipped = draw.random_sample(len(x)) < noise
+        return (y ^ flipped).astype(numpy.float32)[:, None]
+
+    return labels

@@ -1,0 +1,25 @@
+"""The models that a run can train. Each kind is a module of this package, and `model.kind` names it.
+
+A kind has
+    build(model, features)
+        takes the `model` part of the plan and the number of features of x, and returns a Keras model that is
+        not compiled yet
+    draw_weights(model, features, seed, probe)
+        returns the initial weights in the order of `get_weights`. NumPy draws them from the seed, so that
+        every backend starts from the same.
+
+No module here imports Keras before `build` is called.
+"""
+
+import importlib
+import pkgutil
+
+
+def kinds():
+    """The names of all kinds, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def kind(name):
+    """The module of a kind. Raises ImportError: there is no such kind."""
+    return importlib.import_module("." + name, __name__)

@@ -1,0 +1,121 @@
+"""The recipes of docs/extending.md, each followed in a copy of the code: a new kind touches the files that
+its recipe names, and no others.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.command import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+DATA = """
+DRAWN = True
+LABELS_ARE_CHANCE = False
+
+
+def make(data, seed):
+    from .. import drawing
+
+    return drawing.dataset(data, seed, lambda draw: lambda draw, x: (x[:, :1] > 0.5).astype("float32"))
+"""
+MODEL = """
+def build(model, features):
+    from keras.layers import Dense, Input
+    from keras.models import Sequential
+
+    return Sequential([Input((features,)), Dense(1, activation="sigmoid")])
+
+
+def draw_weights(model, features, seed, probe=0):
+    import numpy
+
+    return [numpy.zeros((features, 1), "float32"), numpy.zeros(1, "float32")]
+"""
+COMMAND = """
+def main(arguments):
+    print("hello", *arguments)
+    return 0
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("src", "conf"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    return folder
+
+
+def run(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "backendexp", *arguments],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_new_kinds_of_data_and_of_models_are_a_module_and_a_file_of_settings_each(copy: Path) -> None:
+    worker = copy / "src" / "backendexp" / "worker"
+    (worker / "data" / "halves.py").write_text(DATA)
+    (copy / "conf" / "data" / "halves.yaml").write_text("defaults: [random]\nkind: halves\n")
+    (worker / "models" / "linear.py").write_text(MODEL)
+    (copy / "conf" / "model" / "linear.yaml").write_text("defaults: [mlp]\nkind: linear\n")
+    done = run(
+        copy,
+        *("backend=jax", "data=halves", "model=linear", "training.optimizer=sgd"),
+        *("training.learning_rate=1", "training.epochs=30", "tracking=none"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FINISHED" in done.stdout
+    accuracy = float(done.stdout.partition("accuracy")[2].split()[0])
+    assert accuracy > 0.8  # a linear model learns it
+    assert "is luck" not in done.stdout
+    refused = run(copy, "data.kind=halvs", "tracking=none")
+    assert "Did you mean 'halves'?" in refused.stderr
+
+
+def test_new_subcommand_is_one_module(copy: Path) -> None:
+    (copy / "src" / "backendexp" / "cli" / "commands" / "hello.py").write_text(COMMAND)
+    assert run(copy, "hello", "world").stdout == "hello world\n"
+    assert "Did you mean 'hello'?" in run(copy, "helo").stderr
+
+
+def test_new_experiment_is_its_module_its_file_of_settings_and_their_types(copy: Path) -> None:
+    experiments = copy / "src" / "backendexp" / "experiments"
+    (experiments / "twice.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from backendexp.experiments import sweep\n"
+        "from backendexp.experiments.base import PlannedRun\n"
+        "CHOOSES_BACKENDS = False\n"
+        "def first(spec, config):\n    return spec\n"
+        "def plan(spec, config, say):\n    return Twice(spec)\n"
+        "@dataclass(frozen=True)\n"
+        "class Twice:\n"
+        "    spec: object\n"
+        "    opening = ['The same run, twice.']\n"
+        "    @property\n    def runs(self):\n        return [PlannedRun(self.spec)] * 2\n"
+        "    def conclude(self, sweep_id, folder, records):\n"
+        "        return sweep.conclude(folder, records, 2)\n"
+    )
+    settings = copy / "src" / "backendexp" / "config" / "schema.py"
+    text = settings.read_text()
+    part = "    compare: CompareConfig = field(default_factory=CompareConfig)\n"
+    assert part in text
+    text = text.replace(part, part + "    twice: TwiceConfig = field(default_factory=TwiceConfig)\n")
+    own = "@dataclass\nclass TwiceConfig:\n    enabled: bool = False\n\n\n"
+    text = text.replace("@dataclass\nclass Config:", own + "@dataclass\nclass Config:")
+    settings.write_text(text)
+    (copy / "conf" / "experiment" / "twice.yaml").write_text("# @package _global_\ntwice:\n  enabled: true\n")
+    done = run(copy, "experiment=twice", "backend=jax", "training.epochs=2", "tracking=none")
+    assert done.returncode == 0, done.stderr
+    assert "The same run, twice." in done.stderr
+    assert "2 of 2" in done.stdout
