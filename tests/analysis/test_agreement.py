@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
-from backendexp.analysis.findings import MEMORY, TIMES, WITHHELD, Comparison, TrackedRun
+from backendexp.analysis.findings import (
+    WITHHELD,
+    Comparison,
+    TrackedRun,
+)
 from backendexp.analysis.pipeline import analyse
 from backendexp.errors import UserError
-from support.tracked import moved, run_of, sweep_of
+from support.tracked import MEMORY, TIMES, moved, run_of, sweep_of
 
 THREE = {"tensorflow": 1.0, "jax": 1.0, "theano": 0.5}
 LOSSES = (0.7, 0.6, 0.5)

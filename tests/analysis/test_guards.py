@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from backendexp.analysis import guards
-from backendexp.analysis.findings import MEMORY, TIMES, WITHHELD, Comparison, TrackedRun
+from backendexp.analysis.findings import (
+    WITHHELD,
+    Comparison,
+    TrackedRun,
+)
 from backendexp.analysis.pipeline import analyse
 from backendexp.errors import ComparisonError, UserError
-from support.tracked import STEP_MS, changed, moved, run_of, sweep_of
+from support.tracked import MEMORY, STEP_MS, TIMES, changed, moved, run_of, sweep_of
 
 TWO = {"tensorflow": 1.0, "theano": 0.5}
 

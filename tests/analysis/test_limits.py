@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendexp.analysis import limits, pipeline
-from backendexp.analysis.findings import MEASURES, QUALITIES, Comparison
-from backendexp.analysis.limits import Finding
+from backendexp.analysis.findings import (
+    Comparison,
+)
+from backendexp.analysis.limits import LimitOutcome
 from backendexp.errors import UserError
-from support.tracked import moved, sweep_of
+from support.tracked import MEASURES, QUALITIES, moved, sweep_of
 
 
 def compared(factor: float = 1.5, noise: float = 0.02, blocks: int = 10, **fields: float) -> Comparison:
@@ -19,7 +21,7 @@ def compared(factor: float = 1.5, noise: float = 0.02, blocks: int = 10, **field
     return pipeline.analyse(runs, title="a title")
 
 
-def found(comparison: Comparison, expression: str) -> list[Finding]:
+def found(comparison: Comparison, expression: str) -> list[LimitOutcome]:
     return limits.check(comparison, [limits.parse(expression)])
 
 

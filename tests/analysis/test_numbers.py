@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendexp.analysis import numbers
-from backendexp.analysis.findings import MEMORY, QUALITIES, TIMES
+from support.tracked import MEMORY, QUALITIES, TIMES
 
 LOSS, ACCURACY = QUALITIES
 A_TIME = TIMES[0]

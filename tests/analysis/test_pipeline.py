@@ -17,12 +17,8 @@ from backendexp.analysis.findings import (
     FASTER,
     INCONCLUSIVE,
     LESS,
-    MEASURES,
-    MEMORY,
     MORE,
-    QUALITIES,
     SLOWER,
-    TIMES,
     Comparison,
     Contrast,
     QualityContrast,
@@ -31,7 +27,7 @@ from backendexp.analysis.findings import (
 from backendexp.analysis.pipeline import analyse
 from backendexp.analysis.statistics import LEVEL
 from support.chance import most
-from support.tracked import moved, sweep_of
+from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, moved, sweep_of
 
 
 def compare(runs: list[TrackedRun], **settings: Any) -> Comparison:

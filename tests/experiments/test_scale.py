@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from backendexp.analysis import numbers
-from backendexp.analysis.findings import MEMORY, TIMES, ScalePoint
+from backendexp.analysis.findings import (
+    ScalePoint,
+)
 from backendexp.config.schema import ScaleConfig
 from backendexp.experiments.blocks import Entrants
 from backendexp.experiments.scale import ScaleStudy
@@ -16,6 +18,7 @@ from backendexp.reporting.tables import Table
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
 from support import streams
+from support.tracked import MEMORY, TIMES
 
 MakeSpec = Callable[..., RunSpec]
 TRAINING = next(measure for measure in TIMES if measure.key == "training_time_s")

@@ -126,7 +126,9 @@ def test_summary_is_a_run_of_its_own_with_medians_caveats_and_the_failures(
 ) -> None:
     tracker = MemoryTracker()
     session = Session(_trackers={HERE: tracker})
-    run_id = sweep.track_summary(session, HERE, swept, sweep.conclude(swept.directory, records, 4), False)
+    run_id = sweep.track_summary(
+        session, HERE, swept, sweep.conclusion_of(swept.directory, records, 4), False
+    )
     assert run_id is not None
     report = tracker.reports[run_id]
     assert (report.name, report.status) == (f"sweep {swept.id}", "FAILED")
@@ -210,9 +212,9 @@ def test_summary_is_on_disk_as_the_store_has_it(swept: Sweep) -> None:
 
 def test_sweep_that_was_cut_short_says_so(swept: Sweep, records: list[RunRecord]) -> None:
     cut = "Note: the sweep ended after 4 of 6 runs."
-    assert cut in sweep.conclude(swept.directory, records, 6).said
-    assert cut not in sweep.conclude(swept.directory, records, 4).said
-    assert cut not in sweep.conclude(swept.directory, records, 0).said
+    assert cut in sweep.conclusion_of(swept.directory, records, 6).said
+    assert cut not in sweep.conclusion_of(swept.directory, records, 4).said
+    assert cut not in sweep.conclusion_of(swept.directory, records, 0).said
 
 
 def test_warm_up_runs_are_no_part_of_a_sweep(swept: Sweep, make_spec: Callable[..., RunSpec]) -> None:

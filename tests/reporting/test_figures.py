@@ -13,14 +13,17 @@ import matplotlib
 import numpy as np
 import pytest
 
-from backendexp.analysis.findings import TIMES, Comparison, ScalePoint
+from backendexp.analysis.findings import (
+    Comparison,
+    ScalePoint,
+)
 from backendexp.analysis.pipeline import analyse
 from backendexp.reporting import figures, palette
 from backendexp.reporting.canvas import MARGIN
 from backendexp.reporting.figures import phase_medians
 from backendexp.reporting.svg import WIDTH, Figure
 from support.pictured import on_keras2, parity_runs, pictured, timed_runs
-from support.tracked import run_of, sweep_of
+from support.tracked import TIMES, run_of, sweep_of
 
 ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "accuracy", "parity"]
 STEADY, TRAINING = "time/steady_epoch_s", next(m for m in TIMES if m.key == "training_time_s")

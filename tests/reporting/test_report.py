@@ -11,7 +11,8 @@ import pytest
 from backendexp.analysis.findings import Comparison, TrackedRun
 from backendexp.analysis.pipeline import analyse
 from backendexp.reporting import report
-from backendexp.reporting.report import MOST_RUNS, PER_RUN
+from backendexp.reporting.report import MOST_RUNS
+from backendexp.runs import measures
 from support.pictured import OUT_OF_MEMORY, on_keras2, parity_runs, pictured, timed_runs, with_troubles
 from support.tracked import sweep_of
 
@@ -161,7 +162,7 @@ def test_every_run_is_a_row_with_failures_and_outliers_marked(page: Page, compar
     marked = [
         "".join(text) for tag, attrs, text in page.elements if tag == "td" and attrs.get("class") == "outlier"
     ]
-    shown = [measure.key for measure in PER_RUN]
+    shown = [measure.key for measure in measures.shown_by_run()]
     known = sum(len(group.outliers.get(key, ())) for group in comparison.groups for key in shown)
     assert len(marked) == known >= 1
 
@@ -266,3 +267,9 @@ def test_five_thousand_runs_make_a_page_that_shows_all_that_is_odd() -> None:
 
 def test_equal_comparisons_give_equal_pages(text: str) -> None:
     assert report.html(pictured()) == text
+
+
+def test_page_says_at_both_tables_that_the_intervals_are_not_adjusted(page: Page) -> None:
+    said = [line for line in page.texts("p") if "not adjusted for the number of comparisons" in line]
+    assert len(said) == 2
+    assert all("a verdict that two sides differ uses Holm's adjusted p" in line for line in said)

@@ -8,10 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from backendexp.analysis.findings import TIMES, ScalePoint
+from backendexp.analysis.findings import (
+    ScalePoint,
+)
 from backendexp.reporting import scale_page
 from backendexp.reporting.scale_page import Growth, ScaleFindings
 from backendexp.reporting.tables import Table
+from support.tracked import TIMES
 
 TRAINING = next(measure for measure in TIMES if measure.key == "training_time_s")
 STEADY = next(measure for measure in TIMES if measure.key == "time/steady_epoch_s")

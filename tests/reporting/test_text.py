@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from backendexp.analysis import numbers, pipeline
-from backendexp.analysis.findings import MEASURES, MEMORY, QUALITIES, TIMES, Comparison, TrackedRun
+from backendexp.analysis.findings import INCONCLUSIVE, Comparison, TrackedRun
 from backendexp.reporting import text
 from backendexp.reporting.tables import Table
+from backendexp.runs.measures import Measure
 from support.command import REPOSITORY
-from support.tracked import changed, moved, sweep_of
+from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, changed, moved, sweep_of
 
 THREE = {"tensorflow": 1.0, "theano": 1.5, "jax": 0.7}
 
@@ -75,7 +76,7 @@ def test_markdown_tells_median_and_quartiles_of_every_group_and_measure(usual: C
     assert engines == ["engine", *(group.engine for group in usual.groups)]
     assert finished == ["finished", "10 of 10", "10 of 10", "9 of 10"]
     for measure, row in zip(MEASURES, measured, strict=True):
-        assert row[0] == text.heading(measure)
+        assert row[0] == measure.heading
         for group, cell in zip(usual.groups, row[1:], strict=True):
             spread = group.spreads[measure.key]
             shown = [numbers.of(measure, value) for value in (spread.median, spread.low, spread.high)]
@@ -250,14 +251,16 @@ def test_csv_of_two_runtimes_compares_each_with_the_baseline_of_its_keras() -> N
 
 def test_every_column_of_the_csv_is_explained() -> None:
     page = (REPOSITORY / "docs" / "comparing.md").read_text()
-    assert [name for name in text.COLUMNS if f"`{name}`" not in page] == []
+    assert [name for name in text.CSV_COLUMNS if f"`{name}`" not in page] == []
 
 
 # -- JSON --------------------------------------------------------------------------------------------
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a dataclass."""
+    """What JSON can hold of a dataclass. Of a measure it has the name, the title and the unit."""
+    if isinstance(value, Measure):
+        return {"key": value.key, "title": value.title, "unit": value.unit}
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
@@ -292,3 +295,33 @@ def test_a_comparison_without_any_number_can_be_written(tmp_path: Path) -> None:
     assert {row["median"] for row in read_csv(bare)} == {""}
     assert json.loads(text.to_json(bare))["contrasts"][0]["ratio"] is None
     assert text.paragraphs(bare)
+
+
+# -- intervals and adjusted p ------------------------------------------------------------------------
+
+
+def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why() -> None:
+    """With many pairs Holm's p is above 5% where the unadjusted interval excludes a ratio of 1."""
+    factors = {"tensorflow": 1.0, **{f"backend{n}": 1.35 for n in range(8)}}
+    crowded = analysed(sweep_of(factors, blocks=4, noise=0.15))
+    contradictions = [
+        c
+        for c in crowded.contrasts
+        if c.verdict == INCONCLUSIVE and c.low is not None and c.low > 1 and c.p is not None and c.p < 0.05
+    ]
+    assert contradictions
+    said = (
+        "The intervals are not adjusted for the number of comparisons, but a verdict that two sides differ "
+        "uses Holm's adjusted p. So a verdict can be inconclusive although its interval excludes 1 for a "
+        "ratio, or 0 for a difference."
+    )
+    assert text.paragraphs(crowded).count(said) == 1
+    found = sections(text.markdown(crowded))
+    assert said in found["Times and memory"].splitlines()
+    assert said in found["Loss and accuracy"].splitlines()
+
+
+def test_nothing_is_said_of_intervals_where_there_are_none() -> None:
+    bare = analysed([replace(run, values={}) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    assert "not adjusted" not in text.markdown(bare)
+    assert not any("not adjusted" in str(part) for part in text.paragraphs(bare))

@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from backendexp.analysis.findings import MEMORY, TIMES, TrackedRun
+from backendexp.analysis.findings import TrackedRun
+from backendexp.runs import measures
+from backendexp.runs.measures import Kind
 
+MEASURES = measures.compared()
+TIMES, QUALITIES = (measures.compared(kind) for kind in (Kind.TIME, Kind.QUALITY))
+(MEMORY,) = measures.compared(Kind.MEMORY)
 BEGAN_MS = 1_700_000_000_000
 # From the beginning of a run to that of the next, and how much of it the run takes.
 STEP_MS, RUN_MS = 10_000, 8_000

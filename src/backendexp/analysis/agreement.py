@@ -59,7 +59,7 @@ def judge(runs: Sequence[TrackedRun], sides: Sequence[Side]) -> Agreement:
     checked: set[str] = set()
     for key, own in trajectories.items():
         differences = parity.judge_trajectories(own)
-        good, said = parity.conclude(differences, own)
+        good, said = parity.agreement_in_words(differences, own)
         agree, sentences = agree and good, [*sentences, *said]
         for difference in differences:
             if difference.agrees is None:

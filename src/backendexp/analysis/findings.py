@@ -1,6 +1,10 @@
 """What a comparison reads and what it finds: plain data between the store, the statistics and the reports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from backendexp.runs import measures
+from backendexp.runs.measures import Measure
 
 # Verdicts on a time, of the candidate against the baseline.
 FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE = "faster", "slower", "equivalent", "inconclusive"
@@ -10,33 +14,6 @@ LESS, MORE = "less", "more"
 WITHHELD = "withheld"
 # Verdicts on a quality (loss, accuracy): equivalent and inconclusive as above, or
 DIFFERENT = "different"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of a run that is compared.
-
-    key: of the metric in the store. title, unit: as tables show them; unit is "" for pure numbers.
-    """
-
-    key: str
-    title: str
-    unit: str
-
-
-# In the order of a run.
-TIMES = (
-    Measure("time/import_s", "import", "s"),
-    Measure("time/build_s", "build", "s"),
-    # What epoch 1 took beyond a steady epoch: mostly compilation. Computed here, not tracked.
-    Measure("time/compilation_s", "compilation", "s"),
-    Measure("training_time_s", "training_time_s", "s"),
-    Measure("time/steady_epoch_s", "steady epoch", "s"),
-    Measure("time/evaluate_s", "evaluation", "s"),
-)
-MEMORY = Measure("memory/peak_mib", "peak memory", "MiB")
-QUALITIES = (Measure("loss", "loss", ""), Measure("accuracy", "accuracy", ""))
-MEASURES = (*TIMES, MEMORY, *QUALITIES)
 
 
 @dataclass(frozen=True)
@@ -256,13 +233,14 @@ class Comparison:
         """The sentences that answer the question: training time and accuracy of each pair with the
         baseline.
         """
-        pairs = [c for c in self.contrasts if c.baseline in self.baselines]
-        times = [c.sentence for c in pairs if c.measure.key == "training_time_s"]
-        steady = [c.sentence for c in pairs if c.measure.key == "time/steady_epoch_s"]
-        quality = [
-            q.sentence for q in self.qualities if q.baseline in self.baselines and q.measure.key == "accuracy"
-        ]
-        return (*times, *steady, *quality)
+        found: Sequence[Contrast | QualityContrast] = (*self.contrasts, *self.qualities)
+        with_baseline = [pair for pair in found if pair.baseline in self.baselines]
+        return tuple(
+            pair.sentence
+            for measure in measures.headlines()
+            for pair in with_baseline
+            if pair.measure.key == measure.key
+        )
 
 
 @dataclass(frozen=True)

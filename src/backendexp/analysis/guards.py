@@ -6,13 +6,13 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from backendexp.analysis.findings import Measure, TrackedRun
+from backendexp.analysis.findings import TrackedRun
 from backendexp.analysis.sides import Pair, Side
 from backendexp.errors import ComparisonError
+from backendexp.runs.measures import IMPORT_TIME, Measure
 from backendexp.runs.results import FINISHED
 
 FEWEST_BLOCKS = 3
-IMPORT = "time/import_s"
 
 # What tells sides apart, or pairs their runs, and so may differ.
 _OF_THE_SIDE = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "seed"}
@@ -179,10 +179,10 @@ def why_parallel(pair: Pair, beside: set[str]) -> str | None:
 
 def why_one_measurement(measure: Measure, pair: Pair) -> str | None:
     """The runs of one worker share its import, so equal numbers are one measurement, told several times."""
-    if measure.key != IMPORT:
+    if measure.key != IMPORT_TIME:
         return None
     for side, runs in _runs_of(pair):
-        told = [run.values[IMPORT] for run in runs if IMPORT in run.values]
+        told = [run.values[IMPORT_TIME] for run in runs if IMPORT_TIME in run.values]
         if len(set(told)) < len(told):
             return (
                 f"{side.label} imported Keras {count_of(len(set(told)), 'time')} for {len(told)} runs; "

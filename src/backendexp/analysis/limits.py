@@ -7,24 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backendexp.analysis import numbers
-from backendexp.analysis.findings import (
-    MEASURES,
-    QUALITIES,
-    WITHHELD,
-    Comparison,
-    Contrast,
-    Measure,
-    QualityContrast,
-)
+from backendexp.analysis.findings import WITHHELD, Comparison, Contrast, QualityContrast
 from backendexp.analysis.guards import FEWEST_BLOCKS, count_of
 from backendexp.errors import UserError
+from backendexp.runs import measures
+from backendexp.runs.measures import Measure
 from backendexp.spelling import nearest
 
 # The longer first, so that >= is not read as >.
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _EXPRESSION = re.compile(rf"\s*([\w/]+)\s*({'|'.join(_HOLDS)})\s*(\S+)\s*", re.ASCII)
 _EXAMPLE = "e.g. 'training_time_s > 1.2' or 'accuracy < -0.05'"
-_NAMES = {name: m for m in MEASURES for name in (m.key, m.key.rpartition("/")[2])}
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LimitOutcome:
     """What became of one limit for one pair. kept: False also where nobody can tell."""
 
     kept: bool
@@ -62,19 +55,20 @@ def parse(expression: str) -> Limit:
             f"{', '.join(_HOLDS)}, {_EXAMPLE}"
         )
     name, symbol, written = found.groups()
-    if name not in _NAMES:
+    known = {either: m for m in measures.compared() for either in (m.key, m.short_key)}
+    if name not in known:
         raise UserError(
-            f"the limit {expression!r} is on {name!r}, which is not compared. {nearest(name, _NAMES)}"
-            f"Expected one of: {', '.join(m.key.rpartition('/')[2] for m in MEASURES)}"
+            f"the limit {expression!r} is on {name!r}, which is not compared. {nearest(name, known)}"
+            f"Expected one of: {', '.join(m.short_key for m in measures.compared())}"
         )
-    measure = _NAMES[name]
+    measure = known[name]
     try:
         number = float(written)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
         raise UserError(f"the limit {expression!r} compares with {written!r}: expected a number, {_EXAMPLE}")
-    if measure not in QUALITIES and number <= 0:
+    if measure.is_ratio and number <= 0:
         raise UserError(
             f"the limit {expression!r} compares with {written}: expected a ratio to the baseline, which is "
             "above 0: 1.2 is a fifth more than the baseline's"
@@ -82,12 +76,12 @@ def parse(expression: str) -> Limit:
     return Limit(measure, symbol, number, expression)
 
 
-def check(comparison: Comparison, limits: Sequence[Limit]) -> list[Finding]:
+def check(comparison: Comparison, limits: Sequence[Limit]) -> list[LimitOutcome]:
     """Each limit for each group and its baseline."""
-    return [finding for limit in limits for finding in _check_one(comparison, limit)]
+    return [outcome for limit in limits for outcome in _check_one(comparison, limit)]
 
 
-def _check_one(comparison: Comparison, limit: Limit) -> Iterator[Finding]:
+def _check_one(comparison: Comparison, limit: Limit) -> Iterator[LimitOutcome]:
     pairs: list[Contrast | QualityContrast] = [*comparison.contrasts, *comparison.qualities]
     for group in comparison.groups:
         baseline = comparison.baseline_of(group.label)
@@ -98,32 +92,36 @@ def _check_one(comparison: Comparison, limit: Limit) -> Iterator[Finding]:
     for label in comparison.baselines:
         # A backend that is gone has not become any better.
         if all(pair.baseline != label for pair in pairs):
-            yield Finding(False, f"{limit.expression}: cannot tell, nothing was run to compare with {label}")
+            yield LimitOutcome(
+                False, f"{limit.expression}: cannot tell, nothing was run to compare with {label}"
+            )
 
 
-def _judge(limit: Limit, who: str, pair: Contrast | QualityContrast | None) -> Finding:
+def _judge(limit: Limit, who: str, pair: Contrast | QualityContrast | None) -> LimitOutcome:
     said = f"{limit.expression}: {who}"
     if pair is None:
-        return Finding(False, f"{said}: cannot tell, {limit.measure.title} was not compared")
+        return LimitOutcome(False, f"{said}: cannot tell, {limit.measure.title} was not compared")
     estimate, kind, confidence = (
         (pair.ratio, "the ratio", "95%")
         if isinstance(pair, Contrast)
         else (pair.difference, "the difference", "90%")
     )
     if pair.verdict == WITHHELD:
-        return Finding(False, f"{said}: cannot tell. {pair.sentence}")
+        return LimitOutcome(False, f"{said}: cannot tell. {pair.sentence}")
     if pair.blocks < FEWEST_BLOCKS or estimate is None or pair.low is None or pair.high is None:
-        return Finding(False, f"{said}: cannot tell, they have {count_of(pair.blocks, 'complete block')}")
+        return LimitOutcome(
+            False, f"{said}: cannot tell, they have {count_of(pair.blocks, 'complete block')}"
+        )
     low, value, high = (_written(pair, number) for number in (pair.low, estimate, pair.high))
     numbers_told = f"{kind} is {value} ({confidence} interval {numbers.interval(low, high)})"
     if not limit.holds(estimate):
-        return Finding(True, f"{said}: no, {numbers_told}")
+        return LimitOutcome(True, f"{said}: no, {numbers_told}")
     unsure = (
         f"; the interval holds {limit.number:g}, so it may be noise"
         if pair.low <= limit.number <= pair.high
         else ""
     )
-    return Finding(False, f"{said}: yes, {numbers_told}{unsure}")
+    return LimitOutcome(False, f"{said}: yes, {numbers_told}{unsure}")
 
 
 def _written(pair: Contrast | QualityContrast, value: float) -> str:

@@ -6,20 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from backendexp.analysis import numbers, statistics
-from backendexp.analysis.findings import TIMES, Measure, TrackedRun
+from backendexp.analysis.findings import TrackedRun
 from backendexp.analysis.guards import FEWEST_BLOCKS, HOST, VERSIONS, count_of
 from backendexp.analysis.order import order_caveat
 from backendexp.analysis.sides import Side
+from backendexp.runs import measures
+from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.results import FINISHED
 
 # A robust standard deviation of more than this share of the median is told.
 UNSTABLE = 0.10
 # Of a rank correlation with the order of the runs.
 DRIFT_LEVEL = 0.01
-# The measures whose stability is told: those that answer the question.
-WATCHED = tuple(m for m in TIMES if m.key in ("training_time_s", "time/steady_epoch_s"))
 # What a run may add to the load average itself, beyond a thread a core.
 _OWN_LOAD = 1.0
+
+
+def watched() -> tuple[Measure, ...]:
+    """The measures whose stability is looked at: the times whose verdicts a comparison shows first."""
+    return tuple(measure for measure in measures.headlines() if measure.kind is Kind.TIME)
 
 
 def notes(
@@ -50,7 +55,7 @@ def notes(
         )
     for side in sides:
         yield from _caches(side)
-        for measure in WATCHED:
+        for measure in watched():
             yield from _stability(side, measure, outliers.get(side.label, {}).get(measure.key, ()))
     yield from _load(runs)
 

@@ -2,7 +2,7 @@
 
 import math
 
-from backendexp.analysis.findings import Measure
+from backendexp.runs.measures import Measure
 
 MISSING = "-"
 
@@ -11,11 +11,10 @@ def of(measure: Measure, value: float | None) -> str:
     """A value of the measure, without its unit."""
     if value is None or not math.isfinite(value):
         return MISSING
-    if measure.unit == "s":
+    if measure.decimals is None:
         return significant(value)
-    if measure.unit == "MiB":
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if measure.key.endswith("accuracy") else f"{value:.4f}"
+    # Whole numbers may be long, and are read more easily in groups of three digits.
+    return f"{value:.{measure.decimals}f}" if measure.decimals else f"{value:,.0f}"
 
 
 def significant(value: float | None) -> str:

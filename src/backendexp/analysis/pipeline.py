@@ -10,15 +10,10 @@ from backendexp.analysis import agreement, guards, notes, sides, statistics, ver
 from backendexp.analysis.agreement import Agreement
 from backendexp.analysis.findings import (
     DIFFERENT,
-    MEASURES,
-    MEMORY,
-    QUALITIES,
-    TIMES,
     Chance,
     Comparison,
     Contrast,
     Group,
-    Measure,
     QualityContrast,
     Spread,
     TrackedRun,
@@ -26,11 +21,12 @@ from backendexp.analysis.findings import (
 from backendexp.analysis.sides import Pair, Side
 from backendexp.analysis.statistics import Floats, Paired
 from backendexp.analysis.verdicts import Sample
+from backendexp.runs import measures
+from backendexp.runs.measures import ACCURACY, LOSS, RATIO_MARGIN, Kind, Measure
 from backendexp.worker.data import labels_are_chance
 
 # Of the interval of a ratio; and of a difference of qualities, where two tests at 5% look at it.
 _CONFIDENCE, _CONFIDENCE_OF_TWO_TESTS = 1 - statistics.LEVEL, 1 - 2 * statistics.LEVEL
-_RATIOS = (*TIMES, MEMORY)
 _VERSIONS = {
     "Keras": "keras_version",
     "Python": "python_version",
@@ -46,9 +42,9 @@ def analyse(
     title: str,
     baseline: str | None = None,
     by_sweep: bool = False,
-    margin: float = 0.10,
-    accuracy_margin: float = 0.05,
-    loss_margin: float = 0.05,
+    margin: float = RATIO_MARGIN,
+    accuracy_margin: float | None = None,
+    loss_margin: float | None = None,
 ) -> Comparison:
     """
     runs: in any order; runs that sum others up are left out.
@@ -59,7 +55,8 @@ def analyse(
     margin: of a time's ratio, see `Comparison`. accuracy_margin, loss_margin: of a difference, likewise.
     Raises ComparisonError: see `guards`. UserError: parity runs did not start equal.
     """
-    guards.refuse_margins({"margin": margin, "accuracy_margin": accuracy_margin, "loss_margin": loss_margin})
+    margins = _margins({ACCURACY: accuracy_margin, LOSS: loss_margin})
+    guards.refuse_margins({"margin": margin, **{f"{key}_margin": own for key, own in margins.items()}})
     selected = [run for run in runs if "kind" not in run.tags]
     timed = [run for run in selected if run.role == "timed"]
     guards.refuse_nothing(timed, selected)
@@ -81,7 +78,6 @@ def analyse(
     parity = agreement.judge([run for run in selected if run.role == "parity"], every)
     beside = guards.beside_others(selected)
     side_by_side = {pair.labels: guards.why_side_by_side(pair, by_sweep) for pair in pairs}
-    margins = {"accuracy": accuracy_margin, "loss": loss_margin}
     qualities = _qualities(pairs, margins, side_by_side)
     contrasts = _contrasts(pairs, margin, side_by_side, _why_untimed(beside, parity, qualities, by_sweep))
     groups = [_group(side) for side in sides.order(every, baselines)]
@@ -98,6 +94,17 @@ def analyse(
         versions=_shared({title: [run.tags.get(tag) for run in timed] for title, tag in _VERSIONS.items()}),
         notes=(*parity.notes(every), *notes.notes(every, beside, outliers, own_starts, by_sweep)),
     )
+
+
+def _margins(named: Mapping[str, float | None]) -> dict[str, float]:
+    """The margin of each quality by its key: the one that the caller named, else the table's."""
+    margins = {}
+    for measure in measures.compared(Kind.QUALITY):
+        own = named.get(measure.key)
+        default = measure.margin
+        assert default is not None
+        margins[measure.key] = default if own is None else own
+    return margins
 
 
 def _by_sweep(runs: Sequence[TrackedRun]) -> list[list[TrackedRun]]:
@@ -150,8 +157,8 @@ def _contrasts(
     samples = []
     for pair in pairs:
         untimed = why_untimed(pair)
-        for measure in _RATIOS:
-            withheld = side_by_side[pair.labels] or (untimed if measure in TIMES else None)
+        for measure in measures.ratios():
+            withheld = side_by_side[pair.labels] or (untimed if measure.kind is Kind.TIME else None)
             no_sample = guards.why_one_measurement(measure, pair) or guards.why_no_ratio(measure, pair)
             values = None if no_sample else _paired_values(pair, measure)
             samples.append((measure, pair, withheld or no_sample, values))
@@ -172,7 +179,7 @@ def _qualities(
     samples = [
         (measure, pair, side_by_side[pair.labels], _paired_values(pair, measure))
         for pair in pairs
-        for measure in QUALITIES
+        for measure in measures.compared(Kind.QUALITY)
     ]
     own = [margins[measure.key] for measure, *_ in samples]
     found = _sampled(samples, np.asarray, own, _CONFIDENCE_OF_TWO_TESTS)
@@ -277,7 +284,7 @@ def _corrected(
 
 def _group(side: Side) -> Group:
     spreads = {}
-    for measure in MEASURES:
+    for measure in measures.compared():
         values = side.values(measure.key)
         if values:
             low, median, high = statistics.quartiles(np.array(values))
@@ -291,7 +298,7 @@ def _group(side: Side) -> Group:
         engine=engine,
         runs=side.runs,
         spreads=spreads,
-        outliers={m.key: found for m in _RATIOS if (found := _outliers(side, m))},
+        outliers={m.key: found for m in measures.ratios() if (found := _outliers(side, m))},
         chance=_chance(side),
     )
 
@@ -306,9 +313,9 @@ def _chance(side: Side) -> Chance | None:
     """Of coin flips only. Labels that were guessed twice, because two runs had one seed, count once."""
     guessed: dict[int, tuple[int, int]] = {}
     for run in side.finished:
-        if labels_are_chance(run.params.get("data.kind")) and "accuracy" in run.values:
+        if labels_are_chance(run.params.get("data.kind")) and ACCURACY in run.values:
             samples = int(run.params["data.test_samples"])
-            guessed.setdefault(run.seed, (round(run.values["accuracy"] * samples), samples))
+            guessed.setdefault(run.seed, (round(run.values[ACCURACY] * samples), samples))
     if not guessed:
         return None
     correct, guesses = (sum(column) for column in zip(*guessed.values(), strict=True))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backendexp.analysis.findings import MEASURES, TrackedRun
+from backendexp.analysis.findings import TrackedRun
 from backendexp.errors import ComparisonError
-from backendexp.runs import record, sweep_ids
+from backendexp.runs import measures, record, sweep_ids
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import FINISHED
 from backendexp.runs.tags import BLOCK, PARALLEL, PARITY, POSITION, ROLE, TIMED
@@ -20,8 +20,6 @@ from backendexp.tracking.stores import open_reader
 HOW_TO_MAKE_ONE = "backendexp -m seed='range(10)' backend=tensorflow,theano, or backendexp experiment=compare"
 # Of a timed group. More curves make a figure no clearer, and from a server each is a request.
 _MOST_CURVES, _MOST_POINTS = 50, 100_000
-_LOSS, _ACCURACY = "train/loss", "train/accuracy"
-_FIRST_EPOCH, _STEADY_EPOCH, _COMPILATION = "time/first_epoch_s", "time/steady_epoch_s", "time/compilation_s"
 # The store keeps no more of a dataset's digest.
 _LONGEST_DIGEST = 36
 # The plan's keys without a dot. Others without one are the parameters of `mlflow run`.
@@ -169,7 +167,9 @@ def _with_curves(reader: Reader, found: list[TrackedRun]) -> list[TrackedRun]:
             min(_MOST_CURVES, max(1, _MOST_POINTS // int(epochs))) if epochs.isdigit() and int(epochs) else 1
         )
         wanted += [run.run_id for run in own[:most]]
-    losses, accuracies = reader.histories(wanted, _LOSS), reader.histories(wanted, _ACCURACY)
+    losses, accuracies = (
+        reader.histories(wanted, metric) for metric in (measures.TRAIN_LOSS, measures.TRAIN_ACCURACY)
+    )
     return [
         replace(
             run,
@@ -305,7 +305,9 @@ def _tracked_run(
         ended_ms=ended_ms or None,
         params={key: value for key, value in params.items() if "." in key or key in _PLAIN_KEYS},
         tags=own,
-        values=_values(metrics),
+        values={
+            key: value for key, value in measures.compared_values(metrics).items() if math.isfinite(value)
+        },
     )
 
 
@@ -327,10 +329,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if value is not None and math.isfinite(value) else None
-
-
-def _values(metrics: Mapping[str, float]) -> dict[str, float]:
-    known = dict(metrics)
-    if _FIRST_EPOCH in known and _STEADY_EPOCH in known:
-        known[_COMPILATION] = max(0.0, known[_FIRST_EPOCH] - known[_STEADY_EPOCH])
-    return {m.key: known[m.key] for m in MEASURES if math.isfinite(known.get(m.key, math.nan))}

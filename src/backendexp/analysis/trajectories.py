@@ -169,12 +169,14 @@ def rounding_bounds(
 
 def verdict(differences: list[Difference], records: list[RunRecord], missing: list[str]) -> tuple[bool, str]:
     """(they agree, the sentences that say so), of the runs of `experiment=parity`."""
-    agree, said = conclude(differences, [trajectory_of(record) for record in records])
+    agree, said = agreement_in_words(differences, [trajectory_of(record) for record in records])
     said += [f"not here: {line}" for line in missing]
     return agree, "\n- ".join(said)
 
 
-def conclude(differences: Sequence[Difference], trajectories: Sequence[Trajectory]) -> tuple[bool, list[str]]:
+def agreement_in_words(
+    differences: Sequence[Difference], trajectories: Sequence[Trajectory]
+) -> tuple[bool, list[str]]:
     """(they agree, the sentences that say so: the verdict, then a line for each run that was judged)."""
     compared = [d for d in differences if d.agrees is not None]
     failed = [t for t in trajectories if not t.finished]

@@ -10,19 +10,24 @@ from backendexp.analysis.findings import (
     FASTER,
     INCONCLUSIVE,
     LESS,
-    MEMORY,
     MORE,
     SLOWER,
     WITHHELD,
     Chance,
     Contrast,
-    Measure,
     QualityContrast,
 )
 from backendexp.analysis.guards import FEWEST_BLOCKS, count_of
 from backendexp.analysis.sides import Pair
 from backendexp.analysis.statistics import LEVEL, Paired
+from backendexp.runs.measures import Better, Kind, Measure
 
+# Stands beside every table of intervals: with several pairs the two can seem to contradict each other.
+INTERVALS_ARE_NOT_ADJUSTED = (
+    "The intervals are not adjusted for the number of comparisons, but a verdict that two sides differ uses "
+    "Holm's adjusted p. So a verdict can be inconclusive although its interval excludes 1 for a ratio, or 0 "
+    "for a difference."
+)
 # Of a share of right guesses that chance does not explain: so many groups are looked at that less is luck.
 _NO_LUCK = 0.001
 
@@ -49,7 +54,7 @@ class Sample:
 
 def on_ratio(sample: Sample, margin: float) -> Contrast:
     """sample.paired: of logarithms. margin: see `Comparison`."""
-    paired, memory = sample.paired, sample.measure == MEMORY
+    paired, is_time = sample.paired, sample.measure.kind is Kind.TIME
     verdict, more = _ratio_verdict(sample, math.log1p(margin))
     ratio, low, high = (
         (None, None, None) if paired is None else map(math.exp, (paired.mean, paired.low, paired.high))
@@ -67,15 +72,25 @@ def on_ratio(sample: Sample, margin: float) -> Contrast:
         high=high,
         bootstrap_low=bootstrap_low,
         bootstrap_high=bootstrap_high,
-        faster_share=sample.share_below,
+        faster_share=_better_share(sample),
         p=None if paired is None or sample.withheld else paired.p,
         p_holm=sample.p_holm,
-        verdict={FASTER: LESS, SLOWER: MORE}.get(verdict, verdict) if memory else verdict,
+        verdict=verdict if is_time else {FASTER: LESS, SLOWER: MORE}.get(verdict, verdict),
         withheld=sample.withheld,
         more_blocks=more,
         sentence="",
     )
     return replace(contrast, sentence=_ratio_sentence(contrast, margin))
+
+
+def _better_share(sample: Sample) -> float | None:
+    """The share of blocks in which the candidate's value was the better one; the lower one, where neither
+    is better.
+    """
+    below = sample.share_below
+    if below is None or sample.measure.better is not Better.MORE:
+        return below
+    return 1 - below
 
 
 def _ratio_verdict(sample: Sample, margin: float) -> tuple[str, int | None]:
@@ -98,7 +113,9 @@ def _ratio_sentence(c: Contrast, margin: float) -> str:
     if unjudged is not None:
         return unjudged
     ratio, low, high = map(numbers.significant, (c.ratio, c.low, c.high))
-    found = f"{ratio} times as {'much' if c.measure == MEMORY else 'long'} (95% interval {low} to {high})"
+    found = (
+        f"{ratio} times as {'long' if c.measure.kind is Kind.TIME else 'much'} (95% interval {low} to {high})"
+    )
     if c.verdict == EQUIVALENT:
         ends = f"{numbers.significant(1 / (1 + margin))} to {numbers.significant(1 + margin)}"
         return (
@@ -116,12 +133,12 @@ def _ratio_sentence(c: Contrast, margin: float) -> str:
             f"{more}"
         )
     share = numbers.share(c.faster_share)
-    if c.measure == MEMORY:
-        claim = f"{c.candidate} takes {c.verdict} memory than {c.baseline}"
-        often = f"less in {share}"
-    else:
+    if c.measure.kind is Kind.TIME:
         claim = f"{c.candidate} is {c.verdict} than {c.baseline} in {what}"
         often = f"faster in {share}"
+    else:
+        claim = f"{c.candidate} takes {c.verdict} memory than {c.baseline}"
+        often = f"{'more' if c.measure.better is Better.MORE else 'less'} in {share}"
     return f"{claim}: {found}, {often} of {c.blocks} blocks, Holm's {_p(c.p_holm)}."
 
 

@@ -191,7 +191,7 @@ class Application:
     def _conclusion(self, done: Sweep, records: list[RunRecord]) -> Conclusion:
         if self.experiment is not None:
             return self.experiment.conclude(done.id, done.directory, records)
-        return sweep.conclude(done.directory, records, self.planned)
+        return sweep.conclusion_of(done.directory, records, self.planned)
 
     def _say_where(
         self, records: list[RunRecord], summary_id: str | None = None, report: Path | None = None
@@ -278,6 +278,6 @@ def _say_line(record: RunRecord, place: str) -> None:
     """One line a run of a sweep, as it ends. place: in the experiment, or nothing."""
     result = record.result
     assert result is not None
-    numbers = "  ".join(f"{c.title} {c.show(c.value(result))}" for c in tables.COLUMNS)
+    numbers = tables.numbers_line(result)
     why = f" ({result.reason})" if result.reason else ""
     _say(f"{f'{place}  ' if place else ''}{record.spec.title}: {result.status}{why}  {numbers}")

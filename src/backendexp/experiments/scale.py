@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from backendexp.analysis import crossings
-from backendexp.analysis.findings import MEMORY, TIMES, Measure, ScalePoint
+from backendexp.analysis.findings import ScalePoint
 from backendexp.config.schema import Config, ScaleConfig
 from backendexp.experiments import blocks
 from backendexp.experiments.base import Conclusion, PlannedRun
@@ -15,16 +15,11 @@ from backendexp.experiments.blocks import Entrants
 from backendexp.reporting import tables
 from backendexp.reporting.note import note_of
 from backendexp.reporting.tables import Table
-from backendexp.runs import results
+from backendexp.runs import measures, results
+from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
 
-_TRAINING, _STEADY = (
-    next(measure for measure in TIMES if measure.key == key)
-    for key in ("training_time_s", "time/steady_epoch_s")
-)
-# With the titles of their ratios.
-_MEASURES = {_TRAINING: "time ratio", _STEADY: "epoch ratio", MEMORY: "memory ratio"}
 CHOOSES_BACKENDS = True
 
 
@@ -38,6 +33,11 @@ def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ScaleStu
 
 def _entrants(spec: RunSpec, asked: ScaleConfig) -> Entrants:
     return blocks.entrants(spec, asked.backends, asked.baseline, "scale")
+
+
+def scaled_measures() -> dict[Measure, str]:
+    """The measures that the experiment looks at, each with the heading of its ratio."""
+    return {m: m.scale_ratio for m in measures.compared() if m.scale_ratio is not None}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class ScaleStudy:
                 scale_page.Growth(
                     axis.counts,
                     self._table(axis, records),
-                    [(m, points) for m in _MEASURES if (points := self.points(axis, m, records))],
+                    [(m, points) for m in scaled_measures() if (points := self.points(axis, m, records))],
                 )
                 for axis in self.axes
             ],
@@ -151,11 +151,11 @@ class ScaleStudy:
         for backend in self.who.backends:
             for size, plan in axis.plans.items():
                 values = [
-                    record.result.metrics()[measure.key]
+                    value
                     for record in _at(plan, backend, records)
                     if record.result is not None
                     and record.result.status == results.FINISHED
-                    and measure.key in record.result.metrics()
+                    and (value := record.result.value(measure)) is not None
                 ]
                 if values:
                     found.append(ScalePoint(backend, size, median(values), min(values), max(values)))
@@ -164,11 +164,10 @@ class ScaleStudy:
     def _table(self, axis: Axis, records: Sequence[RunRecord]) -> Table:
         """A row a size and backend: medians, and the ratios of the medians to the baseline's."""
         from backendexp.analysis.numbers import MISSING, of, significant
-        from backendexp.reporting.text import heading
 
         at = {
             (measure, point.backend, point.size): point.median
-            for measure in _MEASURES
+            for measure in scaled_measures()
             for point in self.points(axis, measure, records)
         }
         rows = []
@@ -177,22 +176,23 @@ class ScaleStudy:
                 runs = _at(plan, backend, records)
                 finished = [r for r in runs if r.result is not None and r.result.status == results.FINISHED]
                 row = [f"{size:,}", backend, f"{len(finished)} of {len(runs)}"]
-                for measure in _MEASURES:
+                for measure in scaled_measures():
                     value = at.get((measure, backend, size))
                     reference = at.get((measure, self.who.baseline, size))
                     row.append(of(measure, value))
                     row.append(significant(value / reference) if value and reference else MISSING)
                 rows.append(row)
         titles = [axis.counts, "backend", "finished"]
-        for measure, ratio in _MEASURES.items():
-            titles += [heading(measure), ratio]
+        for measure, ratio in scaled_measures().items():
+            titles += [measure.heading, ratio]
         return Table(titles, rows)
 
     def _sentences(self, records: Sequence[RunRecord]) -> list[str]:
         return [
             f"{measure.title}: {sentence}."
             for axis in self.axes
-            for measure in (_TRAINING, _STEADY)
+            for measure in scaled_measures()
+            if measure.kind is Kind.TIME
             for sentence in crossings.sentences(
                 self.points(axis, measure, records), self.who.baseline, axis.counts
             )
@@ -215,9 +215,9 @@ class ScaleStudy:
         """Curves over the size, such as theano/training_time_s_by_samples: the UI draws steps as an axis."""
         found: dict[str, dict[int, float]] = {}
         for axis in self.axes:
-            for measure in _MEASURES:
+            for measure in scaled_measures():
                 for point in self.points(axis, measure, records):
-                    name = f"{point.backend}/{measure.key.rpartition('/')[2]}_by_{axis.name}"
+                    name = f"{point.backend}/{measure.short_key}_by_{axis.name}"
                     found.setdefault(name, {})[int(point.size)] = point.median
         return found
 

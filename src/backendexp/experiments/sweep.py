@@ -67,7 +67,7 @@ def tags(sweep: Sweep) -> dict[str, str]:
     return {sweep_ids.TAG: sweep.id}
 
 
-def conclude(folder: Path, records: Sequence[RunRecord], planned: int) -> Conclusion:
+def conclusion_of(folder: Path, records: Sequence[RunRecord], planned: int) -> Conclusion:
     """What a sweep came to. planned: how many runs it was to have, 0 where nobody knew."""
     note = markdown(records)
     said = tables_and_caveats(records)

@@ -2,20 +2,15 @@
 
 from pathlib import Path
 
-from backendexp.analysis.findings import MEASURES, MEMORY, QUALITIES, Comparison, Measure
+from backendexp.analysis.findings import Comparison
 from backendexp.reporting import text
 from backendexp.reporting.defects import Defects, Written
 from backendexp.reporting.note import note_of
 from backendexp.reporting.svg import Figure
+from backendexp.runs import measures
+from backendexp.runs.measures import Measure
 
 REPORT = "report.html"
-
-# The aggregates that are metrics of the summary run. Each is a chart of one bar in the UI, so they are few.
-_TOLD = tuple(
-    measure
-    for measure in MEASURES
-    if measure.key in ("training_time_s", "time/steady_epoch_s", MEMORY.key, *(q.key for q in QUALITIES))
-)
 
 
 def write(comparison: Comparison, folder: Path) -> Written:
@@ -47,12 +42,14 @@ def metrics(comparison: Comparison) -> dict[str, float]:
     the charts of the runs.
     """
     found: dict[str, float | None] = {}
+    # Each metric is a chart of one bar in the UI, so they are few.
+    told = measures.shown_by_run()
     for group in comparison.groups:
-        for measure in _TOLD:
+        for measure in told:
             spread = group.spreads.get(measure.key)
             found[f"{_name(group.backend, measure)}_median"] = spread.median if spread else None
     for pair in comparison.contrasts:
-        if pair.baseline in comparison.baselines and pair.measure in _TOLD:
+        if pair.baseline in comparison.baselines and pair.measure in told:
             name = _name(comparison.group(pair.candidate).backend, pair.measure)
             ends = {"ratio": pair.ratio, "ratio_low": pair.low, "ratio_high": pair.high}
             found |= {f"{name}_{end}": value for end, value in ends.items()}
@@ -66,7 +63,7 @@ def metrics(comparison: Comparison) -> dict[str, float]:
 
 def _name(backend: str, measure: Measure) -> str:
     """A slash of the measure's own would make a section within the section."""
-    return f"{backend}/{measure.key.rpartition('/')[2]}"
+    return f"{backend}/{measure.short_key}"
 
 
 def note(comparison: Comparison, written: Written) -> str:

@@ -15,15 +15,24 @@ from matplotlib.ticker import MaxNLocator
 
 from backendexp.analysis import findings, numbers
 from backendexp.analysis.crossings import crossings
-from backendexp.analysis.findings import Comparison, Contrast, Group, Measure, ScalePoint, TrackedRun
+from backendexp.analysis.findings import Comparison, Contrast, Group, ScalePoint, TrackedRun
 from backendexp.analysis.numbers import scientific, significant
 from backendexp.reporting import canvas, palette, svg
 from backendexp.reporting.canvas import AXIS, HEAD, MARGIN, Look
 from backendexp.reporting.palette import BAND, INK, LINE, MUTED, SURFACE
 from backendexp.reporting.svg import WIDTH, Figure
+from backendexp.runs import measures
+from backendexp.runs.measures import (
+    ACCURACY,
+    BUILD_TIME,
+    COMPILATION,
+    EVALUATION_TIME,
+    IMPORT_TIME,
+    STEADY_EPOCH,
+    TRAINING_TIME,
+    Measure,
+)
 
-_STEADY = next(m for m in findings.TIMES if m.key == "time/steady_epoch_s")
-_ACCURACY = next(m for m in findings.QUALITIES if m.key == "accuracy")
 _UNDECIDED = (findings.INCONCLUSIVE, findings.WITHHELD)
 
 _LOG_FROM = 30.0  # greatest over least, from which an axis is logarithmic
@@ -89,8 +98,9 @@ def ratios(comparison: Comparison) -> Figure | None:
             "ratios",
             "Ratio to the baseline",
             " ".join(told),
-            "A mark is the mean of the blocks' ratios, its line the 95% interval. In the shaded band two "
-            f"times count as equivalent (margin {comparison.margin:.0%}). A hollow mark has no verdict.",
+            "A mark is the mean of the blocks' ratios. Its line is the 95% interval, which is not adjusted "
+            "for the number of comparisons. In the shaded band two times count as equivalent (margin "
+            f"{comparison.margin:.0%}). A hollow mark has no verdict.",
         )
 
 
@@ -105,15 +115,15 @@ def phase_medians(group: Group) -> tuple[float, ...]:
         return float(np.median(known)) if known else 0.0
 
     def rest_of_training(run: TrackedRun) -> float | None:
-        whole = run.values.get("training_time_s")
-        return None if whole is None else max(0.0, whole - run.values.get("time/compilation_s", 0.0))
+        whole = run.values.get(TRAINING_TIME)
+        return None if whole is None else max(0.0, whole - run.values.get(COMPILATION, 0.0))
 
     return (
-        median(lambda run: run.values.get("time/import_s")),
-        median(lambda run: run.values.get("time/build_s")),
-        median(lambda run: run.values.get("time/compilation_s")),
+        median(lambda run: run.values.get(IMPORT_TIME)),
+        median(lambda run: run.values.get(BUILD_TIME)),
+        median(lambda run: run.values.get(COMPILATION)),
         median(rest_of_training),
-        median(lambda run: run.values.get("time/evaluate_s")),
+        median(lambda run: run.values.get(EVALUATION_TIME)),
     )
 
 
@@ -175,7 +185,7 @@ def _key_of_phases(drawn: Drawing) -> None:
 
 def steady_epoch(comparison: Comparison) -> Figure | None:
     """Every run's steady epoch, with the median and the quartiles of its group."""
-    rows = _with_values(comparison, _STEADY)
+    rows = _with_values(comparison, measures.measure(STEADY_EPOCH))
     if not rows:
         return None
     every = [value for _, _, values in rows for value in values]
@@ -202,7 +212,7 @@ def steady_epoch(comparison: Comparison) -> Figure | None:
             canvas.quartiles(axes, low, median, high, top + HEAD, strip, look)
             y = top + HEAD + strip / 2 + 0.8 * strip * canvas.spread_out(len(runs))
             canvas.dots(axes, x, y, look, f"runs-{number}")
-            odd = [n for n, run in enumerate(runs) if run.run_id in group.outliers.get(_STEADY.key, ())]
+            odd = [n for n, run in enumerate(runs) if run.run_id in group.outliers.get(STEADY_EPOCH, ())]
             if odd:
                 ringed = True
                 canvas.rings(axes, x[odd], y[odd], f"outliers-{number}")
@@ -324,7 +334,7 @@ def _width(number: int) -> float:
 
 def accuracy(comparison: Comparison) -> Figure | None:
     """Every run's test accuracy, the mean of its group with a 95% interval, and what luck explains."""
-    rows = _with_values(comparison, _ACCURACY)
+    rows = _with_values(comparison, measures.measure(ACCURACY))
     if not rows:
         return None
     every = [value for _, _, values in rows for value in values]

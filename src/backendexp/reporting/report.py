@@ -11,19 +11,18 @@ from typing import Any
 
 from backendexp.analysis import findings, numbers
 from backendexp.analysis.findings import (
-    MEASURES,
-    MEMORY,
-    QUALITIES,
     Comparison,
     Contrast,
     Group,
-    Measure,
     QualityContrast,
     Spread,
     TrackedRun,
 )
-from backendexp.reporting import figures, pages, text
+from backendexp.analysis.verdicts import INTERVALS_ARE_NOT_ADJUSTED
+from backendexp.reporting import figures, pages
 from backendexp.reporting.svg import Figure
+from backendexp.runs import measures
+from backendexp.runs.measures import Measure
 from backendexp.runs.results import FINISHED
 
 # Of a page that a phone can scroll; the CSV and the store have all.
@@ -31,8 +30,6 @@ MOST_RUNS = 500
 # From here on the table of runs is folded.
 _FOLD_FROM = 30
 
-# Of what the verdicts are that come first, as in `Comparison.headlines`.
-_ANSWERS = ("training_time_s", "time/steady_epoch_s", "accuracy")
 # A mark says what a colour says, and stands where a figure has the better half: down is less.
 _MARKS = {
     findings.FASTER: "\N{DOWNWARDS ARROW}",
@@ -44,12 +41,6 @@ _MARKS = {
     findings.INCONCLUSIVE: "?",
     findings.WITHHELD: "\N{MULTIPLICATION SIGN}",
 }
-# Of a run's measures, those that a person looks through run by run.
-PER_RUN = tuple(
-    measure
-    for measure in MEASURES
-    if measure.key in ("training_time_s", "time/steady_epoch_s", MEMORY.key, *(q.key for q in QUALITIES))
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +82,8 @@ def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
         notes=[note for note in comparison.notes if note not in comparison.parity.sentences],
         held=[("Versions and machine", comparison.versions), ("Parameters", comparison.common)],
         runs=_runs(comparison),
-        measures=[text.heading(measure) for measure in PER_RUN],
+        measures=[measure.heading for measure in measures.shown_by_run()],
+        on_intervals=INTERVALS_ARE_NOT_ADJUSTED,
         marks=_MARKS,
         number=numbers,
         drawing=lambda figure: Markup(figure.text),
@@ -135,7 +127,7 @@ def _verdicts(comparison: Comparison) -> Iterator[PairVerdicts]:
     told: dict[tuple[str, str], list[Contrast | QualityContrast]] = {}
     every: list[Contrast | QualityContrast] = [*comparison.contrasts, *comparison.qualities]
     for c in every:
-        if c.measure.key in _ANSWERS and c.baseline in comparison.baselines:
+        if c.measure.headline and c.baseline in comparison.baselines:
             told.setdefault((c.candidate, c.baseline), []).append(c)
     withheld = []
     for (candidate, baseline), pair in told.items():
@@ -182,10 +174,10 @@ def _throughout(comparison: Comparison) -> Iterator[Verdict]:
 def _medians(comparison: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
     """Rows of (measure, for each group its (median, quartiles))."""
     rows = []
-    for measure in MEASURES:
+    for measure in measures.compared():
         spreads = [group.spreads.get(measure.key) for group in comparison.groups]
         if any(spreads):
-            rows.append((text.heading(measure), [_spread(measure, spread) for spread in spreads]))
+            rows.append((measure.heading, [_spread(measure, spread) for spread in spreads]))
     return rows
 
 
@@ -247,7 +239,7 @@ def _quality_cells(q: QualityContrast) -> list[str]:
 
 @dataclass(frozen=True)
 class RunRow:
-    """cells: (number, is an outlier) of each of PER_RUN."""
+    """cells: (number, is an outlier) of each of `measures.shown_by_run`."""
 
     run: TrackedRun
     group: str
@@ -287,6 +279,6 @@ def _row(run: TrackedRun, group: Group) -> RunRow:
         run.status == FINISHED,
         [
             (numbers.of(m, run.values.get(m.key)), run.run_id in group.outliers.get(m.key, ()))
-            for m in PER_RUN
+            for m in measures.shown_by_run()
         ],
     )

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backendexp.analysis.findings import Measure, ScalePoint
+from backendexp.analysis.findings import ScalePoint
 from backendexp.reporting import pages
 from backendexp.reporting.defects import Defects, Written
 from backendexp.reporting.tables import Table
+from backendexp.runs.measures import Measure
 
 PAGE = "scale.html"
 
@@ -64,7 +65,7 @@ def _draw(growth: Growth, defects: Defects) -> dict[str, str]:
 
     drawn = {}
     for measure, points in growth.curves:
-        name = f"{measure.key.rpartition('/')[2]}-by-{_file_name(growth.counts)}.svg"
+        name = f"{measure.short_key}-by-{_file_name(growth.counts)}.svg"
         with defects.kept(f"figures/{name}"):
             drawn[name] = figures.scaling(points, measure, growth.counts)
     return drawn

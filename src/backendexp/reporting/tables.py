@@ -1,11 +1,12 @@
 """The words and tables at the end of a run and of a sweep."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backendexp.analysis.order import order_caveat
-from backendexp.runs import results
+from backendexp.runs import measures, results
+from backendexp.runs.measures import Measure
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
 from backendexp.worker.data import labels_are_chance
@@ -14,30 +15,15 @@ from backendexp.worker.data import labels_are_chance
 _ALWAYS_SHOWN = ("backend.name", "runtime.name", "seed")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A number of a result: its title with the unit, how to get it, how to write it."""
-
-    title: str
-    value: Callable[[RunResult], float | None]
-    text: Callable[[float], str]
-
-    def show(self, value: float | None) -> str:
-        return "-" if value is None else self.text(value)
+def _written(measure: Measure, value: float | None) -> str:
+    """A value as these tables write it: short, because a row has many. numbers.of writes a comparison's."""
+    if value is None:
+        return "-"
+    return _seconds(value) if measure.decimals is None else f"{value:.{measure.decimals}f}"
 
 
 def _seconds(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
-COLUMNS = (
-    Column("training_time_s", lambda r: r.training_time_s, _seconds),
-    Column("first epoch s", lambda r: r.first_epoch_s, _seconds),
-    Column("steady epoch s", lambda r: r.steady_epoch_s, _seconds),
-    Column("loss", lambda r: r.loss, lambda v: f"{v:.4f}"),
-    Column("accuracy", lambda r: r.accuracy, lambda v: f"{v:.3f}"),
-    Column("peak MiB", lambda r: r.peak_bytes and r.peak_bytes / 2**20, lambda v: f"{v:.0f}"),
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ class Table:
 def run_table(records: list[RunRecord]) -> Table:
     """A row a run, failures included. What differs between the plans has a column."""
     varied = [key for key in _varied_keys(records) if key not in _ALWAYS_SHOWN]
-    titles = ["backend", "runtime", "seed", *varied, "status", *(c.title for c in COLUMNS)]
+    titles = ["backend", "runtime", "seed", *varied, "status", *_headings()]
     rows = []
     for record in records:
         params = record.spec.params()
@@ -62,9 +48,19 @@ def run_table(records: list[RunRecord]) -> Table:
         status = "RUNNING" if result is None else result.status
         if result is not None and result.reason:
             status += f" ({result.reason})"
-        numbers = ["-" if result is None else c.show(c.value(result)) for c in COLUMNS]
+        numbers = [_written(m, None if result is None else result.value(m)) for m in measures.columns()]
         rows.append([*(params[k] for k in _ALWAYS_SHOWN), *(params[k] for k in varied), status, *numbers])
     return Table(titles, rows)
+
+
+def numbers_line(result: RunResult) -> str:
+    """The numbers of the table's row in one line, each after its heading."""
+    written = (_written(measure, result.value(measure)) for measure in measures.columns())
+    return "  ".join(f"{heading} {number}" for heading, number in zip(_headings(), written, strict=True))
+
+
+def _headings() -> list[str]:
+    return [measure.column for measure in measures.columns() if measure.column is not None]
 
 
 def _varied_keys(records: list[RunRecord]) -> list[str]:
@@ -74,35 +70,41 @@ def _varied_keys(records: list[RunRecord]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The runs of one backend on one runtime."""
+class BackendRuns:
+    """The runs of one backend on one runtime: how many there are, and the results of those that finished."""
 
     backend: str
     runtime: str
     runs: int
     finished: list[RunResult]
 
-    def median(self, column: Column) -> float | None:
-        values = [v for v in map(column.value, self.finished) if v is not None]
+    def median(self, measure: Measure) -> float | None:
+        values = [v for result in self.finished if (v := result.value(measure)) is not None]
         return statistics.median(values) if values else None
 
 
-def groups(records: list[RunRecord]) -> list[Group]:
+def by_backend(records: list[RunRecord]) -> list[BackendRuns]:
+    """The runs of each backend on each runtime, in the order in which they first ran."""
     keys = dict.fromkeys((r.spec.backend, r.spec.runtime) for r in records)
     found = []
     for backend, runtime in keys:
         own = [r.result for r in records if (r.spec.backend, r.spec.runtime) == (backend, runtime)]
         done = [result for result in own if result is not None and result.status == results.FINISHED]
-        found.append(Group(backend, runtime, len(own), done))
+        found.append(BackendRuns(backend, runtime, len(own), done))
     return found
 
 
 def median_table(records: list[RunRecord]) -> Table:
     """Per backend and runtime, the medians of the runs that finished."""
-    titles = ["backend", "runtime", "finished", *(f"median {c.title}" for c in COLUMNS)]
+    titles = ["backend", "runtime", "finished", *(f"median {heading}" for heading in _headings())]
     rows = [
-        [g.backend, g.runtime, f"{len(g.finished)} of {g.runs}", *(c.show(g.median(c)) for c in COLUMNS)]
-        for g in groups(records)
+        [
+            own.backend,
+            own.runtime,
+            f"{len(own.finished)} of {own.runs}",
+            *(_written(measure, own.median(measure)) for measure in measures.columns()),
+        ]
+        for own in by_backend(records)
     ]
     return Table(titles, rows)
 
@@ -146,14 +148,11 @@ def label_caveats(records: Sequence[RunRecord]) -> list[str]:
 
 def phases(result: RunResult) -> str:
     """The phases of a run in the order of time."""
-    parts = (
-        ("import", result.import_s),
-        ("build", result.build_s),
-        ("first epoch", result.first_epoch_s),
-        ("other epochs", result.remaining_epochs_s),
-        ("evaluate", result.evaluate_s),
+    return " · ".join(
+        f"{measure.phase} {_seconds(value)} s"
+        for measure in measures.tracked()
+        if measure.phase is not None and (value := result.value(measure)) is not None
     )
-    return " · ".join(f"{name} {_seconds(value)} s" for name, value in parts if value is not None)
 
 
 def run_lines(record: RunRecord) -> Iterable[str]:
@@ -177,8 +176,8 @@ def run_lines(record: RunRecord) -> Iterable[str]:
         yield f"  loss  {result.loss:.4f}   accuracy  {result.accuracy:.3f}{_chance(record)}"
     if phases(result):
         yield f"  phases  {phases(result)}"
-    if result.peak_bytes:
-        yield f"  memory  {result.peak_bytes / 2**20:.0f} MiB at its peak"
+    if result.peak_mib:
+        yield f"  memory  {result.peak_mib:.0f} MiB at its peak"
 
 
 def _chance(record: RunRecord) -> str:

@@ -12,23 +12,24 @@ from typing import Any
 from backendexp.analysis import numbers
 from backendexp.analysis.findings import (
     INCONCLUSIVE,
-    MEASURES,
     Comparison,
     Contrast,
     Group,
-    Measure,
     QualityContrast,
     TrackedRun,
 )
 from backendexp.analysis.guards import count_of
+from backendexp.analysis.verdicts import INTERVALS_ARE_NOT_ADJUSTED
 from backendexp.reporting.tables import Table
+from backendexp.runs import measures
+from backendexp.runs.measures import Measure
 from backendexp.runs.results import FINISHED
 
 # Of the JSON: raised when a field changes its meaning or is taken away, not when one is added.
 SCHEMA = 1
 
 # Of the CSV. Names are not changed; new columns come last.
-COLUMNS = (
+CSV_COLUMNS = (
     "group",
     "backend",
     "runtime",
@@ -69,6 +70,7 @@ def paragraphs(comparison: Comparison) -> list[str | Table]:
     return [
         *comparison.headlines(),
         *tables(comparison),
+        *_on_intervals([*comparison.contrasts, *comparison.qualities]),
         *_withheld([c for c in comparison.contrasts if c.baseline in comparison.baselines]),
         *(group.chance.sentence for group in comparison.groups if group.chance),
         *comparison.parity.sentences,
@@ -116,9 +118,16 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     yield "Medians", [_medians(comparison).markdown()]
     yield (
         "Times and memory",
-        [_table(_ratios(comparison.contrasts)), _bullets(_withheld(comparison.contrasts))],
+        [
+            _table(_ratios(comparison.contrasts)),
+            *_on_intervals(comparison.contrasts),
+            _bullets(_withheld(comparison.contrasts)),
+        ],
     )
-    yield "Loss and accuracy", [_table(_differences(comparison.qualities))]
+    yield (
+        "Loss and accuracy",
+        [_table(_differences(comparison.qualities)), *_on_intervals(comparison.qualities)],
+    )
     guessed = [group for group in comparison.groups if group.chance]
     yield "Chance", [_table(_chances(guessed)), _bullets(g.chance.sentence for g in guessed if g.chance)]
     yield "Parity", [_bullets(comparison.parity.sentences)]
@@ -134,6 +143,11 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _table(table: Table) -> str:
     return table.markdown() if table.rows else ""
+
+
+def _on_intervals(pairs: Sequence[Contrast | QualityContrast]) -> list[str]:
+    """How to read the intervals beside the verdicts; nothing where there are no intervals."""
+    return [INTERVALS_ARE_NOT_ADJUSTED] if any(pair.low is not None for pair in pairs) else []
 
 
 def _withheld(contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -154,9 +168,9 @@ def _medians(comparison: Comparison) -> Table:
     groups = comparison.groups
     rows = [["engine", *(group.engine or numbers.MISSING for group in groups)]]
     rows.append(["finished", *(f"{len(group.finished)} of {len(group.runs)}" for group in groups)])
-    for measure in MEASURES:
+    for measure in measures.compared():
         if any(measure.key in group.spreads for group in groups):
-            rows.append([heading(measure), *(_spread(group, measure) for group in groups)])
+            rows.append([measure.heading, *(_spread(group, measure) for group in groups)])
     titles = ["median (quartiles)", *(group.label for group in groups)]
     return Table([*map(_words, titles)], [[*map(_words, row)] for row in rows])
 
@@ -238,12 +252,12 @@ def _runs(comparison: Comparison) -> Table:
             str(run.seed),
             *(numbers.MISSING if n is None else f"{n:g}" for n in (run.block, run.position, run.load)),
             _status(run),
-            *(_value(group, run, measure) for measure in MEASURES),
+            *(_value(group, run, measure) for measure in measures.compared()),
         ]
         for group in comparison.groups
         for run in group.runs
     ]
-    return Table([*titles, *map(heading, MEASURES)], rows)
+    return Table([*titles, *(measure.heading for measure in measures.compared())], rows)
 
 
 def _status(run: TrackedRun) -> str:
@@ -253,12 +267,6 @@ def _status(run: TrackedRun) -> str:
 def _value(group: Group, run: TrackedRun, measure: Measure) -> str:
     shown = numbers.of(measure, run.values.get(measure.key))
     return f"{shown} (outlier)" if run.run_id in group.outliers.get(measure.key, ()) else shown
-
-
-def heading(measure: Measure) -> str:
-    """The title with its unit, which some titles have already."""
-    spelt_out = not measure.unit or measure.title.endswith(f"_{measure.unit}")
-    return measure.title if spelt_out else f"{measure.title} {measure.unit}"
 
 
 def _pair(contrast: Contrast | QualityContrast) -> str:
@@ -278,11 +286,11 @@ def csv(comparison: Comparison) -> str:
     ratios = {(c.candidate, c.baseline, c.measure.key): c for c in comparison.contrasts}
     differences = {(q.candidate, q.baseline, q.measure.key): q for q in comparison.qualities}
     text = io.StringIO()
-    writer = DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for group in comparison.groups:
         baseline = comparison.baseline_of(group.label) or ""
-        for measure in MEASURES:
+        for measure in measures.compared():
             at = (group.label, baseline, measure.key)
             cells = {
                 **_group_cells(group, measure),
@@ -356,6 +364,8 @@ def to_json(comparison: Comparison) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Measure):
+        return {"key": value.key, "title": value.title, "unit": value.unit}
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

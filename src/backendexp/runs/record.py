@@ -22,7 +22,7 @@ from typing import Any
 
 from backendexp import places
 from backendexp.errors import UserError
-from backendexp.runs import events, machine, results
+from backendexp.runs import events, machine, measures, results
 from backendexp.runs.events import BeingWritten, Event, EventFile
 from backendexp.runs.machine import Fate
 from backendexp.runs.plan import RunSpec
@@ -208,9 +208,9 @@ def report(record: RunRecord) -> Report:
     result, context = record.result, record.context
     assert result is not None
     history = [
-        Metric(f"train/{name}", getattr(epoch, attribute), _ms(epoch.ended), epoch.number)
+        Metric(name, getattr(epoch, field_name), _ms(epoch.ended), epoch.number)
         for epoch in result.epochs
-        for name, attribute in (("loss", "loss"), ("accuracy", "accuracy"), ("epoch_s", "seconds"))
+        for name, field_name in measures.BY_EPOCH.items()
     ]
     ended = _last_time(record)
     return Report(

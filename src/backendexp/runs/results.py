@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from backendexp.runs import events
+from backendexp.runs import events, measures
 from backendexp.runs.events import Event
+from backendexp.runs.measures import Measure
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"  # MLflow's names
 
@@ -86,24 +87,22 @@ class RunResult:
         """Seconds of epochs 2..n together."""
         return sum(e.seconds for e in self.epochs[1:]) if len(self.epochs) > 1 else None
 
+    @property
+    def peak_mib(self) -> float | None:
+        return None if self.peak_bytes is None else self.peak_bytes / _MIB
+
+    def value(self, measure: Measure) -> float | None:
+        """The run's value of a measure; None where the run did not get that far, or it is not tracked."""
+        return None if measure.source is None else getattr(self, measure.source)
+
     def metrics(self) -> dict[str, float]:
-        """The metrics of the run under their MLflow names; what the run did not reach is not there."""
-        values = {
-            "training_time_s": self.training_time_s,
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            "time/import_s": self.import_s,
-            "time/build_s": self.build_s,
-            "time/first_epoch_s": self.first_epoch_s,
-            "time/remaining_epochs_s": self.remaining_epochs_s,
-            "time/steady_epoch_s": self.steady_epoch_s,
-            "time/evaluate_s": self.evaluate_s,
-            "time/cpu_s": self.cpu_s,
-            "test/loss": self.loss,
-            "test/accuracy": self.accuracy,
-            "memory/peak_mib": None if self.peak_bytes is None else self.peak_bytes / _MIB,
+        """The metrics of the run under their MLflow names, without those that the run did not reach."""
+        return {
+            name: value
+            for measure in measures.tracked()
+            if (value := self.value(measure)) is not None
+            for name in (measure.key, *measure.aliases)
         }
-        return {name: value for name, value in values.items() if value is not None}
 
 
 def fold(stream: Iterable[Event]) -> RunResult:

@@ -92,7 +92,7 @@ def concluded(project: Path, uri: str) -> None:
         spec = small_plan("jax", seed=number)
         streams.record_of(done.directory / str(number), spec, streams.whole(), uri=uri, tags=sweep.tags(done))
     conclusion = replace(
-        sweep.conclude(done.directory, done.records(), 2),
+        sweep.conclusion_of(done.directory, done.records(), 2),
         params={"compare.blocks": "3"},
         metrics={"jax/training_time_s_median": 1.5},
         by_size={"jax/training_time_s_by_samples": {100: 1.0, 200: 2.0}},

@@ -1,0 +1,278 @@
+"""The table of measures: every number of a run that is tracked, compared or shown, described once.
+
+A new measure is a new row of TABLE, and a field or property of RunResult that holds its value. MLflow's
+metrics, the tables at the end of a run and of a sweep, the analysis, the limits of `--fail-if`, the exports
+and the report read the table each time they are made, so nothing else has to be edited but the page for users
+that lists the metrics; a test checks that page against this table.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class Kind(enum.Enum):
+    """How a measure is compared, and what its verdicts are called.
+
+    TIME: by the ratio to the baseline: faster or slower. Times have no verdict where runs disturbed each
+        other, or where the backends did different work.
+    MEMORY: by the ratio to the baseline: less or more.
+    QUALITY: by the difference from the baseline, which is equivalent or different. A quality says how good
+        the trained model is.
+    """
+
+    TIME = "time"
+    MEMORY = "memory"
+    QUALITY = "quality"
+
+
+class Better(enum.Enum):
+    """Which of two values of a measure is the better one."""
+
+    LESS = "less"
+    MORE = "more"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a run.
+
+    key: its name in this program. A tracked measure has the same name in MLflow, where a slash makes a
+        section of charts.
+    title: its name in tables and sentences.
+    unit: "s" or "MiB", or "" for a pure number.
+    kind, better: see there.
+    source: the field or property of RunResult that holds the value, in the measure's unit; None where the
+        value is not in the result, so that it is not tracked.
+    difference_of: for a measure without a source, the keys of two tracked measures: its value is the first
+        less the second, and at least 0.
+    aliases: other names under which MLflow gets the same value.
+    decimals: digits after the point; None writes three significant digits.
+    margin: for a quality, the difference that is too small to matter, unless the caller names another; None
+        for times and memory, which share RATIO_MARGIN.
+    compared: whether backends are compared in it.
+    headline: whether its verdict is one of those that a comparison shows first.
+    column: its heading in the tables at the end of a run and of a sweep, with its unit; None where it has no
+        column there. Of the measures that are compared, those with a column are also shown run by run in the
+        report, and as metrics of a comparison's summary run.
+    phase: for a part of a run's time, its name in the list of phases at the end of the run.
+    scale_ratio: the heading of its ratio in the tables of experiment=scale; None where that experiment does
+        not look at it.
+    """
+
+    key: str
+    title: str
+    unit: str
+    kind: Kind
+    better: Better
+    source: str | None
+    difference_of: tuple[str, str] | None = None
+    aliases: tuple[str, ...] = ()
+    decimals: int | None = None
+    margin: float | None = None
+    compared: bool = True
+    headline: bool = False
+    column: str | None = None
+    phase: str | None = None
+    scale_ratio: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind is Kind.QUALITY) != (self.margin is not None):
+            raise ValueError(f"measure {self.key!r}: a quality has a margin, and no other measure has one")
+
+    @property
+    def heading(self) -> str:
+        """The title followed by the unit, which some titles have already."""
+        has_unit = not self.unit or self.title.endswith(f"_{self.unit}")
+        return self.title if has_unit else f"{self.title} {self.unit}"
+
+    @property
+    def short_key(self) -> str:
+        """The key without its section, as --fail-if accepts it and as metrics of a summary run have it."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether it is compared by its ratio to the baseline; else by the difference."""
+        return self.kind is not Kind.QUALITY
+
+
+def _time(
+    key: str,
+    title: str,
+    source: str | None,
+    *,
+    difference_of: tuple[str, str] | None = None,
+    compared: bool = True,
+    headline: bool = False,
+    column: str | None = None,
+    phase: str | None = None,
+    scale_ratio: str | None = None,
+) -> Measure:
+    """A time in seconds."""
+    return Measure(
+        key,
+        title,
+        "s",
+        Kind.TIME,
+        Better.LESS,
+        source,
+        difference_of=difference_of,
+        compared=compared,
+        headline=headline,
+        column=column,
+        phase=phase,
+        scale_ratio=scale_ratio,
+    )
+
+
+TRAINING_TIME, STEADY_EPOCH, FIRST_EPOCH = "training_time_s", "time/steady_epoch_s", "time/first_epoch_s"
+IMPORT_TIME, BUILD_TIME, EVALUATION_TIME = "time/import_s", "time/build_s", "time/evaluate_s"
+COMPILATION, PEAK_MEMORY = "time/compilation_s", "memory/peak_mib"
+LOSS, ACCURACY = "loss", "accuracy"
+
+# Two values of a time, or of memory, are equivalent within 1/(1 + RATIO_MARGIN) to 1 + RATIO_MARGIN of each
+# other, unless the caller names another margin.
+RATIO_MARGIN = 0.10
+
+# In the order of the columns of tables: times in the order of a run, then the rest.
+TABLE: tuple[Measure, ...] = (
+    _time(IMPORT_TIME, "import", "import_s", phase="import"),
+    _time(BUILD_TIME, "build", "build_s", phase="build"),
+    # What epoch 1 took beyond a steady epoch: mostly compilation.
+    _time(COMPILATION, "compilation", None, difference_of=(FIRST_EPOCH, STEADY_EPOCH)),
+    _time(
+        TRAINING_TIME,
+        "training_time_s",
+        "training_time_s",
+        headline=True,
+        column="training_time_s",
+        scale_ratio="time ratio",
+    ),
+    _time(
+        FIRST_EPOCH,
+        "first epoch",
+        "first_epoch_s",
+        compared=False,
+        column="first epoch s",
+        phase="first epoch",
+    ),
+    _time(
+        STEADY_EPOCH,
+        "steady epoch",
+        "steady_epoch_s",
+        headline=True,
+        column="steady epoch s",
+        scale_ratio="epoch ratio",
+    ),
+    _time(
+        "time/remaining_epochs_s", "other epochs", "remaining_epochs_s", compared=False, phase="other epochs"
+    ),
+    _time(EVALUATION_TIME, "evaluation", "evaluate_s", phase="evaluate"),
+    _time("time/cpu_s", "processor time", "cpu_s", compared=False),
+    Measure(
+        LOSS,
+        "loss",
+        "",
+        Kind.QUALITY,
+        Better.LESS,
+        "loss",
+        aliases=("test/loss",),
+        decimals=4,
+        margin=0.05,
+        column="loss",
+    ),
+    Measure(
+        ACCURACY,
+        "accuracy",
+        "",
+        Kind.QUALITY,
+        Better.MORE,
+        "accuracy",
+        aliases=("test/accuracy",),
+        decimals=3,
+        margin=0.05,
+        headline=True,
+        column="accuracy",
+    ),
+    Measure(
+        PEAK_MEMORY,
+        "peak memory",
+        "MiB",
+        Kind.MEMORY,
+        Better.LESS,
+        "peak_mib",
+        decimals=0,
+        column="peak MiB",
+        scale_ratio="memory ratio",
+    ),
+)
+
+TRAIN_LOSS, TRAIN_ACCURACY = "train/loss", "train/accuracy"
+# Metrics with a value for each epoch: their name in MLflow, and the field of Epoch that holds the value.
+BY_EPOCH: dict[str, str] = {
+    TRAIN_LOSS: "loss",
+    TRAIN_ACCURACY: "accuracy",
+    "train/epoch_s": "seconds",
+}
+
+
+def measure(key: str) -> Measure:
+    """Raises KeyError: the table has no measure of this key."""
+    for known in TABLE:
+        if known.key == key:
+            return known
+    raise KeyError(key)
+
+
+def tracked() -> tuple[Measure, ...]:
+    """The measures that MLflow gets."""
+    return tuple(known for known in TABLE if known.source is not None)
+
+
+def compared(*kinds: Kind) -> tuple[Measure, ...]:
+    """The measures in which backends are compared, those that are compared by a ratio first.
+
+    kinds: only these, where any are named.
+    """
+    wanted = [known for known in TABLE if known.compared and (not kinds or known.kind in kinds)]
+    return tuple(sorted(wanted, key=lambda known: not known.is_ratio))
+
+
+def ratios() -> tuple[Measure, ...]:
+    """The measures that are compared by the ratio to the baseline: times and memory."""
+    return tuple(known for known in compared() if known.is_ratio)
+
+
+def headlines() -> tuple[Measure, ...]:
+    """The measures whose verdicts a comparison shows first."""
+    return tuple(known for known in compared() if known.headline)
+
+
+def columns() -> tuple[Measure, ...]:
+    """The measures that the tables at the end of a run and of a sweep show."""
+    return tuple(known for known in TABLE if known.column is not None)
+
+
+def shown_by_run() -> tuple[Measure, ...]:
+    """The compared measures that a person looks through run by run."""
+    return tuple(known for known in compared() if known.column is not None)
+
+
+def compared_values(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The values of the measures that are compared, by key.
+
+    metrics: a run's tracked metrics under their MLflow names. A value that cannot be had from them is left
+    out.
+    """
+    values = {}
+    for known in compared():
+        if known.difference_of is None:
+            value = metrics.get(known.key)
+        else:
+            first, second = map(metrics.get, known.difference_of)
+            value = None if first is None or second is None else max(0.0, first - second)
+        if value is not None:
+            values[known.key] = value
+    return values

@@ -1,0 +1,79 @@
+"""The table of measures: that it is whole, and that the page for users lists the same."""
+
+import re
+from dataclasses import fields, replace
+
+import pytest
+
+from backendexp.config.schema import CompareConfig
+from backendexp.runs import measures
+from backendexp.runs.measures import RATIO_MARGIN, Kind
+from backendexp.runs.results import Epoch, RunResult
+from support.command import REPOSITORY
+
+
+def documented_metrics() -> set[str]:
+    """The names in the first column of the table of docs/measures.md whose heading is `metric`."""
+    lines = (REPOSITORY / "docs" / "measures.md").read_text(encoding="utf-8").splitlines()
+    start = next(at for at, line in enumerate(lines) if re.match(r"\|\s*metric\b", line))
+    names: set[str] = set()
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        names |= set(re.findall(r"`([^`]+)`", line.split("|")[1]))
+    return names
+
+
+def test_the_documentation_lists_exactly_the_metrics_of_the_table() -> None:
+    listed = documented_metrics()
+    aliases = {alias for measure in measures.tracked() for alias in measure.aliases}
+    assert listed - aliases == {*(measure.key for measure in measures.tracked()), *measures.BY_EPOCH}
+
+
+def test_keys_and_aliases_are_unique() -> None:
+    names = [name for measure in measures.TABLE for name in (measure.key, *measure.aliases)]
+    assert len(names) == len(set(names))
+    # --fail-if and the metrics of a summary run name a measure by the last part of its key.
+    short = [measure.short_key for measure in measures.TABLE]
+    assert len(short) == len(set(short))
+
+
+def test_every_measure_has_a_value_to_be_had() -> None:
+    known = {field.name for field in fields(RunResult)} | set(dir(RunResult))
+    tracked = {measure.key for measure in measures.tracked()}
+    for measure in measures.TABLE:
+        if measure.source is None:
+            assert measure.difference_of is not None
+            assert set(measure.difference_of) <= tracked
+        else:
+            assert measure.source in known
+    assert set(measures.BY_EPOCH.values()) <= {field.name for field in fields(Epoch)}
+
+
+def test_a_measure_without_its_parts_has_no_value_and_a_difference_is_never_negative() -> None:
+    first, steady = measures.FIRST_EPOCH, measures.STEADY_EPOCH
+    assert measures.compared_values({first: 3.0}) == {}
+    assert measures.compared_values({first: 3.0, steady: 1.0})[measures.COMPILATION] == 2.0
+    assert measures.compared_values({first: 1.0, steady: 3.0})[measures.COMPILATION] == 0.0
+
+
+def test_compared_measures_are_ratios_first_and_then_qualities() -> None:
+    kinds = [measure.kind for measure in measures.compared()]
+    assert kinds == [*[Kind.TIME] * 6, Kind.MEMORY, Kind.QUALITY, Kind.QUALITY]
+    assert measures.compared(Kind.MEMORY) == (measures.measure(measures.PEAK_MEMORY),)
+
+
+def test_unknown_measure_is_a_key_error() -> None:
+    with pytest.raises(KeyError, match="time/nonsense"):
+        measures.measure("time/nonsense")
+
+
+def test_a_quality_without_a_margin_is_refused_and_so_is_a_time_with_one() -> None:
+    for key, margin in ((measures.LOSS, None), (measures.TRAINING_TIME, 0.1)):
+        with pytest.raises(ValueError, match="a quality has a margin, and no other measure has one"):
+            replace(measures.measure(key), margin=margin)
+
+
+def test_margins_are_those_that_a_user_may_change_in_the_configuration() -> None:
+    assert CompareConfig().margin == RATIO_MARGIN
+    assert CompareConfig().accuracy_margin == measures.measure(measures.ACCURACY).margin
