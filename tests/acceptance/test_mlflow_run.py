@@ -113,7 +113,9 @@ def test_a_parameter_that_mlproject_does_not_declare_is_an_override(clone: Proje
     ("parameter", "message"),
     [
         ("backend=tensorflwo", "Did you mean 'tensorflow'?"),
-        ("overrides=trainig.epochs=3", "trainig.epochs is not a key"),
+        pytest.param(
+            "overrides=trainig.epochs=3", "trainig.epochs is not a key", marks=pytest.mark.extended
+        ),
         ("overrides='not closed", "No closing quotation"),
     ],
 )

@@ -72,6 +72,7 @@ def test_params_are_the_whole_plan_under_its_dotted_names(
         "data.test_samples": "64",
         "data.noise": "0.0",
         "data.path": "None",
+        "model.kind": "mlp",
         "model.hidden_units": "[16, 8]",
         "model.activation": "relu",
         "model.dropout": "0.5",

@@ -508,6 +508,7 @@ def _deliberate(message: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_overrides(), min_size=1, max_size=2), st.booleans())
 def test_check_agrees_with_hydra_on_any_overrides(
