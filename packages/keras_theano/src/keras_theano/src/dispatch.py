@@ -121,7 +121,7 @@ def traced_op(module: str, name: str) -> Callable[..., Any]:
         function = None
     if function is None:
         raise NotImplementedError(
-            f"the Theano backend cannot trace keras.ops.{name} yet, so it cannot be trained through. Outside "
-            "of training it runs op by op. To train with it, use another backend."
+            f"the Theano backend cannot trace keras.ops.{name} yet, so no gradient can pass through it. "
+            "Outside of training, it runs op by op. To train with it, use another backend."
         )
     return function  # type: ignore[no-any-return]

@@ -315,7 +315,7 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
                 break
         callbacks.on_predict_end()
         if not outputs:
-            raise ValueError("The data for predict has no batch. Give it at least one sample.")
+            raise ValueError("predict received no data. Pass at least one sample.")
         return _concatenated(outputs)
 
     def _callbacks(self, callbacks: Any, verbose: Any, batches: EpochIterator) -> Any:

@@ -42,12 +42,13 @@ def conv(
     *window, per_group, filters = weights.type.shape
     if None in spatial:
         raise NotImplementedError(
-            f"the Theano backend convolves what has known sizes. Received: inputs of shape {x.type.shape}. "
-            "Give the Input its sizes, or use another backend"
+            "the Theano backend only convolves inputs of known sizes. "
+            f"Received: inputs of shape {x.type.shape}. "
+            "Specify the sizes in keras.Input, or use another backend"
         )
     if channels % per_group:
         raise ValueError(
-            "the kernel's channels must divide the inputs'. "
+            "the number of input channels must be a multiple of the kernel's. "
             f"Received: {channels} channels, and a kernel of shape {weights.type.shape}"
         )
     places, sizes = _places(spatial, window, strides, padding, dilation_rate)

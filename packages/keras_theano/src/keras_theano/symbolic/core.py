@@ -62,7 +62,7 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
     """
     chosen = pt.neq(as_node(pred), 0)
     if chosen.type.ndim:
-        raise ValueError(f"cond wants a scalar predicate. Received: shape={chosen.type.shape}")
+        raise ValueError(f"cond needs a scalar predicate. Received: shape={chosen.type.shape}")
     outer = _open_trace()
     taken, other = _Branch(outer, true_fn), _Branch(outer, false_fn)
     try:
@@ -312,8 +312,8 @@ def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iteration
     """
     if maximum_iterations is None:
         raise NotImplementedError(
-            "the Theano backend traces keras.ops.while_loop only with maximum_iterations: the memory for "
-            "the steps is taken before they run"
+            "the Theano backend traces keras.ops.while_loop only with maximum_iterations, because it "
+            "reserves the memory for all steps before they run"
         )
     is_sequence = isinstance(loop_vars, (tuple, list))
     start = tuple(loop_vars) if is_sequence else (loop_vars,)
@@ -501,7 +501,9 @@ def _is_last_of_its_kind(numbers: TensorVariable) -> TensorVariable:
 def _places(indices: TensorVariable) -> tuple[TensorVariable, ...]:
     axes = indices.type.shape[-1]
     if axes is None:
-        raise ValueError("the last axis of the indices has one entry for each axis: its size must be known")
+        raise ValueError(
+            "the size of the last axis of the indices must be known, because it is the number of indexed axes"
+        )
     return tuple(indices[..., n] for n in range(axes))
 
 

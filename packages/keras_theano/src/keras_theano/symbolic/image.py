@@ -49,7 +49,7 @@ def resize(
     known = [x.type.shape[axis] for axis in axes]
     if None in known:
         raise NotImplementedError(
-            f"the Theano backend resizes images of known size. Received: {x.type.shape}"
+            f"the Theano backend only resizes images of known height and width. Received: {x.type.shape}"
         )
     if crop_to_aspect_ratio:
         x = _cropped(x, axes, known, target)

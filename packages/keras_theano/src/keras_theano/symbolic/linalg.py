@@ -157,7 +157,7 @@ def matrix_rank(x: Any, tol: Any = None) -> Tensor:
         raise ValueError(f"Expected input to have rank >= 2. Received input with shape {node.type.shape}.")
     values = pt.linalg.svd(node, compute_uv=False)
     # Numba returns NaN for the singular values of NaN. They would count as a rank of 0.
-    message = "a matrix of NaN or infinity has no rank"
+    message = "a matrix that contains NaN or infinity has no rank"
     values = checked(values, ValueError, message, pt.invert(pt.isnan(values)))
     limit = _rounding(node, values) if tol is None else as_node(tol, node.type.dtype)[..., None]
     return Tensor(cast(pt.sum(values > limit, axis=-1), "int32"))
@@ -178,7 +178,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     elif len(axes) == 2 and axes[0] != axes[1]:
         result = _matrix_norm(node, ord, *axes)
     else:
-        raise ValueError(f"norm(ord={ord!r}) is of vectors and matrices. Received: axis={axes}")
+        raise ValueError(f"norm(ord={ord!r}) is defined for vectors and matrices only. Received: axis={axes}")
     return Tensor(cast(result if keepdims else pt.squeeze(result, axis=axes), dtype))
 
 

@@ -277,7 +277,7 @@ def one_hot(
 ) -> Tensor:
     """Return one-hot vectors. They are all zeros for a class number outside of [0, num_classes)."""
     if sparse:
-        raise ValueError("one_hot of the Theano backend is dense: sparse=True is not supported")
+        raise ValueError("one_hot is always dense on the Theano backend: sparse=True is not supported")
     if not num_classes:
         raise ValueError("one_hot of a traced tensor needs num_classes")
     return Tensor(cast(_is_class(as_node(x), num_classes, axis), traceable(dtype or "float32")))

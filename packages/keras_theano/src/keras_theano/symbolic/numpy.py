@@ -657,8 +657,8 @@ def isin(x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False) ->
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Tensor:
     if x1 is None or x2 is None:
         raise NotImplementedError(
-            "the Theano backend cannot trace keras.ops.where of a condition alone: how many results there "
-            "are depends on values. Give it x1 and x2"
+            "the Theano backend cannot trace keras.ops.where of a condition alone, because the number of "
+            "results depends on values. Pass x1 and x2 as well"
         )
     first, second = as_nodes(x1, x2)
     return Tensor(pt.switch(_to(as_node(condition), "bool"), first, second))
@@ -1017,7 +1017,7 @@ def _quantile(
         found = pt.switch(pt.eq(pt.floor(place), place), lower, (lower + upper) * half)
     else:
         raise NotImplementedError(
-            f"the Theano backend has no quantile by method={method!r}. "
+            f"the Theano backend does not compute quantiles with method={method!r}. "
             "Use 'linear', 'lower', 'higher', 'nearest' or 'midpoint'"
         )
     if not skip_nan:
@@ -1075,8 +1075,8 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Tenso
     ordered = as_node(sorted_sequence)
     if ordered.type.ndim != 1:
         raise ValueError(
-            f"searchsorted takes a sequence with one axis. Its shape is {ordered.type.shape}. "
-            "keras.ops.vectorized_map searches in several"
+            f"searchsorted takes a sequence with one axis. Received: shape={ordered.type.shape}. "
+            "To search in several sequences, use keras.ops.vectorized_map"
         )
     ordered, sought = _promoted(sorted_sequence, values)
     return Tensor(_to(pt.searchsorted(ordered, sought, side=side), "int32"))
@@ -1397,7 +1397,7 @@ def rot90(array: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     if node.type.ndim < 2:
         raise ValueError(f"rot90 takes at least two axes. Received: array.ndim={node.type.ndim}")
     if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(f"Invalid axes: {axes}. rot90 takes two that differ")
+        raise ValueError(f"Invalid axes: {axes}. rot90 needs two different axes")
     first, second = _axes(axes, node.type.ndim)
     turned = Tensor(node)
     if k % 4 == 2:
@@ -1516,7 +1516,9 @@ def _parts(x: Any, indices_or_sections: Any, axis: int, even: bool) -> list[Tens
         return [Tensor(node[_along(node.type.ndim, axis, slice(start, end))]) for start, end in pairs]
     count = int(indices_or_sections)
     if even and isinstance(length, int) and length % count:
-        raise ValueError(f"an axis of size {length} has no {count} equal parts. Use keras.ops.array_split")
+        raise ValueError(
+            f"an axis of size {length} cannot be split into {count} equal parts. Use keras.ops.array_split"
+        )
     if count == 1:
         return [Tensor(node)]
     if isinstance(length, int):
@@ -1910,7 +1912,7 @@ def cross(
     lengths = first.type.shape[-1], second.type.shape[-1]
     if not set(lengths) <= {2, 3}:
         raise ValueError(
-            f"cross takes vectors of 2 or 3 components, known before the call. They have {lengths}"
+            f"cross takes vectors of 2 or 3 components, known before the call. Received: {lengths}"
         )
     a, b = _components(first), _components(second)
 

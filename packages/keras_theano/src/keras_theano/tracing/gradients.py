@@ -20,7 +20,7 @@ def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor | None]:
     """
     if not isinstance(loss, Tensor):
         raise TypeError(
-            "keras_theano.gradients wants a loss that was computed inside train_step, which is traced; "
+            "keras_theano.gradients needs a loss that was computed inside train_step, which is traced; "
             f"received {type(loss).__name__}. Eager values have no gradients on the Theano backend."
         )
     node = as_node(loss)
