@@ -80,7 +80,11 @@ for _rewrite in _COMPARING:
 
 
 def keeping_nan(mode: Mode) -> Mode:
-    """Return the mode without the rewrites that lose NaN where NumPy returns NaN."""
+    """Return the mode without the rewrites that lose NaN where NumPy returns NaN.
+
+    Two differences remain. PyTensor still replaces x * 0 by 0 if the 0 is a constant. And Numba compiles with
+    fast math, which may change the order of sums: x - (x + y) becomes -y.
+    """
     replaced = [f"local_{name}_canonizer" for name in ("add", "mul")] + [each.__name__ for each in _COMPARING]
     return mode.excluding(*_LOSING_NAN, *replaced).including(_TAG)
 
