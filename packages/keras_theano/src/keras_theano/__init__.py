@@ -1,11 +1,11 @@
-"""KERAS_BACKEND=theano: Keras 3 on PyTensor, the maintained line of Theano.
+"""KERAS_BACKEND=theano: Keras 3 on PyTensor, the maintained successor of Theano.
 
-Nothing needs to be imported before Keras. This package is imported at every start of Python, so what it
-offers is loaded when it is asked for:
+Nothing has to be imported before Keras. Python imports this package at every start, so each of these names is
+loaded only when it is used:
 
-gradients(loss, variables)   in a train_step of one's own
+gradients(loss, variables)   the gradients of a loss, for your own train_step
 report()                     which tier ran each compiled program, and how often
-to_pytensor(layer, x)        the PyTensor variable that a layer or model computes from another
+to_pytensor(layer, x)        the PyTensor variable that a layer or a model computes from another one
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""What the Theano backend raises of its own.
+"""The exceptions that belong to the Theano backend.
 
 RuntimeError
-└── CompilerMissing   KERAS_THEANO_MODE=c, and no C++ compiler
+└── CompilerMissing   the mode is KERAS_THEANO_MODE=c, and there is no C++ compiler
 """
 
 

@@ -1,4 +1,4 @@
-"""Keras code in a PyTensor or PyMC graph."""
+"""Use Keras code in a PyTensor or PyMC graph."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,13 +14,16 @@ from keras_theano.tracing.variable import Variable
 def to_pytensor(
     function: Callable[..., Any], *inputs: Any, values: Mapping[Variable, Any] | None = None, **options: Any
 ) -> Any:
-    """The PyTensor variables that `function`, a layer, a model or any function of Keras tensors, computes.
+    """Return the PyTensor variables that `function` computes.
 
-    inputs: PyTensor variables, or nests of them. options: passed on as they are, such as training=False.
-    values: PyTensor variables in place of Keras variables, such as random variables for a layer's kernel.
-        Other Keras variables are shared variables in the graph: it sees what is assigned to them later.
-    Raises ValueError: `function` assigns to variables, which a graph without updates would lose; dropout
-        and batch normalization do so when they train.
+    function: a layer, a model, or any function of Keras tensors.
+    inputs: PyTensor variables, or nested structures of them.
+    values: maps Keras variables to the PyTensor variables that replace them, such as random variables in
+        place of a layer's kernel. All other Keras variables become shared variables of the graph, so the
+        graph sees later assignments to them.
+    options: passed to `function` unchanged, for example training=False.
+    Raises ValueError if `function` assigns to variables, because a graph has no updates and would lose them.
+    Dropout and batch normalization assign to variables when they train.
     """
     given = {id(variable) for variable in values or {}}
     recorded = Trace()

@@ -1,6 +1,7 @@
 """A recorded step means the same in every tier, also at the edges: NumPy's result, or an error."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -12,10 +13,11 @@ from keras import tree
 
 from keras_theano.execution.programs import Program
 from keras_theano.execution.steps import Step
-from keras_theano.src.ops import core, math, nn
+from keras_theano.src.ops import core, linalg, math, nn
 from keras_theano.src.ops import numpy as ops
 from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor, as_node
+from oracles import edges
 
 Function = Callable[..., Any]
 TIERS = [
@@ -24,6 +26,9 @@ TIERS = [
     # A C++ compiler takes seconds for each case.
     pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
 ]
+# For breadth: a compiler takes seconds for each case, and there are many.
+EXTENDED = [pytest.mark.slow, pytest.mark.extended]
+TIERS_OF_BREADTH = ["interpreter", *[pytest.param(name, marks=EXTENDED) for name in ("numba", "c")]]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # PyTensor finds no BLAS of its own for C
     pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning"),
@@ -32,6 +37,12 @@ pytestmark = [
 
 @pytest.fixture(params=TIERS)
 def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("KERAS_THEANO_MODE", request.param)
+    return str(request.param)
+
+
+@pytest.fixture(params=TIERS_OF_BREADTH)
+def tier_of_breadth(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("KERAS_THEANO_MODE", request.param)
     return str(request.param)
 
@@ -248,6 +259,155 @@ def test_infinities_and_nan_are_numpy_s(module: Any, arguments: str, names: list
 
     for name, ours, theirs in zip(names, compiled(each, *arrays)(*arrays), each(*arrays), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+# Some at a time, as above. An id names the ops: "cumprod", or "norm 2" with an argument.
+WIDE_GROUPS = [
+    pytest.param(group, id=", ".join(name for name, _ in group))
+    for cases in edges.CASES.values()
+    for group in (list(cases.items())[n : n + 5] for n in range(0, len(cases), 5))
+]
+
+
+@pytest.mark.filterwarnings("ignore:(All-NaN|Degrees of freedom|Mean of empty):RuntimeWarning")  # NumPy's
+@pytest.mark.parametrize("group", WIDE_GROUPS)
+def test_every_op_gives_numpy_s_infinities_and_nan(
+    group: list[tuple[str, edges.Case]], tier_of_breadth: str
+) -> None:
+    arrays = [array for _, (_, taken) in group for array in taken]
+
+    def each(*xs: Any) -> list[Any]:
+        remaining = iter(xs)
+        return [function(*[next(remaining) for _ in taken]) for _, (function, taken) in group]
+
+    found = iter(compiled(each, *arrays)(*arrays))
+    # Some of NumPy's functions write into their arguments.
+    for (name, _), results in zip(group, each(*[array.copy() for array in arrays]), strict=True):
+        for theirs in tree.flatten(results):
+            np.testing.assert_allclose(next(found), theirs, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert not list(found)
+
+
+@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # of the twins
+@pytest.mark.parametrize("name", edges.OF_MATRICES)
+def test_matrix_without_a_result_gives_numpy_s_or_nan_or_an_error(name: str, tier_of_breadth: str) -> None:
+    function = edges.OF_MATRICES[name]
+    program = compiled(function, edges.MATRICES["nan"])
+    for kind, matrix in edges.MATRICES.items():
+        try:
+            with np.errstate(all="ignore"):
+                theirs = tree.flatten(function(matrix.copy()))
+        except ValueError:  # LinAlgError is one
+            theirs = None
+        try:
+            ours = program(matrix)
+        except ValueError:
+            continue
+        if theirs is None:
+            assert any(np.isnan(part).any() for part in ours) or name in GOES_ON, kind
+            continue
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.shape == np.shape(other), kind
+        if not any(np.isnan(part).any() for part in ours):
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=kind)
+
+
+# NumPy's twins refuse every matrix with an infinity. A step computes with it: 1 / inf is 0.
+GOES_ON = {"cholesky_inverse", "lu_factor", "solve_triangular", "solve_triangular, lower"}
+
+
+def test_every_op_has_a_case_or_a_reason() -> None:
+    for module, cases in edges.CASES.items():
+        name = module.__name__.rsplit(".", 1)[-1]
+        symbolic = import_module(f"keras_theano.symbolic.{name}")
+        elementwise = [names.split() for (of, _), names in OF_FLOATS.items() if of is module]
+        tested = {
+            *[op for names in elementwise for op in names],
+            *[case.split()[0].rstrip(",") for case in cases],
+        }
+        if module in (edges.linalg, edges.ops):
+            tested |= {case.split()[0].rstrip(",") for case in edges.OF_MATRICES}
+        excepted = {op for names in edges.EXCEPTIONS[module].values() for op in names.split()}
+        known = {op for op in vars(module.eager) if hasattr(getattr(module, op, None), "__wrapped__")}
+        known = {op for op in known if callable(getattr(symbolic, op, None))}
+        assert known - tested - excepted == set(), f"{name}: neither a case nor a reason"
+        assert excepted <= known, f"{name}: an exception for what is no op"
+        assert not excepted & tested, f"{name}: a case and an exception"
+        assert {case.split()[0].rstrip(",") for case in cases} <= known, f"{name}: a case of no op"
+
+
+def test_pseudoinverse_of_a_matrix_without_full_rank_passes_over_rounding(tier: str) -> None:
+    """What is 0 but for rounding in 32 bits has no inverse of ten million."""
+    x = np.outer([1, 2, 3, 4], [0.1, 0.7, 0.3]).astype("float32")
+    right = floats(1, 2, 3, 4)
+    expected = np.linalg.pinv(x.astype("float64"), rcond=1e-6)
+    found = compiled(lambda x: (linalg.pinv(x), linalg.lstsq(x, right)), x)(x)
+    for ours, theirs in zip(found, (expected, expected @ right), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_power_of_two_that_overflows_does_not_spoil_the_product(tier: str) -> None:
+    x, by = floats(1e-30, 1e30, 0, 3, np.inf), whole(200, -200, 200, -300, -200)
+    np.testing.assert_array_equal(compiled(ops.ldexp, x, by)(x, by)[0], np.ldexp(x, by))
+
+
+def test_logits_that_are_masked_out_get_no_share_of_sparsemax(tier: str) -> None:
+    x = floats([1, -np.inf, 0.5, -np.inf])
+    function = compiled(lambda x: nn.sparsemax(x), x, gradient=True)
+    found, gradient = function(x)
+    np.testing.assert_allclose(found, nn.sparsemax(x), rtol=1e-6)
+    assert np.isfinite(gradient).all()
+
+
+def test_median_is_the_mean_of_the_middle_ones(tier: str) -> None:
+    x = floats([-np.inf, -np.inf, 1, -np.inf], [3e38, 3e38, 3e38, 1], [np.inf, -np.inf, np.inf, -np.inf])
+    found = compiled(lambda x: ops.median(x, axis=1), x)(x)[0]
+    np.testing.assert_array_equal(found, [-np.inf, np.inf, np.nan])
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(found, np.median(x, axis=1))
+
+
+def test_difference_and_quotient_of_equals_are_computed(tier: str) -> None:
+    """PyTensor would replace them by 0, 1 and True, and so hide NaN from code that looks for it."""
+    x, y = floats(np.nan, np.inf, 0, 2), floats(0, 3, 0, 4)
+
+    def each(x: Any, y: Any) -> list[Any]:
+        return [x - x, x / x, x * y / y, (x + y) - y, x * y / (x * 2), ops.abs(x) / x, x == x, x != x]
+
+    with np.errstate(all="ignore"):
+        expected = each(x, y)
+    for n, (ours, theirs) in enumerate(zip(compiled(each, x, y)(x, y), expected, strict=True)):
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(n))
+
+
+def test_sum_that_overflows_on_the_way_alone_is_right(tier: str) -> None:
+    """Floats of 32 bits are added up in 64."""
+    x = floats([3e38, 3e38, -3e38, 1])
+    total, mean = compiled(lambda x: (ops.sum(x, axis=1), ops.mean(x, axis=1)), x)(x)
+    np.testing.assert_allclose(total, [3e38], rtol=1e-6)
+    np.testing.assert_allclose(mean, [7.5e37], rtol=1e-6)
+
+
+def test_label_is_judged_by_its_own_probability(tier: str) -> None:
+    """The others may be infinite or NaN, as those that are masked out are. NumPy's multiplies these by 0."""
+    labels, shares = whole(0, -1, 0), floats([1, np.inf, 0], [0, 0, 0], [1, 0, 0])
+    logits = floats([0, -np.inf, 0], [np.nan, 0, 0], [5, 0, -np.inf])
+
+    def each(i: Any, p: Any, x: Any) -> list[Any]:
+        loss = nn.sparse_categorical_crossentropy
+        return [loss(i, p), loss(i, x, from_logits=True)]
+
+    of_shares, of_logits = compiled(each, labels, shares, logits)(labels, shares, logits)
+    np.testing.assert_allclose(of_shares, [-np.log(1e-7), 0, 0], atol=1e-6)
+    np.testing.assert_allclose(of_logits, [np.log(2), 0, np.log1p(np.exp(-5))], rtol=1e-5)
+
+
+def test_infinite_logit_has_no_binary_crossentropy(tier: str) -> None:
+    """It is infinity minus infinity, or 0 times infinity, as on TensorFlow. Only one is sure."""
+    labels, logits = floats(0, 0, 1, 1), floats(np.inf, -np.inf, np.inf, -np.inf)
+    loss = compiled(lambda t, x: nn.binary_crossentropy(t, x, from_logits=True), labels, logits)
+    np.testing.assert_array_equal(loss(labels, logits)[0], [np.nan, np.nan, np.nan, np.inf])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "uint32"])

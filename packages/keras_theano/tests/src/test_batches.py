@@ -213,7 +213,7 @@ def test_predict_of_no_samples_says_so() -> None:
             return 0
 
     with (
-        pytest.raises(ValueError, match="no batch"),
+        pytest.raises(ValueError, match="received no data"),
         pytest.warns(UserWarning, match="ran out of data"),
     ):
         model().predict(Empty(), verbose=0)

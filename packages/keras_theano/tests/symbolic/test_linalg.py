@@ -120,7 +120,7 @@ def test_wrong_arguments_are_refused_as_eagerly(function, named, message):
 
 
 def test_wrong_ranks_are_refused():
-    with pytest.raises(ValueError, match="of vectors and matrices"):
+    with pytest.raises(ValueError, match="for vectors and matrices only"):
         traced(lambda x: linalg.norm(x, ord=1), TALL)
     with pytest.raises(ValueError, match="rank >= 2"):
         traced(linalg.matrix_rank, TALL[0, 0])

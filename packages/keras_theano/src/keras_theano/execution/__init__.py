@@ -1,1 +1,1 @@
-"""What runs a recorded step: programs, and the tiers that they run in."""
+"""Runs a recorded step: programs, and the tiers in which they run."""

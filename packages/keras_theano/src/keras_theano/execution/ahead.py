@@ -1,9 +1,11 @@
-"""Compiling ahead of use: `python -m keras_theano.execution.ahead JOB` compiles a program into PyTensor's
-cache on disk.
+"""Compiles a program before it is needed: `python -m keras_theano.execution.ahead JOB` compiles it into
+PyTensor's cache on disk.
 
-JOB: a file with a pickled (Graph, sample arrays). The process ends with code 0 when the cache is filled, and
-by itself when its stdin is closed, that is, when its parent dies. Numba writes its cache by renaming whole
-files, so that a compile that is killed, or done twice at once, leaves nothing broken.
+JOB: the path of a file with a pickled pair of a Graph and the sample arrays.
+
+The process ends with code 0 when the program is in the cache. It also ends when its stdin is closed, which
+happens when its parent dies. Numba writes its cache by renaming whole files. So nothing is damaged if a
+compilation is killed, or runs twice at the same time.
 """
 
 import contextlib
@@ -29,7 +31,12 @@ from keras_theano.tracing.depth import as_deep_as
 
 @dataclass
 class Graph:
-    """inputs, outputs: PyTensor variables. updates: (shared variable, its new value) pairs."""
+    """A graph that can be compiled here or sent to another process.
+
+    inputs: PyTensor variables.
+    outputs: PyTensor variables.
+    updates: pairs of a shared variable and its new value.
+    """
 
     inputs: list[Any]
     outputs: list[Any]
@@ -40,8 +47,8 @@ class Graph:
         return [*self.outputs, *(value for _, value in self.updates)]
 
     def __getstate__(self) -> dict[str, Any]:
-        """The nodes in a row, with numbers for their variables: pickle would go from node to node by calls
-        within calls, more than Python allows for a deep graph.
+        """Return the nodes as a flat list, with numbers for their variables. Pickle would follow the graph by
+        nested calls, and a deep graph needs more of them than Python allows.
         """
         numbers: dict[Any, int] = {}
         roots, nodes = [], []
@@ -78,7 +85,7 @@ class Graph:
 
 
 def compiled(graph: Graph, mode: Mode) -> Any:
-    """A PyTensor function. It trusts its callers to pass arrays of the inputs' dtypes."""
+    """Return a PyTensor function. It relies on its callers to pass arrays of the right dtypes."""
     with as_deep_as(graph.ends):
         function = pytensor.function(
             graph.inputs, graph.outputs, updates=graph.updates, mode=mode, on_unused_input="ignore"
@@ -88,9 +95,10 @@ def compiled(graph: Graph, mode: Mode) -> Any:
 
 
 class Helper:
-    """A process that compiles a graph with Numba, at low priority, and dies with this one.
+    """A process that compiles a graph with Numba at low priority, and that ends when this process ends.
 
-    arrays: a batch to compile for, of which only shapes and dtypes count.
+    graph: what to compile.
+    arrays: a batch to compile for. Only the shapes and dtypes matter.
     """
 
     def __init__(self, graph: Graph, arrays: list[np.ndarray[Any, Any]]) -> None:
@@ -115,7 +123,9 @@ class Helper:
 
     @property
     def failure(self) -> str | None:
-        """Why the process failed, once it has ended; None: it did not. Removes its files."""
+        """The reason why the process failed, or None if it succeeded. Waits for its end, and removes its
+        files.
+        """
         code = self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -125,14 +135,14 @@ class Helper:
         return None if code == 0 else f"compiling ahead ended with {code}: {' '.join(words[-1:])}"
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was not started
+        with contextlib.suppress(AttributeError):  # the process was never started
             if self.working:
                 self._process.kill()
-                self.failure  # noqa: B018  # removes the files
+                self.failure  # noqa: B018  # reading it removes the files
 
 
 def _same_flags() -> str:
-    """PyTensor's flags for a process that shall fill the cache of this one."""
+    """Return PyTensor's flags for a process that must fill the cache of this process."""
     flags = os.environ.get("PYTENSOR_FLAGS", "")
     return ",".join([*([flags] if flags else []), f"base_compiledir={pytensor.config.base_compiledir}"])
 
@@ -145,7 +155,8 @@ def main(job: str) -> None:
 
 
 def _die_with_parent() -> None:
-    # Not sys.stdin: Python aborts when it ends while a thread reads it.
+    # This reads file descriptor 0 instead of sys.stdin, because Python aborts if it ends while a thread reads
+    # sys.stdin.
     while os.read(0, 1024):
         pass
     os._exit(1)

@@ -1,4 +1,4 @@
-"""The largest product of matrices in a recorded graph, for inputs of given sizes, without computing it."""
+"""Finds the largest matrix product in a recorded graph, for inputs of given sizes, without computing it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,7 +25,8 @@ from pytensor.tensor.subtensor import (
 
 from keras_theano.execution.interpreter import function_of
 
-# Computed here where they are whole numbers with at most one axis, because shapes are made of such.
+# Shapes are made of whole numbers with at most one axis. These ops are computed here if their values are of
+# that kind.
 _ARITHMETIC = (Elemwise, MakeVector, Subtensor, ScalarFromTensor, TensorFromScalar, CAReduce, Join)
 _SHAPE_OF_FIRST = (AdvancedIncSubtensor, AdvancedIncSubtensor1, IncSubtensor)
 
@@ -33,10 +34,15 @@ _SHAPE_OF_FIRST = (AdvancedIncSubtensor, AdvancedIncSubtensor1, IncSubtensor)
 def multiplications(
     inputs: Sequence[Variable], outputs: Sequence[Variable], shapes: Sequence[tuple[int, ...]]
 ) -> int:
-    """How many the largest single product takes: of an m * k matrix with a k * n matrix, m * k * n, and of a
-    decomposition or a solver its matrix's elements times their shorter side. shapes: of the inputs.
+    """Return the number of multiplications in the largest single product of the graph.
 
-    A size that cannot be told counts as the greatest first axis of the inputs, which is the batch.
+    A product of an m * k matrix with a k * n matrix takes m * k * n. A decomposition or a solver takes the
+    number of its matrix's elements times the shorter side.
+
+    shapes: the shapes of the inputs.
+
+    If a size cannot be determined, it counts as the greatest first axis of all inputs, which is the batch
+    size.
     """
     sizes = _Sizes(max([shape[0] for shape in shapes if shape], default=1))
     for variable, shape in zip(inputs, shapes, strict=True):
@@ -69,7 +75,7 @@ class _Sizes:
         return largest
 
     def _enter(self, node: Apply, inner: Any) -> None:
-        """Give the inputs of a loop's or a function's own graph their shapes."""
+        """Set the shapes of the inputs of a graph inside of a loop or of a function."""
         op = node.op
         if not isinstance(op, Scan):
             pairs = [(own, given, 0) for own, given in zip(inner.inputs, node.inputs, strict=False)]
@@ -107,7 +113,7 @@ class _Sizes:
             return list(static)
         try:
             found = self._by_rule(node, n)
-        except (IndexError, TypeError, ValueError):  # guessed sizes need not fit each other
+        except (IndexError, TypeError, ValueError):  # guessed sizes may contradict each other
             found = None
         if found is None or len(found) != len(static):
             found = [self._batch] * len(static)
@@ -146,7 +152,7 @@ class _Sizes:
             return self._of_parts(op, node)
         if isinstance(op, Blockwise):
             return self._of_matrices(op, node, n)
-        # Most others keep the shape of what they work on.
+        # Most other ops keep the shape of their first input.
         return first
 
     def _of_slices(self, node: Apply, before: list[int]) -> list[int] | None:
@@ -161,7 +167,9 @@ class _Sizes:
         return after + before[len(node.op.idx_list) :]
 
     def _of_picked(self, node: Apply, before: list[int]) -> list[int] | None:
-        """Arrays of places, which broadcast, and slices, of which only whole ones are told."""
+        """Return the shape for indices that are arrays, which broadcast, and slices, of which only full ones
+        are supported.
+        """
         keys = indices_from_subtensor(node.inputs[1:], node.op.idx_list)
         keys = [*keys, *[slice(None)] * (len(before) - len(keys))]
         at = [n for n, key in enumerate(keys) if not isinstance(key, slice)]
@@ -176,7 +184,7 @@ class _Sizes:
         return [*lengths[:place], *picked, *lengths[place:]]
 
     def _of_parts(self, op: Any, node: Apply) -> list[int] | None:
-        axis = getattr(op, "axis", None)  # before PyTensor 3.3 it is the first input
+        axis = getattr(op, "axis", None)  # before PyTensor 3.3, the axis is the first input
         parts = list(node.inputs) if axis is not None else node.inputs[1:]
         axis = axis if axis is not None else self._value(node.inputs[0])
         if axis is None:
@@ -187,7 +195,9 @@ class _Sizes:
         return joined
 
     def _of_matrices(self, op: Any, node: Apply, n: int) -> list[int] | None:
-        """The axes in front broadcast; those of the matrices have names in the signature."""
+        """Return the shape for an op on matrices. The leading axes broadcast, and the op's signature names
+        the others.
+        """
         ins, outs = op.inputs_sig, op.outputs_sig
         named: dict[Any, int] = {}
         before: list[int] = []
@@ -215,10 +225,11 @@ class _Sizes:
 
 
 def _product_of(op: Any) -> Any:
-    """The op of single matrices, or None: it does not multiply matrices."""
+    """Return the op that works on single matrices, or None if `op` does not multiply matrices."""
     core = op.core_op if isinstance(op, Blockwise) else op
-    module = type(core).__module__
-    return core if isinstance(core, Dot) or module.startswith("pytensor.tensor.linalg") else None
+    kinds = type(core).__mro__
+    of_matrices = any(kind.__module__.startswith("pytensor.tensor.linalg") for kind in kinds)
+    return core if isinstance(core, Dot) or of_matrices else None
 
 
 def _multiplications(op: Any, matrices: list[list[int]]) -> int:

@@ -1,9 +1,9 @@
-"""A recorded program and the tiers that run it: at once in the interpreter, later compiled.
+"""A recorded program and the tiers that run it. It starts in the interpreter and is compiled later.
 
-Compiling a training step takes PyTensor tens of seconds, most of them in Numba. So in mode `auto` a program
-starts in the interpreter, which needs no compilation. Once it has run there for a second, a helper process
-compiles it into PyTensor's cache on disk (ahead.py); when that is done, the program is loaded from the cache
-and goes on compiled, with the same shared variables and so with the same state.
+PyTensor takes tens of seconds to compile a training step, and most of this time goes to Numba. So in mode
+`auto` a program starts in the interpreter, which needs no compilation. When it has run there for a second, a
+helper process compiles it into PyTensor's cache on disk (see ahead.py). After that the program is loaded from
+the cache and continues compiled. It keeps its shared variables, and so its state.
 """
 
 import os
@@ -21,23 +21,23 @@ from pytensor.compile.mode import Mode
 from keras_theano.errors import CompilerMissing
 from keras_theano.execution import ahead
 from keras_theano.execution.interpreter import INTERPRETED
-from keras_theano.execution.numba_mode import CHANGING_NAN, COMPILED
+from keras_theano.execution.numba_mode import COMPILED, keeping_nan
 from keras_theano.execution.products import multiplications
 from keras_theano.execution.threads import limited, one_thread
 
 INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
-# What loading a compiled program costs is a second or two: less is not worth it.
+# Loading a compiled program costs a second or two. Compiling is not worth it for less time than this.
 _WORTH_COMPILING_S = 1.0
-# Between two looks at the helper process.
+# The time between two checks of the helper process.
 _LOOK_EVERY_S = 0.2
 
 _programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
 
 
 def pinned_mode() -> str:
-    """KERAS_THEANO_MODE: auto, numba, c or interpreter.
+    """Return the mode that KERAS_THEANO_MODE chooses: auto, numba, c or interpreter.
 
-    Raises ValueError: another name. CompilerMissing: c without a C++ compiler.
+    Raises ValueError if it has another value. Raises CompilerMissing if it is c and there is no C++ compiler.
     """
     name = os.environ.get("KERAS_THEANO_MODE") or AUTO
     if name not in (AUTO, NUMBA, C, INTERPRETER):
@@ -51,19 +51,23 @@ def pinned_mode() -> str:
 
 
 def mode_of(tier: str) -> Mode:
-    """PyTensor's mode of a tier."""
+    """Return PyTensor's mode for a tier."""
     if tier == INTERPRETER:
         return INTERPRETED
     if tier == NUMBA:
         return COMPILED
-    return Mode("cvm", "fast_run").excluding(*CHANGING_NAN)
+    return keeping_nan(Mode("cvm", "fast_run"))
 
 
 @dataclass(frozen=True)
 class Ran:
-    """
-    name: of the step and the model. tier: that runs it now. calls: by tier. compile_s: seconds by tier until
-    it could run, in this process. compiling: a helper process is at work.
+    """Describes what a program ran on.
+
+    name: the names of the step and of the model.
+    tier: the tier that runs the program now.
+    calls: the number of calls, by tier.
+    compile_s: the seconds that this process took until the program could run, by tier.
+    compiling: whether a helper process is working on the program.
     """
 
     name: str
@@ -74,14 +78,20 @@ class Ran:
 
 
 def report() -> list[Ran]:
-    """What the programs of this process ran on, in the order in which they were recorded."""
+    """Return what the programs of this process ran on, in the order in which they were recorded."""
     return [program.ran() for program in sorted(_programs, key=lambda program: program.number)]
 
 
 class Program:
-    """
-    inputs, outputs: PyTensor variables. updates: (shared variable, its new value) pairs.
-    Calling it takes one array an input, of the input's dtype, and returns one an output.
+    """A recorded program, which can be called.
+
+    name: the names of the step and of the model.
+    inputs: PyTensor variables.
+    outputs: PyTensor variables.
+    updates: pairs of a shared variable and its new value.
+
+    A call takes a list with one array for each input, of the input's dtype. It returns a list with one array
+    for each output.
     """
 
     _made = 0
@@ -120,7 +130,9 @@ class Program:
         return results  # type: ignore[no-any-return]
 
     def _limit(self, arrays: list[Any]) -> AbstractContextManager[None]:
-        """Products run on one thread where the largest of the step, for batches of these sizes, is small."""
+        """Return the context for a call. If the largest matrix product of the step is small for batches of
+        these sizes, all products run on one thread.
+        """
         if not one_thread.changes_something:
             return nullcontext()
         sizes = tuple([array.shape for array in arrays])
@@ -139,7 +151,7 @@ class Program:
         self._tier = tier
 
     def _climb(self, arrays: list[Any]) -> None:
-        """Start the helper process, or take over what it has compiled."""
+        """Start the helper process, or take over the program that it has compiled."""
         if self._helper is None:
             self._helper = ahead.Helper(self._graph, arrays)
         if self._helper.working:

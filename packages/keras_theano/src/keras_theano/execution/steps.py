@@ -1,4 +1,4 @@
-"""A Python function of one batch, recorded once for each kind of batch and then run compiled."""
+"""A Python function of one batch. It is recorded once for each kind of batch, and then runs compiled."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,9 +14,12 @@ from keras_theano.tracing.trace import Trace, opened
 
 
 class Step:
-    """
-    function: of one batch, a nest of tuples, lists and dicts of arrays and None. It may assign to Variables.
-    record_anew: at every call.
+    """A step that records its function when it meets a new kind of batch.
+
+    name: the names of the step and of the model.
+    function: takes one batch, which is a nested structure of tuples, lists and dicts with arrays and None.
+        The function may assign to Variables.
+    record_anew: whether to record the function at every call.
     """
 
     def __init__(self, name: str, function: Callable[[Any], Any], record_anew: bool = False) -> None:
@@ -40,7 +43,8 @@ class Step:
             if leaf is None:
                 return None
             array = _array(leaf)
-            # Batches differ in size; everything else is compiled in. One sample broadcasts, several do not.
+            # Only the size of a batch may vary; everything else is fixed when the step is compiled. A batch
+            # of one sample broadcasts, and larger batches do not.
             size = 1 if array.shape[:1] == (1,) else None
             shape = (size, *array.shape[1:]) if array.ndim else ()
             inputs.append(pt.tensor(dtype=array.dtype.name, shape=shape))
@@ -62,7 +66,7 @@ class Step:
         if isinstance(results, Tensor):
             return Program(self._name, inputs, outputs, updates), lambda values: values[0]
         if type(results) is dict and all(isinstance(leaf, Tensor) for leaf in results.values()):
-            # keras.tree sorts the keys of a dict.
+            # The keys are sorted because keras.tree sorts the keys of a dict.
             names = sorted(results)
             return (
                 Program(self._name, inputs, outputs, updates),
@@ -72,8 +76,11 @@ class Step:
 
 
 def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    """What a recorded program is valid for: nesting, dtypes and sizes, of a batch's whether it is 1.
-    Appends the arrays.
+    """Return the kind of a batch, for which one recorded program is valid. It consists of the nesting, the
+    dtypes and all sizes, but of the batch size only whether it is 1.
+
+    data: the batch.
+    arrays: the list to which the arrays of the batch are appended.
     """
     if data is None:
         return None
@@ -98,7 +105,7 @@ def _array(leaf: Any) -> np.ndarray[Any, Any]:
 
 @cache
 def _computed_in(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
-    """None: batches of this dtype cannot be."""
+    """Return the dtype in which a batch of this dtype is computed, or None if there is none."""
     if dtype.name in WIDENED:
         return np.dtype(WIDENED[dtype.name])
     return None if dtype.name in UNTRACEABLE_DTYPES or dtype.kind not in "biufc" else dtype

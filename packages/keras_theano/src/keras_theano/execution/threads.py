@@ -1,8 +1,8 @@
-"""Products of matrices on one thread, unless they are large.
+"""Runs matrix products on one thread, unless they are large.
 
-The threads of OpenBLAS wait for each other by spinning. When another process has a core, a product that
-takes 0.1 ms on one thread takes milliseconds on two, and on an idle machine the second thread brings a
-product of that size nothing. NumPy and SciPy have a copy of the library each.
+The threads of OpenBLAS wait for each other in busy loops. If another process uses a core, a product that
+takes 0.1 ms on one thread takes milliseconds on two. On an idle machine, a second thread does not speed up a
+product of that size. NumPy and SciPy each have their own copy of the library.
 """
 
 import sys
@@ -14,15 +14,17 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-# Multiplications. One thread takes about half a millisecond for as many.
+# A number of multiplications. One thread takes about half a millisecond for this many.
 LARGE = 2**24
 
 _NOT_LIMITED = nullcontext()
 
 
 class _OneThread:
-    """A context in which the linear algebra libraries of this process have one thread. It may be entered
-    inside of itself, and in several Python threads at once: the last that leaves gives the others back.
+    """A context in which the linear algebra libraries of this process use one thread.
+
+    It may be nested, and several Python threads may be in it at the same time. The last one to leave restores
+    the number of threads.
     """
 
     def __init__(self) -> None:
@@ -53,7 +55,7 @@ class _OneThread:
         return self._inside > 0 or any(count() > 1 for count, _ in self._loaded())
 
     def look_again(self) -> None:
-        """A library may have been loaded."""
+        """Look for libraries again, because another one may have been loaded."""
         self._found_with = None
 
     def _loaded(self) -> list[tuple[Callable[[], int], Callable[[int], object]]]:
@@ -66,8 +68,8 @@ class _OneThread:
 
 
 def _calls(library: Any) -> tuple[Callable[[], int], Callable[[int], object]]:
-    """What asks for the number of threads and what sets it. Of OpenBLAS the library's own functions, which
-    threadpoolctl looks up by name at each call.
+    """Return the function that reads the number of threads and the one that sets it. For OpenBLAS these are
+    the library's own functions, because threadpoolctl looks them up by name at each call.
     """
     if library.internal_api == "openblas":
         for prefix in ("", "scipy_"):
@@ -83,15 +85,18 @@ one_thread = _OneThread()
 
 
 def limited(multiplications: float) -> AbstractContextManager[None]:
-    """The context for a product of this size."""
+    """Return the context for a product with this number of multiplications."""
     return one_thread if multiplications < LARGE else _NOT_LIMITED
 
 
 def limited_for(arguments: Iterable[Any], in_matrices: bool) -> AbstractContextManager[None]:
-    """The context for a product of the arrays among the arguments, and in their lists.
+    """Return the context for a product of the arrays among the arguments, including those in lists.
 
-    Its size is estimated from the two largest: exactly for square matrices.
-    in_matrices: the last two axes are matrices, which are multiplied one by one.
+    arguments: the arguments of an op.
+    in_matrices: whether the last two axes are matrices that are multiplied one by one.
+
+    The size of the product is estimated from the two largest arrays. The estimate is exact for square
+    matrices.
     """
     sizes = [0.0, 0.0]
     for argument in arguments:

@@ -1,6 +1,6 @@
-"""How Keras comes to know the backend `theano`, and what differs between the versions of Keras.
+"""Makes the backend `theano` known to Keras, and describes the differences between versions of Keras.
 
-`keras_theano.pth` calls `install` whenever Python starts.
+The file `keras_theano.pth` calls `install` whenever Python starts.
 """
 
 from keras_theano.hook.finder import install as install

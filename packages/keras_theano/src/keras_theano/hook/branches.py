@@ -1,4 +1,6 @@
-"""The branches for "theano" in Keras 3.15's chains of `if backend() == ...`: a twin of each for "numpy"."""
+"""Adds branches for "theano" to Keras 3.15's chains of `if backend() == ...`. Each is a copy of the branch
+for "numpy" with the names changed.
+"""
 
 import ast
 import copy
@@ -8,9 +10,11 @@ from keras_theano.hook.known_keras import BACKEND, MEND
 
 
 def with_branches_for_theano(source: bytes, module: str) -> ast.Module:
-    """The syntax tree of a module of Keras, extended.
+    """Return the syntax tree of a module of Keras, with branches for "theano".
 
-    Raises ImportError: nothing in it chooses a backend in the way that is known.
+    source: the source code of the module.
+    module: its full name, for the error message.
+    Raises ImportError if nothing in the module chooses a backend in the expected way.
     """
     tree = ast.parse(source)
     extend = _Extend()
@@ -24,7 +28,9 @@ def with_branches_for_theano(source: bytes, module: str) -> ast.Module:
 
 
 class _Extend(ast.NodeTransformer):
-    """`if X == "numpy": body` gets `elif X == "theano": twin of body`, and lists of names the name."""
+    """Extends `if X == "numpy": body` by `elif X == "theano": copy of body`, and adds the name to tuples that
+    list the backends.
+    """
 
     def __init__(self) -> None:
         self.found = 0
@@ -58,14 +64,14 @@ _NUMPY = "keras.src.backend.numpy"
 
 
 def _ours(module: str) -> str:
-    """The module of keras_theano.src that stands for one of Keras's NumPy backend."""
+    """Return the module of keras_theano.src that replaces a module of Keras's NumPy backend."""
     if module == _NUMPY:
         return "keras_theano.src.keras_3_15"
     return module.replace(f"{_NUMPY}.core", "keras_theano.src.ops.core").replace(_NUMPY, "keras_theano.src")
 
 
 class _Rename(ast.NodeTransformer):
-    """The names of Keras's NumPy backend, changed to ours."""
+    """Replaces the names of Keras's NumPy backend by ours."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.Constant(BACKEND) if node.value == "numpy" else node

@@ -1,5 +1,7 @@
-"""Keras's NumPy backend without JAX: it imports JAX at its top, for convolution, pooling and Fourier
-transforms alone, which takes seconds where JAX is installed, and fails where it is not.
+"""Imports Keras's NumPy backend without JAX.
+
+That backend imports JAX at the top of its modules, although only convolution, pooling and Fourier transforms
+need it. The import takes seconds where JAX is installed, and fails where it is not.
 """
 
 import sys
@@ -14,7 +16,7 @@ _ABSENT: Any = object()
 
 
 def import_numpy_backend() -> None:
-    """Import keras.src.backend.numpy so that JAX is imported by the first op that needs it."""
+    """Import keras.src.backend.numpy in such a way that the first op that needs JAX imports it."""
     before = {name: sys.modules.get(name, _ABSENT) for name in (_JAX, JAX_MATH)}
     sys.modules.update({name: _Deferred(name) for name, module in before.items() if not _is_loaded(module)})
     try:
@@ -28,11 +30,11 @@ def import_numpy_backend() -> None:
 
 
 def _is_loaded(module: Any) -> bool:
-    return module is not _ABSENT and module is not None  # None: somebody hides it
+    return module is not _ABSENT and module is not None  # None means that someone blocks the import
 
 
 class _Deferred(ModuleType):
-    """A module that is imported when something of it is called or looked up."""
+    """Stands for a module, and imports it when one of its attributes is used or called."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

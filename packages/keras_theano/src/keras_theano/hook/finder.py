@@ -1,10 +1,13 @@
-"""Makes Keras know the backend `theano`, without a change to Keras on disk.
+"""Makes the backend `theano` known to Keras, without changing Keras on disk.
 
-`keras_theano.pth` calls `install` when Python starts, so nothing here may cost a script that does not use
-Keras. Under KERAS_BACKEND=theano some modules of Keras are extended when they are imported. Keras 3.15 has
-chains of `if backend() == "jax": ... elif backend() == "numpy": ...` in five of them, see branches.py. Keras
-3.16 takes backends from packages of their own, of which one module lists the names, see pluggable.py. Under
-any other backend Keras loads as it is.
+`keras_theano.pth` calls `install` when Python starts, so this module must cost nothing in a script that does
+not use Keras. If KERAS_BACKEND=theano, some modules of Keras are extended while they are imported:
+
+- Keras 3.15 has chains of `if backend() == "jax": ... elif backend() == "numpy": ...` in five modules. See
+branches.py.
+- Keras 3.16 takes backends from separate packages, and one module lists their names. See pluggable.py.
+
+With any other backend, Keras is loaded as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# The modules of Keras 3.15 that choose by the backend's name and know "numpy".
+# The modules of Keras 3.15 that choose by the name of the backend and have a branch for "numpy".
 _DISPATCHING = (
     "keras.src.backend",
     "keras.src.layers.layer",
@@ -29,20 +32,22 @@ _DISPATCHING = (
     "keras.src.export.saved_model",
     "keras.src.utils.backend_utils",
 )
-# The module of Keras 3.16 that lists the backends which are packages of their own.
+# The module of Keras 3.16 that lists the backends which are separate packages.
 _LISTING = "keras.src.backend.config"
 _EXTENDED = (*_DISPATCHING, _LISTING)
 
 
 def install() -> None:
-    """Put the finder in front, once. It looks at the backend's name when Keras is imported, not now."""
+    """Put the finder in front of Python's own, unless it is there already. The name of the backend is read
+    later, when Keras is imported.
+    """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 def chosen() -> bool:
-    """Whether Keras is to run on this backend, as Keras itself decides it: the environment variable, then
-    keras.json.
+    """Return whether Keras will use this backend. Like Keras, look first at the environment variable and then
+    at keras.json.
     """
     name = os.environ.get("KERAS_BACKEND")
     if name:
@@ -53,7 +58,7 @@ def chosen() -> bool:
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     try:
         return bool(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend") == BACKEND)
-    except (OSError, ValueError, AttributeError):  # Keras itself complains about a broken file
+    except (OSError, ValueError, AttributeError):  # Keras reports a broken file itself
         return False
 
 
@@ -65,7 +70,7 @@ class _Finder:
             return None
         from keras.src.version import __version__
 
-        if name == "keras.src.backend":  # before all the others
+        if name == "keras.src.backend":  # Keras imports this module before the others
             require_known(__version__)
             _require_pytensor()
         extend = _extension(name, __version__)
@@ -82,7 +87,9 @@ class _Finder:
 
 
 def _extension(module: str, keras_version: str) -> Callable[[bytes], Module] | None:
-    """What makes the syntax tree of a module of Keras from its source, or None: it stays as it is."""
+    """Return the function that makes the syntax tree of a module of Keras from its source, or None if the
+    module stays as it is.
+    """
     if release_of(keras_version) == "3.15":
         if module not in _DISPATCHING:
             return None

@@ -1,8 +1,8 @@
-"""What differs between the versions of Keras that the hook lets pass.
+"""The differences between the versions of Keras that the hook accepts.
 
-Keras 3.16 moved the ops of its backends into a package `ops`, gave its trainers other names, and mended an op
-that recorded steps compute by themselves. Whatever else the backend imports from Keras lies in one place in
-both.
+Keras 3.16 moved the ops of its backends into a package named `ops`, renamed its trainers, and corrected an op
+that recorded steps compute themselves. Everything else that this backend imports from Keras has the same
+place in both versions.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,14 @@ from keras_theano.hook.known_keras import release_of
 
 @dataclass(frozen=True)
 class _Version:
-    """numpy_ops: the package of the NumPy backend's namespaces of ops. jax_math: the module of JAX's Fourier
-    transforms, which the NumPy backend imports. numpy_trainer, base_trainer: names of classes.
-    sparsemax_projects: whether sparsemax is the projection of https://arxiv.org/abs/1602.02068. All backends
-        of Keras 3.15 take sums of cumulative sums for its threshold.
+    """The names in one version of Keras.
+
+    numpy_ops: the package that holds the NumPy backend's modules of ops.
+    jax_math: the module with JAX's Fourier transforms, which the NumPy backend imports.
+    numpy_trainer: the name of the NumPy backend's trainer class.
+    base_trainer: the name of the class that all trainers inherit from.
+    sparsemax_projects: whether sparsemax is the projection of https://arxiv.org/abs/1602.02068. In Keras
+        3.15, all backends compute its threshold from a sum of cumulative sums instead.
     """
 
     numpy_ops: str
@@ -53,15 +57,17 @@ SPARSEMAX_PROJECTS = _HERE.sparsemax_projects
 
 
 def numpy_ops(namespace: str) -> ModuleType:
-    """The module of the NumPy backend's ops: core, image, linalg, math, nn or numpy."""
+    """Return the NumPy backend's module for a namespace of ops: core, image, linalg, math, nn or numpy."""
     return import_module(f"{_HERE.numpy_ops}.{namespace}")
 
 
 def numpy_trainer() -> Any:
-    """The class of the NumPy backend's trainer. Not to be asked for before Keras has its ops."""
+    """Return the class of the NumPy backend's trainer. Call this only after Keras has loaded its ops."""
     return getattr(import_module("keras.src.backend.numpy.trainer"), _HERE.numpy_trainer)
 
 
 def base_trainer() -> Any:
-    """The class that the trainers of all backends inherit. Not to be asked for before Keras has its ops."""
+    """Return the class that the trainers of all backends inherit from. Call this only after Keras has loaded
+    its ops.
+    """
     return getattr(import_module("keras.src.trainers.trainer"), _HERE.base_trainer)

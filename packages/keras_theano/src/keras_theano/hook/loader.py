@@ -1,4 +1,4 @@
-"""Loads modules of Keras with their syntax trees extended in memory."""
+"""Loads modules of Keras whose syntax trees were extended in memory."""
 
 import ast
 from collections.abc import Callable
@@ -7,13 +7,17 @@ from types import CodeType
 
 
 class Loader(SourceFileLoader):
-    """extend: takes the source of a module, returns its syntax tree, extended."""
+    """Loads a module from an extended syntax tree.
+
+    extend: takes the source of a module, and returns its extended syntax tree.
+    """
 
     def __init__(self, fullname: str, path: str, extend: Callable[[bytes], ast.Module]) -> None:
         super().__init__(fullname, path)
         self._extend = extend
 
     def get_code(self, fullname: str) -> CodeType:
-        # Not the inherited one: Keras's own bytecode must neither be taken for ours nor replaced by it.
+        # The inherited method would use the cache of bytecode. Keras's own bytecode must neither be used here
+        # nor be overwritten.
         path = self.get_filename(fullname)
         return compile(self._extend(self.get_data(path)), path, "exec", dont_inherit=True)

@@ -1,7 +1,7 @@
-"""The name "theano" in the set of backends that Keras 3.16 takes from packages of their own.
+"""Adds the name "theano" to the set of backends that Keras 3.16 takes from separate packages.
 
-For a name in that set Keras imports `keras_<name>.src` and modules below it: src/ is that door. Other modules
-copy the set when they are imported, so it has to hold the name from its start.
+For each name in that set, Keras imports `keras_<name>.src` and modules in it. This is why our package has a
+folder `src`. Other modules copy the set when they are imported, so the name must be in it from the start.
 """
 
 import ast
@@ -12,9 +12,12 @@ _SET = "PLUGGABLE_BACKENDS"
 
 
 def with_theano_pluggable(source: bytes, module: str, keras_version: str) -> ast.Module:
-    """The syntax tree of the module of Keras that writes the set down, extended.
+    """Return the syntax tree of the module of Keras that defines the set, with our name in the set.
 
-    Raises ImportError: it writes down no such set.
+    source: the source code of the module.
+    module: its full name, for the error message.
+    keras_version: the version of Keras, for the error message.
+    Raises ImportError if the module does not list the names of exactly one such set.
     """
     tree = ast.parse(source)
     names = [

@@ -1,9 +1,10 @@
-"""The package that Keras 3.16 imports for the backend `theano`, in the shape that Keras asks of every backend
-that is a package of its own. Keras takes the names in `__all__`, and looks for the modules trainer, layer and
-export. The names that Keras 3.15 asks for are in keras_3_15.py.
+"""The package that Keras 3.16 imports for the backend `theano`.
+
+It has the form that Keras expects of every backend in a separate package: Keras takes the names in `__all__`
+and looks for the modules trainer, layer and export. The names that Keras 3.15 expects are in keras_3_15.py.
 """
 
-# ruff: noqa: E402  # Keras's NumPy backend has to be imported in a way of its own, first.
+# ruff: noqa: E402  # Keras's NumPy backend must be imported first, and in a special way.
 from keras_theano.hook.deferred import import_numpy_backend
 
 import_numpy_backend()
@@ -24,7 +25,7 @@ from keras_theano.src.ops.core import (
     device_scope,
 )
 
-# A module with functions to spread tensors over devices: there are none.
+# Here Keras expects a module of functions that distribute tensors over devices. This backend has none.
 distribution_lib: ModuleType | None = None
 
 __all__ = [

@@ -1,4 +1,6 @@
-"""One namespace of ops: Keras's own NumPy functions, and in a trace the symbolic ones of the same names."""
+"""Builds a namespace of ops out of Keras's NumPy functions and the symbolic functions of the same names,
+which replace them in a trace.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -14,8 +16,8 @@ from keras_theano.tracing.values import refuse_none
 _TRACED_MODULES = ("core", "image", "linalg", "math", "nn", "numpy")
 
 
-# Arguments of ops that are no tensors, or that may be missing, though they have no default. Nests such as the
-# state of a loop may hold None.
+# Arguments of ops that are not tensors, or that may be None although they have no default. Nested structures,
+# such as the state of a loop, may contain None.
 _MAY_BE_NONE = (
     *("axis", "axes", "dtype", "shape", "newshape", "output_shape", "spatial_dims", "x_min", "x_max"),
     *("init", "init_val", "loop_vars", "elems", "elements", "variable", "num_classes"),
@@ -26,10 +28,10 @@ _ABSENT: Any = object()
 
 
 def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """The public functions of a module of Keras's NumPy backend. In a trace, with a symbolic argument,
-    the function of the same name in keras_theano.symbolic runs instead.
+    """Return the public functions of a module of Keras's NumPy backend, by name. If an argument is symbolic
+    and a trace is open, the function of the same name in keras_theano.symbolic runs instead.
 
-    mended: functions that run in place of Keras's outside of a trace.
+    mended: functions that replace Keras's own outside of a trace.
     """
     return {
         name: _dispatching(
@@ -43,13 +45,16 @@ def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Call
     }
 
 
-# What NumPy and SciPy do with a linear algebra library, by the names that code which does it mentions.
+# Functions of NumPy and SciPy that use a linear algebra library. They are recognized by the names that occur
+# in the code which calls them.
 _LINEAR_ALGEBRA = {"convolve", "corrcoef", "correlate", "cov", "dot", "einsum", "inner", "linalg", "matmul"}
 _LINEAR_ALGEBRA |= {"matrix_power", "sl", "slogdet", "tensordot", "vdot"}
 
 
 def _multiplies(function: Callable[..., Any]) -> bool:
-    """Whether a function of Keras's NumPy backend multiplies matrices, itself or in what it calls."""
+    """Return whether a function of Keras's NumPy backend multiplies matrices, either itself or in a function
+    that it calls.
+    """
     waiting, seen = [function], set()
     while waiting:
         code = getattr(waiting.pop(), "__code__", None)
@@ -82,18 +87,18 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: 
 
             with limited_for(args + tuple(kwargs.values()), in_matrices), np.errstate(all="ignore"):
                 return eager(*args, **kwargs)
-        with np.errstate(all="ignore"):  # infinities and NaN are values, as on the other backends
+        with np.errstate(all="ignore"):  # infinities and NaN are ordinary values, as on the other backends
             return eager(*args, **kwargs)
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = eager.__doc__
-    op.__wrapped__ = eager  # type: ignore[attr-defined]  # inspect.signature shows the arguments
+    op.__wrapped__ = eager  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
     return op
 
 
 def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:
-    """The places and names of the arguments that are tensors and numbers, and never None."""
-    if name == "convert_to_numpy":  # of None too, on every backend
+    """Return the positions and names of those arguments that are tensors or numbers and may not be None."""
+    if name == "convert_to_numpy":  # every backend accepts None here
         return []
     return [
         (place, argument.name)
@@ -105,14 +110,18 @@ def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:
 
 
 def traced_op(module: str, name: str) -> Callable[..., Any]:
-    """The symbolic function of a namespace. Raises NotImplementedError: there is none."""
+    """Return the symbolic function for an op.
+
+    module: the namespace, such as "numpy".
+    Raises NotImplementedError if there is no such function.
+    """
     if module in _TRACED_MODULES:
         function = getattr(import_module(f"keras_theano.symbolic.{module}"), name, None)
     else:
         function = None
     if function is None:
         raise NotImplementedError(
-            f"the Theano backend cannot trace keras.ops.{name} yet, so it cannot be trained through. Outside "
-            "of training it runs op by op. To train with it, use another backend."
+            f"the Theano backend cannot trace keras.ops.{name} yet, so no gradient can pass through it. "
+            "Outside of training, it runs op by op. To train with it, use another backend."
         )
     return function  # type: ignore[no-any-return]

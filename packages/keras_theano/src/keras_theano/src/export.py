@@ -1,10 +1,10 @@
-"""model.export: there is no format to export to."""
+"""Refuses model.export, because there is no format to export to."""
 
 from typing import Any
 
 
 class TheanoExportArchive:
-    """Raises NotImplementedError: always."""
+    """Always raises NotImplementedError."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
@@ -13,4 +13,4 @@ class TheanoExportArchive:
         )
 
 
-SavedModelExportArchive = TheanoExportArchive  # Keras 3.16's name
+SavedModelExportArchive = TheanoExportArchive  # the name that Keras 3.16 looks for

@@ -1,4 +1,4 @@
-"""The names that Keras 3.15 takes from its package of a backend. The hook points Keras here."""
+"""The names that Keras 3.15 imports from the package of a backend. The hook redirects Keras here."""
 
 from keras.src.backend.common.name_scope import name_scope as name_scope
 

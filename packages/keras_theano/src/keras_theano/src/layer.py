@@ -1,8 +1,8 @@
-"""The mixin of every Keras layer: this backend adds nothing."""
+"""The class that every Keras layer inherits from its backend. This backend adds nothing to it."""
 
 
 class TheanoLayer:
     pass
 
 
-BackendLayer = TheanoLayer  # Keras 3.16's name
+BackendLayer = TheanoLayer  # the name that Keras 3.16 looks for

@@ -1,8 +1,9 @@
-"""Random numbers that depend on nothing but the seed: the same in eager and in compiled code.
+"""Random numbers that depend only on the seed. They are the same in eager and in compiled code.
 
-The n-th number of a seed is a hash of both, SplitMix64's (https://doi.org/10.1145/2714064.2660195), so that
-it needs no state, and fuses with the arithmetic around it. Every function below is written with what NumPy's
-arrays and PyTensor's variables share.
+The n-th number of a seed is a hash of the two, taken from SplitMix64
+(https://doi.org/10.1145/2714064.2660195). So a draw needs no state, and the compiler can fuse it with the
+arithmetic around it. All functions below use only what NumPy's arrays and PyTensor's variables have in
+common.
 """
 
 import math
@@ -21,7 +22,9 @@ from keras_theano.tracing import trace
 
 
 def _eager_only(name: str) -> Any:
-    """Keras's NumPy function, which rejects samples. A recorded graph cannot."""
+    """Return Keras's NumPy function, but refuse it in a trace: it rejects samples, which a recorded graph
+    cannot do.
+    """
     draw = getattr(eager, name)
 
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -37,16 +40,16 @@ def _eager_only(name: str) -> Any:
 
 gamma, beta, binomial = _eager_only("gamma"), _eager_only("beta"), _eager_only("binomial")
 
-# SplitMix64's increment, and the multipliers of its finaliser.
+# The increment of SplitMix64, and the multipliers of its finalizer.
 _WORDS = [np.array([word], "uint64") for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)]
-# Right shifts, which PyTensor lacks: by 30, 27 and 31 bits.
+# PyTensor has no right shifts. Division by these numbers shifts by 30, 27 and 31 bits.
 _SHIFTS = [np.array([2**bits], "uint64") for bits in (30, 27, 31)]
 
 
 def uniform(
     shape: Sequence[Any], minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None
 ) -> Any:
-    """On [minval, maxval)."""
+    """Draw numbers from [minval, maxval)."""
     draw = _Draw(draw_seed(seed), shape)
     return draw.done(draw.unit() * (maxval - minval) + minval, dtype)
 
@@ -54,7 +57,7 @@ def uniform(
 def normal(
     shape: Sequence[Any], mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
 ) -> Any:
-    """Box and Muller's transform of two uniform numbers."""
+    """Draw numbers by Box and Muller's transform of two uniform numbers."""
     draw = _Draw(draw_seed(seed), shape)
     radius = draw.xp.sqrt(-2.0 * draw.xp.log(1.0 - draw.unit()))
     return draw.done(radius * draw.xp.cos(2.0 * math.pi * draw.unit(again=1)) * stddev + mean, dtype)
@@ -63,21 +66,24 @@ def normal(
 def truncated_normal(
     shape: Sequence[Any], mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
 ) -> Any:
-    """Within two standard deviations: the inverse of the distribution function."""
+    """Draw numbers within two standard deviations of the mean, by inverting the distribution function."""
     draw = _Draw(draw_seed(seed), shape)
     within = math.erf(math.sqrt(2.0))
     return draw.done(draw.erfinv((2.0 * draw.unit() - 1.0) * within) * math.sqrt(2.0) * stddev + mean, dtype)
 
 
 def randint(shape: Sequence[Any], minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None) -> Any:
-    """On [minval, maxval)."""
+    """Draw numbers from [minval, maxval)."""
     draw = _Draw(draw_seed(seed), shape)
     return draw.done(draw.xp.floor(draw.unit() * (maxval - minval)) + minval, dtype)
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int64", seed: Any = None) -> Any:
-    """logits: shape (batch, classes). Returns class numbers, shape (batch, num_samples): the greatest of
-    the logits with Gumbel noise (https://arxiv.org/abs/1411.0030).
+    """Draw classes by adding Gumbel noise to the logits and taking the greatest
+    (https://arxiv.org/abs/1411.0030).
+
+    logits: shape (batch, classes).
+    Returns class numbers of shape (batch, num_samples).
     """
     from keras_theano.src.ops import core
 
@@ -88,7 +94,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int64", seed: Any =
 
 
 def dropout(inputs: Any, rate: float, noise_shape: Sequence[Any] | None = None, seed: Any = None) -> Any:
-    """Zero for the share `rate` of the inputs, and the others over 1 - rate."""
+    """Set the share `rate` of the inputs to 0, and divide the others by 1 - rate."""
     from keras_theano.src.ops import core
 
     if rate == 0.0:
@@ -102,7 +108,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Sequence[Any] | None = None, 
     if keep == 0.0:
         return draw.done(draw.xp.zeros_like(x), inputs.dtype)
     kept = (draw.unit("float32") < keep).astype(x.dtype)
-    # Not `where`: compiled to a branch on random bits, which the machine mispredicts half of the time.
+    # `where` would compile to a branch on random bits, which the processor mispredicts half of the time.
     return draw.done(x * (kept * np.asarray(1.0 / keep, dtype=x.dtype)), inputs.dtype)
 
 
@@ -115,10 +121,13 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 
 
 class _Draw:
-    """Numbers of one shape from one seed.
+    """Draws numbers of one shape from one seed.
 
-    seed: uint32, shape (2,). with_: what else takes part. When any of them is symbolic, so is the draw.
-    xp: the namespace of functions, numpy or pytensor.tensor.
+    seed: uint32, shape (2,).
+    shape: the shape of the numbers, of ints or symbolic sizes.
+    with_: another value that takes part in the computation. If this, the seed or the shape is symbolic, the
+        draw is symbolic.
+    xp: the module whose functions are used, numpy or pytensor.tensor.
     """
 
     def __init__(self, seed: Any, shape: Sequence[Any], with_: Any = None) -> None:
@@ -143,12 +152,17 @@ class _Draw:
         self._count = count
         constants: list[Any] = _shared_words() if self.symbolic else _WORDS
         self._golden, self._multipliers = constants[0], constants[1:]
-        # One axis, because NumPy warns when a scalar overflows.
+        # The words keep one axis, because NumPy warns when a scalar overflows.
         words = seed.astype("uint64")
         self._key = self._mixed(self._mixed(words[:1] + self._golden) + words[1:] * self._golden)
 
     def unit(self, dtype: str = "float64", again: int = 0, above_zero: bool = False) -> Any:
-        """Uniform on [0, 1), or (0, 1). again: another number for the same place."""
+        """Return uniform numbers on [0, 1).
+
+        dtype: float32 or float64.
+        again: another value of it gives other numbers from the same seed.
+        above_zero: whether 0 is excluded.
+        """
         counter = self.xp.arange(1, self._count + 1, dtype="uint64") * self._golden
         bits = self._mixed(self._mixed(self._key + np.uint64(again)) + counter)
         digits = 24 if dtype == "float32" else 53
@@ -156,7 +170,10 @@ class _Draw:
         return (whole + np.asarray(0.5 if above_zero else 0, dtype)) * np.asarray(2.0**-digits, dtype)
 
     def _mixed(self, z: Any) -> Any:
-        """z: uint64. SplitMix64's finaliser, a permutation of the 64-bit words."""
+        """Apply the finalizer of SplitMix64, which is a permutation of 64-bit words.
+
+        z: uint64.
+        """
         z = (z ^ (z // _SHIFTS[0])) * self._multipliers[0]
         z = (z ^ (z // _SHIFTS[1])) * self._multipliers[1]
         return z ^ (z // _SHIFTS[2])
@@ -185,8 +202,8 @@ class _Draw:
 
 @cache
 def _shared_words() -> list[Any]:
-    """Not constants: PyTensor 3.0.7 rewrites products with constants as if they were floats, and loses the
-    last bits of a word.
+    """Return the words as shared variables instead of constants. PyTensor 3.0.7 rewrites products with
+    constants as if they were floats, and loses the last bits of a word.
     """
     import pytensor
 

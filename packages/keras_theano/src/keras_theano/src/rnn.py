@@ -1,8 +1,8 @@
-"""Recurrent layers: eager only."""
+"""Recurrent layers. They are eager only."""
 
 from importlib import import_module
 
 from keras_theano.src.dispatch import namespace
 
-# Not `from keras.src.backend.numpy import rnn`: there, the name is the function's.
+# `from keras.src.backend.numpy import rnn` would give the function of that name.
 globals().update(namespace(import_module("keras.src.backend.numpy.rnn")))

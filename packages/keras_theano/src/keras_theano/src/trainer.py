@@ -1,4 +1,4 @@
-"""fit, evaluate and predict: each step of a model is recorded once and compiled."""
+"""fit, evaluate and predict. Each step of a model is recorded once and then compiled."""
 
 import warnings
 from collections.abc import Callable
@@ -24,11 +24,14 @@ Logs = dict[str, Any]
 
 
 class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
-    """The loops over batches of fit, evaluate and predict; the rest is the trainer of Keras's NumPy backend.
+    """Contains the loops over batches in fit, evaluate and predict. Everything else comes from the trainer of
+    Keras's NumPy backend.
 
-    A `train_step` of the user's own gets its gradients from `keras_theano.gradients(loss, variables)`.
-    run_eagerly: evaluate and predict run op by op on NumPy arrays. Training has no eager gradients: each
-        batch is recorded anew, so Python code in the model runs for each, but still on symbolic values.
+    A `train_step` written by the user gets its gradients from `keras_theano.gradients(loss, variables)`.
+
+    With run_eagerly, evaluate and predict run op by op on NumPy arrays. Training cannot do this, because
+    eager values have no gradients. It records every batch anew instead: Python code in the model runs for
+    each batch, but its values are still symbolic.
     """
 
     def __init__(self) -> None:
@@ -63,7 +66,7 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         self._loss_tracker.update_state(loss, sample_weight=core.shape(batch)[0])
         return x, y, y_pred, sample_weight, loss
 
-    # -- functions of a list of batches, one call an execution ---------------------------------------
+    # -- functions that take a list of batches and run one execution --------------------------------
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
@@ -91,13 +94,16 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
             try:
                 return step(data)
             finally:
-                # What layers keep from a call, such as losses, is symbolic, and means nothing after it.
+                # Layers keep values from a call, such as losses. They are symbolic, and mean nothing after
+                # the call.
                 self._clear_losses()
 
         return Step(f"{name} {self.name}", recorded, record_anew)
 
     def _compiled_or_eager(self, name: str, step: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
-        """Without gradients, a step that cannot be recorded can still run op by op."""
+        """Return the compiled step. If it turns out that the step cannot be recorded, run it op by op
+        instead, which is possible because it needs no gradients.
+        """
         if self.run_eagerly:
             return step
         chosen: Callable[[Batch], Any] = self._compiled(name, step)
@@ -210,7 +216,9 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
     def _validation(
         self, data: Any, batch_size: int | None, steps: int | None, callbacks: Any
     ) -> Callable[[], Logs] | None:
-        """A function that evaluates on the validation data, whose batches are made once."""
+        """Return a function that evaluates the model on the validation data, or None if there are none. The
+        iterator over its batches is made only once.
+        """
         if data is None:
             return None
         x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
@@ -307,11 +315,13 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
                 break
         callbacks.on_predict_end()
         if not outputs:
-            raise ValueError("The data for predict has no batch. Give it at least one sample.")
+            raise ValueError("predict received no data. Pass at least one sample.")
         return _concatenated(outputs)
 
     def _callbacks(self, callbacks: Any, verbose: Any, batches: EpochIterator) -> Any:
-        """The list of callbacks of one pass over `batches`, with a progress bar if `verbose`."""
+        """Return the list of callbacks for one pass over `batches`. It has a progress bar if `verbose` is not
+        0.
+        """
         if isinstance(callbacks, callbacks_module.CallbackList):
             return callbacks
         return callbacks_module.CallbackList(
@@ -360,30 +370,32 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         return super().predict_on_batch(_as_arrays(x))
 
     def _build_from(self, batches: EpochIterator) -> None:
-        """Make all variables of the model, its metrics and its optimizer, from the first batch if one is
-        needed. Then the batches begin anew, also those of an earlier pass.
+        """Create all variables of the model, its metrics and its optimizer, using the first batch if one is
+        needed. Then start over with the batches, including those of an earlier pass.
         """
-        # One batch, not one execution: of a generator's batches, Keras puts back no more than the first two.
+        # This takes one batch instead of one execution, because Keras puts back at most the first two batches
+        # of a generator.
         self._symbolic_build(iterator=batches._enumerate_iterator())
         batches.reset()
 
     def _symbolic_build(self, data_batch: Batch = None, iterator: Any = None) -> None:
-        # Not the NumPy backend's, which builds no optimizer and hides the errors of layers.
+        # The NumPy backend's method builds no optimizer and hides errors in layers.
         base_trainer()._symbolic_build(self, iterator=iterator, data_batch=data_batch)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Compiled functions belong to the process. Keras pickles and copies models by their files.
+        # Compiled functions belong to this process. When Keras pickles or copies a model, it goes through a
+        # file.
         state = dict(self.__dict__)
         state.update(train_function=None, test_function=None, predict_function=None)
         return state
 
 
-Trainer = TheanoTrainer  # Keras 3.16's name
+Trainer = TheanoTrainer  # the name that Keras 3.16 looks for
 
 
 class _Batches(EpochIterator):  # type: ignore[misc]
-    """Keras's own warns that data ran out when the last execution has fewer batches than the others, and
-    loses batches that were fetched ahead when it is reset.
+    """An iterator over batches without two faults of Keras's own. That one warns that data ran out if the
+    last execution has fewer batches than the others, and it loses prefetched batches when it is reset.
     """
 
     data_adapter: Any
@@ -400,7 +412,7 @@ class _Batches(EpochIterator):  # type: ignore[misc]
     def reset(self) -> None:
         super().reset()
         adapter = self.data_adapter
-        # Keras's workers keep what they fetched ahead, and would begin the next pass with it.
+        # The workers of Keras keep prefetched batches, and the next pass would start with those.
         if getattr(adapter, "enqueuer", None) is not None:
             self.data_adapter = type(adapter)(
                 adapter.py_dataset, class_weight=adapter.class_weight, shuffle=adapter.shuffle
@@ -425,7 +437,9 @@ def _joined(step: Callable[[Batch], Any]) -> Callable[[list[Batch]], Any]:
 
 
 def _concatenated(outputs: list[Any]) -> Any:
-    """outputs: nests of arrays, of one structure. Returns arrays of its own."""
+    """Concatenate nested structures of arrays that have the same structure. The result consists of new
+    arrays.
+    """
     return tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
 

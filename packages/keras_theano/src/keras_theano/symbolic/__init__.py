@@ -1,5 +1,6 @@
-"""The symbolic twins of Keras's NumPy functions: the same names and arguments, Tensors in and out.
+"""The symbolic counterparts of Keras's NumPy functions. They have the same names and arguments, and take and
+return Tensors.
 
-Each module names its functions as keras.src.backend.numpy names them. What is missing here raises
-NotImplementedError in a trace.
+Each module has the function names of the module with the same name in Keras's NumPy backend. A function that
+is missing here raises NotImplementedError in a trace.
 """

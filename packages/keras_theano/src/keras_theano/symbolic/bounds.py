@@ -1,4 +1,4 @@
-"""Checks that a recorded step makes when it runs, in every tier alike."""
+"""Checks that a recorded step makes while it runs. They are the same in every tier."""
 
 from typing import Any
 
@@ -9,8 +9,13 @@ from pytensor.tensor.variable import TensorVariable
 
 
 def checked(x: TensorVariable, error: type[Exception], message: str, *conditions: Any) -> TensorVariable:
-    """`x`, which needs the conditions: bools, or variables of them, each of which holds as a whole. Raises
-    `error`, now where that can be told, else when the step runs.
+    """Return `x`, and raise `error` unless all conditions hold.
+
+    error: the type of the exception.
+    message: its text.
+    conditions: bools, or variables of bools. Each must be true for all of its elements.
+
+    The error is raised now if the conditions are known now, otherwise when the step runs.
     """
     unknown = []
     for condition in conditions:
@@ -29,8 +34,13 @@ def within(
     from_the_end: bool = True,
     error: type[Exception] = IndexError,
 ) -> TensorVariable:
-    """indices: whole numbers, checked to be less than `length` and not negative, or, from_the_end, not less
-    than -length.
+    """Return `indices`, and check that they lie inside of an axis.
+
+    indices: whole numbers.
+    length: the size of the axis. Each index must be less than this.
+    message: the text of the error.
+    from_the_end: whether indices from -length to -1 are allowed. If not, no index may be negative.
+    error: the type of the exception.
     """
     low = -length if from_the_end else 0
     if isinstance(indices, Constant) and isinstance(length, int):

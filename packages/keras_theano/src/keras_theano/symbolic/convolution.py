@@ -1,7 +1,7 @@
-"""Convolution as one matrix product of patches: PyTensor 3 has no convolution of its own.
+"""Convolution as one matrix product of patches, because PyTensor 3 has no convolution of its own.
 
-The patches are rows of the inputs, picked by number, so that the graph is as small for a window of a hundred
-pixels as for one of nine, and the gradient adds up rows.
+The patches are rows of the inputs that are picked by their numbers. So the graph for a window of a hundred
+pixels is as small as the graph for nine, and the gradient adds up rows.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,13 @@ def conv(
     data_format: str | None = None,
     dilation_rate: int | Sequence[int] = 1,
 ) -> Tensor:
-    """inputs: (batch, *spatial, channels), or with the channels second, as `data_format` says.
-    kernel: (*window, channels / groups, filters), with a window of as many axes as `spatial`.
+    """Compute the convolution.
 
-    Raises ValueError: channels that the kernel's do not divide, or an input smaller than the window.
-    Raises NotImplementedError: spatial sizes that are not known before the step runs.
+    inputs: shape (batch, *spatial, channels), or with the channels second if `data_format` is channels_first.
+    kernel: shape (*window, channels / groups, filters). The window has as many axes as `spatial`.
+
+    Raises ValueError if the number of channels is not a multiple of the kernel's, or if the inputs are
+    smaller than the window. Raises NotImplementedError if a spatial size is not known before the step runs.
     """
     channels_last = standardize_data_format(data_format) == "channels_last"
     dtype = common_dtype(inputs, kernel)
@@ -40,12 +42,13 @@ def conv(
     *window, per_group, filters = weights.type.shape
     if None in spatial:
         raise NotImplementedError(
-            f"the Theano backend convolves what has known sizes. Received: inputs of shape {x.type.shape}. "
-            "Give the Input its sizes, or use another backend"
+            "the Theano backend only convolves inputs of known sizes. "
+            f"Received: inputs of shape {x.type.shape}. "
+            "Specify the sizes in keras.Input, or use another backend"
         )
     if channels % per_group:
         raise ValueError(
-            "the kernel's channels must divide the inputs'. "
+            "the number of input channels must be a multiple of the kernel's. "
             f"Received: {channels} channels, and a kernel of shape {weights.type.shape}"
         )
     places, sizes = _places(spatial, window, strides, padding, dilation_rate)
@@ -66,8 +69,11 @@ def _places(
     padding: str,
     dilation: int | Sequence[int],
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """Shape (outputs, pixels of the window): which pixel of the flattened input lies there, -1 for padding.
-    And the sizes of the output. Raises ValueError: it is empty.
+    """Find the pixels that each output is computed from.
+
+    Returns an array of shape (outputs, pixels of the window) with the number of each pixel in the flattened
+    input, or -1 for padding, and the sizes of the output.
+    Raises ValueError if the output is empty.
     """
     axes = len(spatial)
     sizes, of_axes = [], []
@@ -102,12 +108,15 @@ def _each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
 
 
 def _picked(x: TensorVariable, places: NDArray[np.int64]) -> TensorVariable:
-    """Shape (batch * outputs * pixels, channels): for each image its pixels at `places`, zeros for -1."""
+    """Pick for each image its pixels at `places`, or zeros where a place is -1.
+
+    Returns shape (batch * outputs * pixels, channels).
+    """
     pixels, channels = prod(x.type.shape[1:-1]), x.type.shape[-1]
     flat, places = x.reshape((-1, channels)), places.ravel()
     rows = pt.arange(x.shape[0], dtype="int64")[:, None] * pixels + places
     if (places < 0).any():
-        # All padding is picked from one row more.
+        # All padding is picked from one additional row of zeros.
         rows = pt.switch(places < 0, flat.shape[0], rows)
         flat = pt.concatenate([flat, pt.zeros((1, channels), dtype=x.type.dtype)])
     return flat[rows.ravel()]

@@ -1,7 +1,7 @@
 """Control flow, scatter and slices.
 
-A function that is given to `cond`, `scan` or a loop is run once, with symbolic arguments, to record what it
-computes: Python's own side effects in it happen once. What it reads from outside keeps its gradient.
+A function that is given to `cond`, `scan` or a loop runs once with symbolic arguments, to record what it
+computes. So Python's side effects in it happen once. Values that it reads from outside keep their gradients.
 """
 
 import builtins
@@ -38,12 +38,12 @@ Function = Callable[..., Any]
 
 
 def _tensor(x: Any) -> TensorVariable:
-    """As Keras converts it: 64 bits become 32."""
+    """Convert `x` as Keras does: 64 bits become 32."""
     return as_node(x, common_dtype(x))
 
 
 def convert_to_numpy(x: Any) -> Any:
-    """Raises TypeError: there is no value yet."""
+    """Always raise TypeError, because a traced tensor has no value yet."""
     return Tensor(as_node(x)).numpy()  # type: ignore[operator]
 
 
@@ -55,14 +55,14 @@ def stop_gradient(variable: Any) -> Tensor:
 
 
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """Both branches are computed, and one of them chosen: its results, and the values that it assigned to
-    variables. The gradient reaches only the branch that is taken.
+    """Compute both branches, and choose the results of one and the values that it assigned to variables. The
+    gradient reaches only the branch that is taken.
 
-    Raises ValueError: the branches return different structures.
+    Raises ValueError if the branches return different structures.
     """
     chosen = pt.neq(as_node(pred), 0)
     if chosen.type.ndim:
-        raise ValueError(f"cond wants a scalar predicate. Received: shape={chosen.type.shape}")
+        raise ValueError(f"cond needs a scalar predicate. Received: shape={chosen.type.shape}")
     outer = _open_trace()
     taken, other = _Branch(outer, true_fn), _Branch(outer, false_fn)
     try:
@@ -85,8 +85,11 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
 
 
 class _Branch:
-    """
-    result: what the function returned. since: the nodes that it made have this number or a higher one.
+    """What one of the functions has recorded.
+
+    result: what the function returned.
+    since: the nodes that the function made have this number or a higher one.
+    trace: the values that it assigned to variables.
     """
 
     def __init__(self, outer: trace.Trace, function: Callable[[], Any]) -> None:
@@ -96,8 +99,8 @@ class _Branch:
             self.result = function()
 
     def guarded(self, outputs: list[TensorVariable], taken: TensorVariable) -> list[TensorVariable]:
-        """The same values, with a gradient of 0 for everything outside of the branch unless it is taken,
-        however infinite the derivatives inside are. PyTensor's rewrites remove the switches.
+        """Return the same values. If the branch is not taken, the gradient for everything outside of it is 0,
+        even if derivatives inside are infinite. PyTensor's rewrites remove the switches.
         """
 
         def guard(edge: TensorVariable) -> TensorVariable:
@@ -123,12 +126,12 @@ def _of_one_dtype(a: Any, b: Any) -> tuple[TensorVariable, TensorVariable]:
 
 
 def _either(chosen: TensorVariable, a: TensorVariable, b: TensorVariable) -> TensorVariable:
-    """a, b: of one dtype."""
+    """Return `a` where `chosen` is true, otherwise `b`. Both have the same dtype."""
     if a is b:
         return a
     if a.type.ndim != b.type.ndim:
         raise ValueError(f"the branches of cond return different shapes: {a.type.shape} and {b.type.shape}")
-    # A switch fuses with what is around it, but broadcasts.
+    # PyTensor can fuse a switch with the ops around it. But a switch broadcasts, so it needs equal shapes.
     choose = pt.switch if a.type.shape == b.type.shape else ifelse
     return choose(chosen, a, b)
 
@@ -144,12 +147,14 @@ def _next_number() -> int:
 
 
 def _number(node: Variable) -> int:
-    """PyTensor counts variables as they are made."""
+    """Return the number of a variable. PyTensor numbers variables in the order in which they are made."""
     return int(node.auto_name.removeprefix("auto_"))
 
 
 def _edges(outputs: Sequence[TensorVariable], since: int) -> dict[TensorVariable, None]:
-    """The variables, no constants, older than `since`, that `outputs` depend on: a set in order."""
+    """Return the variables that `outputs` depend on and that are older than `since`, without constants. The
+    dict is used as an ordered set.
+    """
     found: dict[TensorVariable, None] = {}
     seen: set[Variable] = set()
     waiting = list(outputs)
@@ -168,8 +173,8 @@ def _edges(outputs: Sequence[TensorVariable], since: int) -> dict[TensorVariable
 def _rebuilt(
     outputs: Sequence[TensorVariable], replacements: dict[TensorVariable, TensorVariable]
 ) -> list[TensorVariable]:
-    """`outputs`, computed from other edges. What lies beyond the edges is not copied, as PyTensor's
-    clone_replace would.
+    """Return `outputs`, computed from replacements of their edges. Unlike PyTensor's clone_replace, this does
+    not copy what lies beyond the edges.
     """
     new: dict[Variable, Variable] = dict(replacements)
     for node in io_toposort(list(replacements), list(outputs)):
@@ -179,7 +184,9 @@ def _rebuilt(
 
 
 def switch(index: Any, branches: Sequence[Function], *operands: Any) -> Any:
-    """An index that is too small or too large takes the first or the last branch."""
+    """Compute all branches and choose one. An index that is too small chooses the first, and one that is too
+    large chooses the last.
+    """
     place = Tensor(as_node(index, "int32"))
 
     def among(first: int) -> Any:
@@ -198,7 +205,10 @@ def switch(index: Any, branches: Sequence[Function], *operands: Any) -> Any:
 def scan(
     f: Function, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: Any = 1
 ) -> tuple[Any, Any]:
-    """f: takes the carry and one element of each array in `xs`; returns the next carry and an output."""
+    """Run `f` for each element in turn.
+
+    f: takes the carry and one element of each array in `xs`, and returns the next carry and an output.
+    """
     if not callable(f):
         raise TypeError(f"`f` should be a callable. Received: f={f}")
     if xs is None and length is None:
@@ -236,7 +246,7 @@ def vectorized_map(function: Function, elements: Any) -> Any:
 
 
 def _vectorized(f: Function, xs: Any) -> Any:
-    """f is recorded on one element and then computed for all at once."""
+    """Record `f` for one element, and compute it for all elements at once."""
     arrays = [as_node(part) for part in tree.flatten(xs)]
     one = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in arrays]
     result = _pure(f, tree.pack_sequence_as(xs, [Tensor(part) for part in one]))
@@ -244,7 +254,7 @@ def _vectorized(f: Function, xs: Any) -> Any:
     batched = vectorize_graph(outputs, dict(zip(one, arrays, strict=True)))
     rows = arrays[0].shape[0]
     leaves = [
-        # What does not depend on the element was not repeated.
+        # A result that does not depend on the element has no axis of elements yet.
         Tensor(many if many.type.ndim > single.type.ndim else pt.alloc(many, rows, *many.shape))
         for single, many in zip(outputs, batched, strict=True)
     ]
@@ -252,13 +262,13 @@ def _vectorized(f: Function, xs: Any) -> Any:
 
 
 def associative_scan(f: Function, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
-    """In log2(n) calls of `f`, each on almost all elements (https://doi.org/10.1145/7902.7903).
+    """Scan in log2(n) calls of `f`, each on almost all elements (https://doi.org/10.1145/7902.7903).
 
-    Raises NotImplementedError: n is not known before the call.
+    Raises NotImplementedError if n is not known before the call.
     """
     if not callable(f):
         raise TypeError(f"`f` should be a callable. Received: f={f}")
-    # Along the first axis, from the end that the scan starts at.
+    # These are combined from the end at which the scan starts.
     parts = [_tensor(part) for part in tree.flatten(elems)]
     lengths = {part.type.shape[axis] for part in parts}
     if len(lengths) > 1:
@@ -291,16 +301,19 @@ def associative_scan(f: Function, elems: Any, reverse: bool = False, axis: int =
     if reverse:
         parts = [pt.flip(part, axis) for part in parts]
     if length > 1:
-        parts = [cast(part, "float64") for part in parts]  # as Keras's NumPy backend, for every dtype
+        parts = [cast(part, "float64") for part in parts]  # as Keras's NumPy backend does for every dtype
     return tree.pack_sequence_as(elems, [Tensor(part) for part in parts])
 
 
 def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
-    """Raises NotImplementedError: without maximum_iterations, because every step's values are kept."""
+    """Run the loop in a trace.
+
+    Raises NotImplementedError without maximum_iterations, because the values of every step are kept.
+    """
     if maximum_iterations is None:
         raise NotImplementedError(
-            "the Theano backend traces keras.ops.while_loop only with maximum_iterations: the memory for "
-            "the steps is taken before they run"
+            "the Theano backend traces keras.ops.while_loop only with maximum_iterations, because it "
+            "reserves the memory for all steps before they run"
         )
     is_sequence = isinstance(loop_vars, (tuple, list))
     start = tuple(loop_vars) if is_sequence else (loop_vars,)
@@ -311,7 +324,7 @@ def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iteration
         going = pt.neq(as_node(cond(*packed)), 0)
         found = body(*packed)
         moved = _like_carry(tuple(found) if isinstance(found, (list, tuple)) else (found,), carry)
-        # The step that finds the end changes nothing.
+        # The step at which the condition fails must change nothing.
         kept = [_either(going, new, old) for new, old in zip(moved, carry, strict=True)]
         return kept, until(pt.invert(going))
 
@@ -323,7 +336,7 @@ def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iteration
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
-    """Unrolled when the bounds are numbers."""
+    """Run the loop in a trace. It is unrolled if the bounds are numbers."""
     if not is_traced((lower, upper)):
         value = init_val
         for index in range(int(lower), int(upper)):
@@ -342,7 +355,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
 
 
 def _size(node: TensorVariable, axis: int) -> Any:
-    """int where it is known."""
+    """Return the size of an axis, as an int if it is known."""
     size = node.type.shape[axis]
     return node.shape[axis] if size is None else size
 
@@ -354,7 +367,7 @@ def _steps(steps: Any) -> Any:
 
 
 def _like_carry(result: Any, carry: list[TensorVariable]) -> list[TensorVariable]:
-    """What a step returns, in the dtypes that it was given."""
+    """Return the results of a step, cast to the dtypes of its carry."""
     flat = tree.flatten(result)
     if len(flat) != len(carry):
         raise ValueError(f"a step of the loop takes {len(carry)} values and returns {len(flat)}")
@@ -362,7 +375,7 @@ def _like_carry(result: Any, carry: list[TensorVariable]) -> list[TensorVariable
 
 
 def _pure(function: Function, *args: Any) -> Any:
-    """Raises NotImplementedError: the function assigned to a variable."""
+    """Call the function, and raise NotImplementedError if it assigns to a variable."""
     inner = _open_trace().branch()
     with trace.opened(inner):
         result = function(*args)
@@ -378,14 +391,18 @@ def _pure(function: Function, *args: Any) -> Any:
 def _loop(
     step: Function, carried: list[TensorVariable], sequences: list[TensorVariable], steps: Any, reverse: bool
 ) -> tuple[list[TensorVariable], list[TensorVariable]]:
-    """The carry after the last step, and the other outputs of all steps, stacked.
+    """Return the carry after the last step, and the other outputs of all steps, stacked.
 
-    step: takes the elements and the carry, and returns the next carry and its outputs, and perhaps with
-        them an `until`.
+    step: takes the elements and the carry, and returns the next carry and the outputs. It may return a pair
+        of these and an `until`.
+    carried: the carry before the first step.
+    sequences: arrays whose elements along the first axis go to the steps.
+    steps: the number of steps.
+    reverse: whether the last element comes first.
     """
     since = _next_number()
     elements = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in sequences]
-    # The sizes of a carry may not be known of what a step returns.
+    # The result of a step may not show the sizes of the carry.
     carry = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape) for part in carried]
     found = _pure(step, elements, carry)
     results, ends = found if isinstance(found, tuple) else (found, None)
@@ -394,7 +411,7 @@ def _loop(
         for n, (part, given) in enumerate(zip(results, carry + results[len(carry) :], strict=True))
     ]
     everything = results if ends is None else [*results, ends.condition]
-    # Computed once, outside of the loop, and handed in.
+    # These are computed once outside of the loop, and passed into it.
     own = {*elements, *carry}
     edges = [edge for edge in _edges(everything, since) if edge not in own]
 
@@ -414,7 +431,7 @@ def _loop(
     )
     final = [
         pt.specify_shape(
-            # Without a step, there is only the start.
+            # If there is no step, only the start exists.
             out[-1] if isinstance(steps, int) and steps > 0 else pt.concatenate([start[None], out])[-1],
             start.type.shape,
         )
@@ -428,14 +445,23 @@ def _loop(
 
 
 def scatter(indices: Any, values: Any, shape: Any) -> Tensor:
-    """Zeros, with the values added at the places. indices: (..., n axes). values: (..., the other axes)."""
+    """Return zeros to which the values are added at the given places.
+
+    indices: shape (..., number of indexed axes).
+    values: shape (..., the other axes).
+    """
     node = _tensor(values)
     zeros = pt.zeros(sizes(shape), dtype=node.type.dtype)
     return Tensor(pt.inc_subtensor(zeros[_places(as_node(indices))], node))
 
 
 def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Tensor:
-    """indices: (updates, n axes). Where one place gets several updates without reduction, the last stays."""
+    """Return `inputs` with updates.
+
+    indices: shape (number of updates, number of indexed axes).
+
+    If several updates have the same place and there is no reduction, the last one wins.
+    """
     node = as_node(inputs)
     new, where = as_node(updates, node.type.dtype), as_node(indices)
     places = _places(where)
@@ -444,7 +470,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
     lengths = [node.shape[n] for n in range(node.type.ndim)]
     before, after = lengths[: len(places)], lengths[len(places) :]
     new = pt.broadcast_to(new, (where.shape[0], *after))
-    # One row of what the indices do not reach for each place.
+    # For each place, compute the number of its row among the elements that the indices do not select.
     row = pt.zeros_like(places[0])
     for index, length in zip(places, before, strict=True):
         index = within(index, length, "an index of scatter_update lies outside of the array")
@@ -461,8 +487,12 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
 
 
 def _is_last_of_its_kind(numbers: TensorVariable) -> TensorVariable:
-    """numbers: (n,). Returns bool, (n,): False where the same number comes again."""
-    order = pt.argsort(numbers, kind="mergesort")  # keeps the order of equals
+    """Return False for each number that occurs again later, otherwise True.
+
+    numbers: shape (n,).
+    Returns bool of shape (n,).
+    """
+    order = pt.argsort(numbers, kind="mergesort")  # equal numbers keep their order
     ordered = numbers[order]
     last = pt.concatenate([pt.neq(ordered[1:], ordered[:-1]), pt.ones((1,), dtype="bool")])
     return last[pt.argsort(order)]
@@ -471,7 +501,9 @@ def _is_last_of_its_kind(numbers: TensorVariable) -> TensorVariable:
 def _places(indices: TensorVariable) -> tuple[TensorVariable, ...]:
     axes = indices.type.shape[-1]
     if axes is None:
-        raise ValueError("the last axis of the indices has one entry for each axis: its size must be known")
+        raise ValueError(
+            "the size of the last axis of the indices must be known, because it is the number of indexed axes"
+        )
     return tuple(indices[..., n] for n in range(axes))
 
 
@@ -510,7 +542,7 @@ def _window(
 ) -> tuple[builtins.slice, ...]:
     window = []
     for axis, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        # Not as Python counts from the end: the end of such a window may be 0.
+        # Do not count from the end as Python does: the end of such a window may be 0.
         size = _size(node, axis)
         if isinstance(start, int):
             first = start + size if start < 0 else start

@@ -1,4 +1,4 @@
-"""Resizing. The other functions of images are eager only."""
+"""Resizing of images. The other image functions are eager only."""
 
 from typing import Any
 
@@ -24,17 +24,19 @@ def resize(
     fill_value: float = 0.0,
     data_format: str | None = None,
 ) -> Tensor:
-    """images: (batch, height, width, channels), (height, width, channels), or with the channels in front of
-    the height. The height and the width are known.
+    """Resize images.
 
-    Every interpolation is linear in the pixels of one axis, so what the eager op makes of the identity is its
-    matrix.
+    images: shape (batch, height, width, channels) or (height, width, channels), or with the channels in front
+        of the height. The height and the width must be known before the call.
+
+    Every interpolation is linear in the pixels along one axis. So the eager op, applied to the identity
+    matrix, gives the matrix of the interpolation.
     """
     x = as_node(images)
     axes = (-3, -2) if standardize_data_format(data_format) == "channels_last" else (-2, -1)
     axes = tuple(axis % x.type.ndim for axis in axes)
     target = tuple(int(length) for length in size)
-    # Refuses what Keras refuses.
+    # The eager op refuses whatever Keras refuses.
     eager.resize(
         np.zeros([1 if length is None else length for length in x.type.shape], "float32"),
         (1, 1),
@@ -47,7 +49,7 @@ def resize(
     known = [x.type.shape[axis] for axis in axes]
     if None in known:
         raise NotImplementedError(
-            f"the Theano backend resizes images of known size. Received: {x.type.shape}"
+            f"the Theano backend only resizes images of known height and width. Received: {x.type.shape}"
         )
     if crop_to_aspect_ratio:
         x = _cropped(x, axes, known, target)
@@ -78,7 +80,7 @@ def resize(
 
 
 def _cropped(x: TensorVariable, axes: Any, sizes: Any, target: Any) -> TensorVariable:
-    """The middle of the images that has the target's aspect ratio."""
+    """Return the middle part of the images that has the aspect ratio of the target."""
     for own, other in ((0, 1), (1, 0)):
         length = max(min(sizes[own], int(float(sizes[other] * target[own]) / target[other])), 1)
         start = int(float(sizes[own] - length) / 2)
@@ -87,7 +89,7 @@ def _cropped(x: TensorVariable, axes: Any, sizes: Any, target: Any) -> TensorVar
 
 
 def _padded(x: TensorVariable, axes: Any, sizes: Any, target: Any, value: float) -> TensorVariable:
-    """With a border of `value` on one of the axes, on both sides the same."""
+    """Return the images with a border of `value` along one of the axes, of the same width on both sides."""
     for own, other in ((0, 1), (1, 0)):
         border = (max(sizes[own], int(float(sizes[other] * target[own]) / target[other])) - sizes[own]) // 2
         if border > 0:

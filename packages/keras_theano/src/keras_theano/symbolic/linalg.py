@@ -1,23 +1,36 @@
-"""Decompositions, solvers and norms, of the last two axes. `eig` stays eager: its dtype depends on values."""
+"""Decompositions, solvers and norms. They work on the last two axes.
 
+`eig` stays eager, because the dtype of its result depends on values.
+
+A matrix may have no result because it is singular, not positive definite, NaN or infinite. A recorded step
+then returns NaN or raises numpy.linalg.LinAlgError or ValueError, depending on the routine that the tier
+uses.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from keras.src.backend.common.dtypes import result_type
+from pytensor.graph.basic import Apply
+from pytensor.tensor.blockwise import Blockwise
+from pytensor.tensor.linalg.solvers.general import Solve
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.symbolic.bounds import checked
 from keras_theano.symbolic.math import root
+from keras_theano.tracing.custom_gradient import with_gradient
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype, traceable
 
 
 def cholesky(a: Any, upper: bool = False) -> Tensor:
-    """NaN where the matrix is not positive definite."""
+    """The result is NaN where the matrix is not positive definite."""
     return Tensor(pt.linalg.cholesky(_floats(a), lower=not upper))
 
 
 def cholesky_inverse(a: Any, upper: bool = False) -> Tensor:
-    """The inverse of the matrix whose Cholesky factor is `a`."""
+    """Return the inverse of the matrix whose Cholesky factor is `a`."""
     node = _floats(a)
     identity = pt.eye(node.shape[-1], dtype=node.type.dtype)
     factor = pt.linalg.solve_triangular(node, identity, lower=not upper)
@@ -29,7 +42,7 @@ def det(a: Any) -> Tensor:
 
 
 def eigh(a: Any) -> tuple[Tensor, Tensor]:
-    values, vectors = pt.linalg.eigh(_floats(a), driver="evd")  # NumPy's
+    values, vectors = pt.linalg.eigh(_floats(a), driver="evd")  # the driver that NumPy uses
     return Tensor(values), Tensor(vectors)
 
 
@@ -38,7 +51,7 @@ def inv(a: Any) -> Tensor:
 
 
 def lu_factor(a: Any) -> tuple[Tensor, Tensor]:
-    """Of square matrices."""
+    """The matrices must be square."""
     factors, pivots = pt.linalg.lu_factor(_floats(a))
     return Tensor(factors), Tensor(pivots)
 
@@ -50,20 +63,39 @@ def qr(x: Any, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     return Tensor(q), Tensor(r)
 
 
+class _Solve(Solve):
+    """PyTensor's op, but NumPy computes it where it is not compiled.
+
+    PyTensor's own function returns `b` itself when a coefficient is infinite. For a singular matrix it
+    returns NaN in the shape of `a` instead of that of `b`. Both were seen in PyTensor 3.0.7 with SciPy 1.17.
+    """
+
+    def perform(self, node: Apply, inputs: Sequence[Any], outputs: list[list[Any]]) -> None:  # type: ignore[type-arg]
+        a, b = inputs
+        try:
+            found = np.linalg.solve(a, b)
+        except np.linalg.LinAlgError:
+            found = np.full(b.shape, np.nan)
+        outputs[0][0] = found.astype(node.outputs[0].type.dtype, copy=False)
+
+
 def solve(a: Any, b: Any) -> Tensor:
-    """b: a vector, or matrices."""
-    return Tensor(pt.linalg.solve(*_pair(a, b)))
+    """b: a vector, or matrices.
+    The result is NaN where the matrix is singular.
+    """
+    left, right = _pair(a, b)
+    return Tensor(Blockwise(_Solve(b_ndim=1 if right.type.ndim == 1 else 2))(left, right))
 
 
 def solve_triangular(a: Any, b: Any, lower: bool = False) -> Tensor:
-    """b: vectors where it has an axis less than `a`, else matrices."""
+    """b: vectors if `b` has one axis fewer than `a`, otherwise matrices."""
     left, right = _pair(a, b)
     b_ndim = 1 if right.type.ndim == left.type.ndim - 1 else 2
     return Tensor(pt.linalg.solve_triangular(left, right, lower=lower, b_ndim=b_ndim))
 
 
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """The gradient wants full_matrices=False or compute_uv=False."""
+    """The gradient is available only with full_matrices=False or compute_uv=False."""
     found = pt.linalg.svd(_floats(x), full_matrices=full_matrices, compute_uv=compute_uv)
     return tuple(Tensor(part) for part in found) if compute_uv else Tensor(found)
 
@@ -71,12 +103,52 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Tensor:
     _no_rcond("lstsq", rcond)
     left, right = _pair(_narrow(a), _narrow(b))
-    return Tensor(pt.matmul(pt.linalg.pinv(left), right))
+    return Tensor(pt.matmul(_pinv(left), right))
 
 
 def pinv(x: Any, rcond: float | None = None) -> Tensor:
     _no_rcond("pinv", rcond)
-    return Tensor(pt.linalg.pinv(_floats(_narrow(x))))
+    return Tensor(_pinv(_floats(_narrow(x))))
+
+
+def _pinv(x: TensorVariable) -> TensorVariable:
+    """The pseudoinverse, computed from those singular values that are not 0 apart from rounding.
+
+    The limit is the one that NumPy uses for the rank. PyTensor's own op has a limit for 64 bits, so with 32
+    bits Numba gave a matrix without full rank a pseudoinverse with entries of ten million.
+    """
+    left, values, right = pt.linalg.svd(x, full_matrices=False)
+    real = values > _rounding(x, values)
+    one, zero = as_node(1, values.type.dtype), as_node(0, values.type.dtype)
+    inverse = pt.switch(real, one / pt.switch(real, values, one), zero)
+    # NaN is not greater than the limit either, but it must stay NaN.
+    inverse = pt.switch(pt.isnan(values), values, inverse)
+    found = pt.matmul(_adjoint(right) * inverse[..., None, :], _adjoint(left))
+
+    def gradient(upstream: list[Tensor]) -> list[Tensor]:
+        # Golub and Pereyra, https://doi.org/10.1137/0710036, equation 4.12. The gradient does not go through
+        # the singular vectors, because those of equal singular values have no derivatives. The pseudoinverse
+        # has.
+        (g,) = [_adjoint(part.node) for part in upstream]
+        p = _adjoint(result.node)
+        rows, columns = pt.eye(x.shape[-2], dtype=p.type.dtype), pt.eye(x.shape[-1], dtype=p.type.dtype)
+        inner = -pt.matmul(pt.matmul(p, _adjoint(g)), p)
+        left_part = pt.matmul(pt.matmul(rows - pt.matmul(x, result.node), g), pt.matmul(result.node, p))
+        right_part = pt.matmul(pt.matmul(p, result.node), pt.matmul(g, columns - pt.matmul(result.node, x)))
+        return [Tensor(inner + left_part + right_part)]
+
+    (result,) = with_gradient([Tensor(found)], [Tensor(x)], gradient)
+    return as_node(result)
+
+
+def _adjoint(x: TensorVariable) -> TensorVariable:
+    return pt.conj(pt.swapaxes(x, -1, -2))
+
+
+def _rounding(x: TensorVariable, values: TensorVariable) -> TensorVariable:
+    """Singular values up to this one may be 0 apart from rounding. The result has a last axis of size 1."""
+    size = cast(pt.maximum(x.shape[-2], x.shape[-1]), values.type.dtype)
+    return pt.max(values, axis=-1, keepdims=True) * size * np.finfo(values.type.dtype).eps
 
 
 def matrix_rank(x: Any, tol: Any = None) -> Tensor:
@@ -84,16 +156,15 @@ def matrix_rank(x: Any, tol: Any = None) -> Tensor:
     if node.type.ndim < 2:
         raise ValueError(f"Expected input to have rank >= 2. Received input with shape {node.type.shape}.")
     values = pt.linalg.svd(node, compute_uv=False)
-    if tol is None:
-        size = cast(pt.maximum(node.shape[-2], node.shape[-1]), node.type.dtype)
-        limit = pt.max(values, axis=-1, keepdims=True) * size * np.finfo(node.type.dtype).eps
-    else:
-        limit = as_node(tol, node.type.dtype)[..., None]
+    # Numba returns NaN for the singular values of NaN. They would count as a rank of 0.
+    message = "a matrix that contains NaN or infinity has no rank"
+    values = checked(values, ValueError, message, pt.invert(pt.isnan(values)))
+    limit = _rounding(node, values) if tol is None else as_node(tol, node.type.dtype)[..., None]
     return Tensor(cast(pt.sum(values > limit, axis=-1), "int32"))
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """numpy.linalg.norm. The Euclidean one has a gradient of 0 at 0."""
+    """Compute numpy.linalg.norm. The Euclidean norm has a gradient of 0 at 0."""
     node = _narrow(x).node
     if not node.type.dtype.startswith(("float", "complex")):
         node = cast(node, traceable(result_type(node.type.dtype, "float32")))
@@ -107,7 +178,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     elif len(axes) == 2 and axes[0] != axes[1]:
         result = _matrix_norm(node, ord, *axes)
     else:
-        raise ValueError(f"norm(ord={ord!r}) is of vectors and matrices. Received: axis={axes}")
+        raise ValueError(f"norm(ord={ord!r}) is defined for vectors and matrices only. Received: axis={axes}")
     return Tensor(cast(result if keepdims else pt.squeeze(result, axis=axes), dtype))
 
 
@@ -144,7 +215,7 @@ def _matrix_norm(x: TensorVariable, ord: Any, rows: int, columns: int) -> Tensor
 
 
 def _narrow(x: Any) -> Tensor:
-    """As Keras converts it: 64 bits become 32."""
+    """Convert `x` as Keras does: 64 bits become 32."""
     return Tensor(as_node(x, common_dtype(x)))
 
 

@@ -22,8 +22,11 @@ eager = numpy_ops("math")
 
 @dataclass(frozen=True)
 class Reduction:
-    """
-    combine: of two arrays. reduce: of an array along an axis. empty: the result of nothing, for a dtype.
+    """A way to reduce several numbers to one.
+
+    combine: reduces two arrays, element by element.
+    reduce: reduces an array along an axis.
+    empty: takes a dtype, and returns the result for no numbers at all.
     """
 
     combine: Callable[[TensorVariable, TensorVariable], TensorVariable]
@@ -45,10 +48,14 @@ PROD = Reduction(pt.mul, pt.prod, lambda dtype: 1)
 
 
 def grouped(data: TensorVariable, ids: TensorVariable, count: Any, reduction: Reduction) -> TensorVariable:
-    """The rows of `data` with the same number in `ids`, reduced to one. Takes count * data.size numbers of
-    memory, because PyTensor cannot reduce in place other than by adding.
+    """Reduce all rows of `data` that have the same number in `ids` to one row.
 
-    data: (n, ...). ids: (n,). Returns (count, ...).
+    data: shape (n, ...).
+    ids: shape (n,).
+    Returns shape (count, ...).
+
+    This needs memory for count * data.size numbers, because addition is the only reduction that PyTensor can
+    do in place.
     """
     mine = pt.eq(pt.arange(count, dtype="int64")[:, None], ids[None, :])
     mine = mine[(..., *[None] * (data.type.ndim - 1))]
@@ -61,22 +68,28 @@ def _count(segment_ids: Any, num_segments: Any) -> Any:
     if num_segments is not None:
         return as_node(num_segments, "int64") if is_traced(num_segments) else int(num_segments)
     if is_traced(segment_ids):
-        raise ValueError("segments of traced ids need num_segments: their number shows in the result's shape")
+        raise ValueError(
+            "num_segments is needed if the segment ids are traced, because the shape of the result "
+            "depends on it"
+        )
     return int(np.max(segment_ids)) + 1
 
 
 def _in_segments(segment_ids: Any, count: Any) -> TensorVariable:
-    """A negative id drops its row. Raises IndexError when the step runs: one is num_segments or greater."""
+    """Return the ids. A negative id drops its row.
+
+    Raises IndexError when the step runs, if an id is num_segments or greater.
+    """
     ids = pt.maximum(as_node(segment_ids, "int64"), -1)
     message = "a segment id lies outside of the segments: it must be less than num_segments"
     return checked(ids, IndexError, message, pt.lt(ids, count))
 
 
 def segment_sum(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Tensor:
-    """A negative id drops its row."""
+    """Add up the rows of each segment. A negative id drops its row."""
     node, count = as_node(data), _count(segment_ids, num_segments)
     ids = _in_segments(segment_ids, count)
-    # They go to a row of their own, which is cut off.
+    # Dropped rows are added to an extra row, which is cut off at the end.
     sums = pt.zeros((count + 1, *[node.shape[n] for n in range(1, node.type.ndim)]), dtype=node.type.dtype)
     return Tensor(pt.inc_subtensor(sums[pt.switch(ids < 0, count, ids)], node)[:-1])
 
@@ -85,7 +98,7 @@ def _segment(reduction: Reduction) -> Callable[..., Tensor]:
     def op(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Tensor:
         node = as_node(data)
         if reduction is not PROD and np.dtype(node.type.dtype).kind != "f":
-            node = cast(node, "float64")  # as NumPy: an empty segment is infinite
+            node = cast(node, "float64")  # as in NumPy, because the result for an empty segment is infinite
         count = _count(segment_ids, num_segments)
         return Tensor(grouped(node, _in_segments(segment_ids, count), count, reduction))
 
@@ -100,17 +113,20 @@ segment_prod = _segment(PROD)
 
 
 def top_k(x: Any, k: int, sorted: bool = True, is_stable: bool = False) -> tuple[Tensor, Tensor]:
-    """Always sorted, greatest first. is_stable: of equals, the first comes first. Keras 3.16 passes it."""
+    """Return the k greatest numbers and their places. They are always sorted, with the greatest first.
+
+    is_stable: whether the first of equal numbers comes first. Keras 3.16 passes this argument.
+    """
     node = as_node(x)
     if is_stable:
-        # By its old name, for PyTensor's Numba mode knows no other that is stable.
+        # This is the old name of the stable sort, the only one that PyTensor's Numba mode knows.
         order = node.shape[-1] - 1 - pt.argsort(node[..., ::-1], axis=-1, kind="mergesort")
     else:
         order = pt.argsort(node, axis=-1)
     order = order[..., -k:]
     if k > 1:
-        # Not for one: PyTensor 3.0.7 takes the first for the last where a reversed slice of size 1 is
-        # squeezed afterwards (local_dimshuffle_subtensor).
+        # This must not be done for k = 1. If a reversed slice of size 1 is squeezed afterwards, PyTensor
+        # 3.0.7 takes the last element for the first (local_dimshuffle_subtensor).
         order = order[..., ::-1]
     return Tensor(pt.take_along_axis(node, order, axis=-1)), Tensor(order)
 
@@ -141,14 +157,19 @@ logsumexp = elementwise(_logsumexp, eager.logsumexp)
 
 
 def root(square: TensorVariable) -> TensorVariable:
-    """The square root, with a derivative of 0 at 0 rather than an infinite one."""
+    """Return the square root. Its derivative at 0 is 0 instead of infinity."""
     zero = pt.eq(square, 0)
     one = as_node(1, square.type.dtype)
     return pt.switch(zero, as_node(0, square.type.dtype), pt.sqrt(pt.switch(zero, one, square)))
 
 
 def cdist(x: Any, y: Any) -> Tensor:
-    """x: (..., n, features). y: (..., m, features). Returns Euclidean distances, (..., n, m)."""
+    """Return the Euclidean distances between rows.
+
+    x: shape (..., n, features).
+    y: shape (..., m, features).
+    Returns shape (..., n, m).
+    """
     first, second = as_node(x), as_node(y)
     if first.type.ndim < 2 or second.type.ndim < 2:
         raise ValueError("`cdist` inputs must have rank >= 2")
@@ -162,7 +183,11 @@ def cdist(x: Any, y: Any) -> Tensor:
 
 
 def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Tensor:
-    """x: (..., time). Returns (..., windows, sequence_length)."""
+    """Cut windows out of the last axis.
+
+    x: shape (..., time).
+    Returns shape (..., windows, sequence_length).
+    """
     node = as_node(x)
     size = node.type.shape[-1]
     time = node.shape[-1] if size is None else size
@@ -175,7 +200,11 @@ def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Ten
 
 
 def _special(formula: Callable[[TensorVariable], TensorVariable], *others: Any) -> Callable[[Any], Tensor]:
-    """others: what the result's dtype depends on besides the argument's."""
+    """Return the op for a special function.
+
+    formula: computes the function.
+    others: dtypes that the dtype of the result depends on, besides that of the argument.
+    """
 
     def op(x: Any) -> Tensor:
         node = as_node(x)
@@ -193,10 +222,12 @@ erfinv = _special(pt.erfinv, float)
 
 
 def logdet(x: Any) -> Tensor:
-    """log |det x|, summed over a triangular factor's diagonal: the determinant itself overflows soon."""
+    """Return log |det x|. It is a sum over the diagonal of a triangular factor, because the determinant
+    itself would overflow soon.
+    """
     node = as_node(x)
     *batch, rows, columns = node.type.shape
-    # PyTensor's gradient of QR fails without the sizes.
+    # Without the sizes, PyTensor's gradient of QR fails.
     node = pt.specify_shape(node, (*batch, rows or columns, columns or rows))
     _, factor = pt.linalg.qr(node, mode="economic")
     return Tensor(pt.sum(pt.log(pt.abs(pt.diagonal(factor, axis1=-2, axis2=-1))), axis=-1))

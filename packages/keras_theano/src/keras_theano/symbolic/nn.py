@@ -1,7 +1,7 @@
 """Activations, losses, normalization and convolution.
 
-Where a function has a kink, its gradient there is the one that JAX and TensorFlow take (relu: 0), and no
-branch that is not taken can put a NaN into the gradient of the one that is.
+At a kink, a function has the gradient that JAX and TensorFlow choose (for relu: 0). If the branch that is not
+taken has an infinite or NaN derivative, it does not spoil the gradient of the branch that is taken.
 """
 
 import math
@@ -26,8 +26,10 @@ Formula = Callable[..., TensorVariable]
 
 
 def elementwise(formula: Formula, eager_function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """An op of one tensor and numbers. The formula gets floats; the result has the dtype that the eager
-    function gives, also for integers.
+    """Return an op that takes one tensor and numbers.
+
+    formula: computes the op on floats.
+    eager_function: decides the dtype of the result, also for integers.
     """
 
     def op(x: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -48,20 +50,21 @@ def _floats(node: TensorVariable) -> TensorVariable:
 
 
 def _like(x: TensorVariable, number: Any) -> TensorVariable:
-    """`number` in the dtype of `x`: PyTensor would widen float32 for most decimal fractions."""
+    """Return `number` in the dtype of `x`. PyTensor would widen float32 for most decimal fractions."""
     return as_node(number, x.type.dtype)
 
 
 def _widened(*nodes: TensorVariable | None) -> str:
-    """The dtype that NumPy gives to arithmetic on them that ends in floats."""
+    """Return the dtype that NumPy gives to arithmetic on these nodes whose result is a float."""
     dtype = np.result_type(*[node.type.dtype for node in nodes if node is not None])
     return traceable(dtype if dtype.kind in "fc" else np.result_type(dtype, "float16"))
 
 
 @_activation
 def relu(x: TensorVariable) -> TensorVariable:
-    # The zero comes first: of a tie, PyTensor gives the gradient to the first. Not a switch: its branch is
-    # mispredicted for every other number, which makes a step of training a third slower.
+    # The zero comes first, because PyTensor gives the gradient of a tie to the first argument. A switch would
+    # do the same, but its branch is mispredicted for every second number, which makes a training step a third
+    # slower.
     return pt.maximum(_like(x, 0), x)
 
 
@@ -92,12 +95,14 @@ def tanh_shrink(x: TensorVariable) -> TensorVariable:
 
 
 def _positive_part(x: TensorVariable) -> TensorVariable:
-    """Its derivative at 0 is 1/2: PyTensor gives that of a maximum's tie to the first."""
+    """Return max(x, 0) with a derivative of 1/2 at 0. PyTensor gives the gradient of a maximum's tie to the
+    first argument.
+    """
     return _like(x, 0.5) * (pt.maximum(x, _like(x, 0)) + pt.maximum(_like(x, 0), x))
 
 
 def _beyond_positive_part(x: TensorVariable) -> TensorVariable:
-    """What softplus has more than that, precise also where it is tiny."""
+    """Return softplus(x) - max(x, 0). The result is precise even if it is tiny."""
     return pt.log1p(pt.exp(-pt.abs(x)))
 
 
@@ -162,7 +167,7 @@ def hard_silu(x: TensorVariable) -> TensorVariable:
 
 
 def _elu(x: TensorVariable, alpha: Any) -> TensorVariable:
-    negative = pt.expm1(pt.minimum(x, _like(x, 0)))  # never infinite, so that 0 times it is 0
+    negative = pt.expm1(pt.minimum(x, _like(x, 0)))  # never infinite, because 0 times infinity would be NaN
     return pt.switch(x >= 0, x, _like(x, alpha) * negative)
 
 
@@ -173,7 +178,7 @@ def elu(x: TensorVariable, alpha: Any = 1.0) -> TensorVariable:
 
 @_activation
 def selu(x: TensorVariable) -> TensorVariable:
-    # https://arxiv.org/abs/1706.02515, the fixed point of mean 0 and variance 1
+    # The constants come from https://arxiv.org/abs/1706.02515. They make mean 0 and variance 1 a fixed point.
     return _like(x, 1.0507009873554804934193349852946) * _elu(x, 1.6732632423543772848170429916717)
 
 
@@ -225,7 +230,7 @@ def softmax(x: TensorVariable, axis: int | Sequence[int] | None = -1) -> TensorV
 
 
 def _log_softmax(x: TensorVariable, axis: int | Sequence[int] | None) -> TensorVariable:
-    # PyTensor's own compiles a function inside the gradient, seconds in the interpreter.
+    # PyTensor's own op compiles a function in its gradient, which takes seconds even in the interpreter.
     axes = _axes(x, axis)
     below = x - disconnected_grad(pt.max(x, axis=axes, keepdims=True))
     return below - pt.log(pt.sum(pt.exp(below), axis=axes, keepdims=True))
@@ -244,9 +249,11 @@ def _axes(x: TensorVariable, axis: int | Sequence[int] | None) -> tuple[int, ...
 
 @_activation
 def sparsemax(x: TensorVariable, axis: int = -1) -> TensorVariable:
-    """From Keras 3.16 on, the projection of https://arxiv.org/abs/1602.02068. Before, the threshold of all of
-    Keras's backends is the sum of the cumulative sums over the support, which is another unless that is one
-    class.
+    """Compute sparsemax.
+
+    From Keras 3.16 on, it is the projection of https://arxiv.org/abs/1602.02068. In earlier versions, all
+    backends of Keras take as threshold a sum of the cumulative sums over the support. This differs from the
+    projection unless the support is a single class.
     """
     values = disconnected_grad(pt.moveaxis(x, axis, -1))
     order = pt.argsort(-values, axis=-1)
@@ -254,28 +261,30 @@ def sparsemax(x: TensorVariable, axis: int = -1) -> TensorVariable:
     place = pt.arange(values.shape[-1], dtype=x.type.dtype)
     supported = descending - (pt.cumsum(descending, axis=-1) - 1) / (place + 1) > 0
     size = cast(pt.sum(supported, axis=-1, keepdims=True), x.type.dtype)
-    # How many of the cumulative sums over the support a value is in.
+    # The number of cumulative sums over the support in which a value occurs.
     times = pt.maximum(size - cast(pt.argsort(order, axis=-1), x.type.dtype), _like(x, 0))
     if SPARSEMAX_PROJECTS:
         times = pt.minimum(times, _like(x, 1))
     times, size = pt.moveaxis(times, -1, axis), pt.moveaxis(size, -1, axis)
-    tau = (pt.sum(times * x, axis=axis, keepdims=True) - 1) / size
-    return pt.switch(x <= tau, _like(x, 0), x - tau)
+    # Logits outside of the support may be infinite: masked logits are. Multiplying those by 0 would give NaN.
+    weighted = pt.switch(pt.gt(times, _like(x, 0)), times * x, _like(x, 0))
+    tau = (pt.sum(weighted, axis=axis, keepdims=True) - 1) / size
+    return pt.maximum(_like(x, 0), x - tau)
 
 
 def one_hot(
     x: Any, num_classes: int | None, axis: int = -1, dtype: Any = None, sparse: bool = False
 ) -> Tensor:
-    """All zeros for a class number that is not in [0, num_classes)."""
+    """Return one-hot vectors. They are all zeros for a class number outside of [0, num_classes)."""
     if sparse:
-        raise ValueError("one_hot of the Theano backend is dense: sparse=True is not supported")
+        raise ValueError("one_hot is always dense on the Theano backend: sparse=True is not supported")
     if not num_classes:
         raise ValueError("one_hot of a traced tensor needs num_classes")
     return Tensor(cast(_is_class(as_node(x), num_classes, axis), traceable(dtype or "float32")))
 
 
 def _is_class(x: TensorVariable, num_classes: int, axis: int) -> TensorVariable:
-    """bool, with an axis of classes more."""
+    """Return bools, with an additional axis of classes."""
     return pt.moveaxis(pt.eq(x[..., None], pt.constant(np.arange(num_classes, dtype="int32"))), -1, axis)
 
 
@@ -298,9 +307,10 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
 def sparse_categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """target: class numbers. A negative one adds no loss.
-
-    Raises IndexError when the step runs: one that is no class.
+    """target: class numbers. A negative number adds no loss.
+    output: predictions. Those for the other classes do not count, even if they are infinite or NaN. The eager
+        function multiplies them by 0, which gives NaN.
+    Raises IndexError when the step runs, if a number in `target` is too large for a class.
     """
     target, output = as_node(target, "int32"), as_node(output)
     if not output.type.ndim:
@@ -319,14 +329,16 @@ def sparse_categorical_crossentropy(
 
 
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
-    """From logits it is exact. NumPy's clips the probability, which ends the gradient beyond +-16."""
+    """The result from logits is exact, and NaN for most infinite logits. Keras's NumPy function clips the
+    probability instead, so that its gradient vanishes for logits beyond about 16 in size.
+    """
     target, output = as_node(target), as_node(output)
     _same_shape(target.type.shape, output.type.shape)
     ones = [np.ones(1, node.type.dtype) for node in (target, output)]
     dtype = traceable(str(eager.binary_crossentropy(*ones).dtype))
     target, output = cast(target, dtype), cast(output, dtype)
     if from_logits:
-        # In this order, the two large terms cancel before the small one is added.
+        # In this order, the two large terms cancel before the small term is added.
         return Tensor((_positive_part(output) - target * output) + _beyond_positive_part(output))
     output = _clipped(output)
     return Tensor(-(target * pt.log(output) + (1 - target) * pt.log(1 - output)))
@@ -345,7 +357,10 @@ def _clipped(probability: TensorVariable) -> TensorVariable:
 
 
 def _same_shape(target: Sequence[int | None], output: Sequence[int | None], until: str = "") -> None:
-    """Raises ValueError: the sizes that are known differ."""
+    """Raise ValueError if the known sizes differ.
+
+    until: what the message says about the axes that are compared.
+    """
     if len(target) != len(output) or any(
         None not in pair and pair[0] != pair[1] for pair in zip(target, output, strict=True)
     ):
@@ -358,7 +373,7 @@ def _same_shape(target: Sequence[int | None], output: Sequence[int | None], unti
 def moments(
     x: Any, axes: int | Sequence[int], keepdims: bool = False, synchronized: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """E[x] and E[x^2] - E[x]^2."""
+    """Return E[x] and E[x^2] - E[x]^2."""
     if synchronized:
         raise NotImplementedError("moments(synchronized=True): the Theano backend runs on one device")
     node = _floats(as_node(x))
@@ -410,8 +425,13 @@ def dot_product_attention(
     flash_attention: bool | None = None,
     attn_logits_soft_cap: float | None = None,
 ) -> Tensor:
-    """query: (batch, queries, heads, features). key, value: (batch, keys, heads, features).
-    bias, mask: broadcast to (batch, heads, queries, keys). The softmax is in float32, as in Keras.
+    """Compute attention.
+
+    query: shape (batch, queries, heads, features).
+    key, value: shape (batch, keys, heads, features).
+    bias, mask: broadcast to (batch, heads, queries, keys).
+
+    The softmax is computed in float32, as in Keras.
     """
     if flash_attention:
         raise ValueError("Flash attention is not supported in the Theano backend")
@@ -421,7 +441,7 @@ def dot_product_attention(
             f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
         )
     dtype = traceable(common_dtype(query, key, value))
-    # Heads before time: a matrix product for each head.
+    # Heads come before time, so that there is one matrix product for each head.
     query, key, value = (as_node(x, dtype).transpose(0, 2, 1, 3) for x in (query, key, value))
     features = key.type.shape[3]
     if scale is None:
@@ -435,7 +455,8 @@ def dot_product_attention(
         past = pt.le(pt.arange(scores.shape[3]), pt.arange(scores.shape[2])[:, None])
         allowed = past if allowed is None else pt.and_(allowed, past)
     if allowed is not None:
-        # Keras's stand-in for minus infinity: a row that is masked out as a whole becomes uniform.
+        # Keras uses this number in place of minus infinity. So a row that is masked out completely becomes
+        # uniform.
         scores = pt.switch(allowed, scores, as_node(-0.7 * 3.38953e38, wide))
     weights = cast(_softmax_last(cast(scores, "float32")), dtype)
     return Tensor(pt.matmul(weights, value).transpose(0, 2, 1, 3))
@@ -456,7 +477,12 @@ def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") 
 def _blocks(
     x: Any, block: int, data_format: str, last: tuple[int, ...], first: tuple[int, ...], to_space: bool
 ) -> Tensor:
-    """last, first: the order of the six axes, for channels last and first."""
+    """Move blocks of pixels into the channels, or back.
+
+    last: the order of the six axes if the channels are last.
+    first: the order of the six axes if the channels are first.
+    to_space: whether channels become pixels.
+    """
     node = as_node(x)
     channels_last = data_format == "channels_last"
     n, *rest = sizes(shape_of(Tensor(node)))

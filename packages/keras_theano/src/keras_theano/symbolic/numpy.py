@@ -1,13 +1,16 @@
-"""Symbolic twins of keras.src.backend.numpy.numpy: arithmetic, reductions, shapes, products.
+"""Symbolic counterparts of keras.src.backend.numpy.numpy: arithmetic, reductions, shapes and products.
 
-Each function takes what its twin takes and returns a Tensor where that returns an array, of the same shape
-and dtype. Operands are cast to the dtype of the result first, because PyTensor has other rules: int32 with
-float32 is float64, and so may be a Python number.
+Each function takes the same arguments as the eager function of its name. It returns a Tensor where that
+function returns an array, with the same shape and dtype. Operands are first cast to the dtype of the result,
+because PyTensor has other rules: it turns int32 with float32 into float64, and may do so with a Python
+number.
 
-A size that is known stays known. PyTensor broadcasts an axis only where it knows that the size is 1.
+If a size is known before the call, it stays known. PyTensor broadcasts an axis only if it knows that its size
+is 1.
 
-Missing, because the shape of the result depends on values: nonzero, unique, `where` of a condition alone. No
-PyTensor op computes gcd, lcm, nextafter or view. vectorize takes a Python function, not a tensor.
+These functions are missing, because the shape of their results depends on values: nonzero, unique, and
+`where` with only a condition. PyTensor has no op that computes gcd, lcm, nextafter or view. vectorize takes a
+Python function instead of a tensor.
 """
 
 import builtins
@@ -27,7 +30,7 @@ from keras_theano.symbolic.bounds import checked, within
 from keras_theano.tracing.tensor import Tensor, as_node, as_nodes, cast, sizes
 
 Op = Callable[..., Any]
-# PyTensor's variables are dynamic: attributes depend on the type.
+# PyTensor's variables have attributes that depend on their type, so they cannot be typed.
 Node = Any
 Axis = int | Sequence[int] | None
 
@@ -35,7 +38,7 @@ Axis = int | Sequence[int] | None
 
 
 def _tensor(x: Any) -> Node:
-    """`x` as convert_to_tensor makes it eagerly: what is no Variable becomes 32 bits wide."""
+    """Convert `x` as convert_to_tensor does eagerly: everything except Variables becomes 32 bits wide."""
     node = as_node(x)
     return node if isinstance(x, KerasVariable) else _to(node, result_type(node.type.dtype))
 
@@ -79,29 +82,33 @@ def _float64_if_int64(dtype: str) -> str:
 
 
 def _summed(dtype: str) -> str:
-    """What sums and products of small integers are counted in."""
+    """Return the dtype in which sums and products of small integers are computed."""
     if dtype in ("bool", "int8", "int16"):
         return "int32"
     return "uint32" if dtype in ("uint8", "uint16") else dtype
 
 
 def _accumulator(node: Node) -> Node:
-    """Integers as wide as NumPy makes them when it accumulates."""
+    """Return integers as wide as NumPy makes them when it accumulates."""
     if not _is_whole(node):
         return node
     return _to(node, "uint64" if node.type.dtype.startswith("uint") else "int64")
 
 
 def _together(x1: Any, x2: Any, *others: Any) -> tuple[Node, Node]:
-    """Both as tensors, in Keras's common dtype, of `others` too. A number counts as a tensor here."""
+    """Return both as tensors, in the common dtype that Keras chooses for them and for `others`. A Python
+    number counts as a tensor here.
+    """
     first, second = _tensor(x1), _tensor(x2)
     dtype = result_type(first.type.dtype, second.type.dtype, *others)
     return _to(first, dtype), _to(second, dtype)
 
 
 def _promoted(*xs: Any) -> list[Node]:
-    """In the dtype that NumPy computes them in together, where the twin leaves that to NumPy. Whole numbers
-    that do not fit a tensor of whole numbers, as -1 into uint8, make all int64.
+    """Return the arguments in the dtype that NumPy chooses for them together. This is for functions for which
+    Keras leaves the choice to NumPy.
+
+    If a Python int does not fit into the dtype of the tensors, such as -1 into uint8, all become int64.
     """
     dtype = np.result_type(
         *[x if isinstance(x, (int, float, complex)) else as_node(x).type.dtype for x in xs]
@@ -117,12 +124,12 @@ def _promoted(*xs: Any) -> list[Node]:
 
 
 def _dims(node: Node) -> list[Any]:
-    """int where the size is known, else an int64 node."""
+    """Return the sizes of all axes, as ints if they are known, otherwise as int64 nodes."""
     return [node.shape[n] if size is None else int(size) for n, size in enumerate(node.type.shape)]
 
 
 def _product(dims: Sequence[Any]) -> Any:
-    """int where it is known, else a node."""
+    """Return the product of sizes, as an int if it is known, otherwise as a node."""
     known = math.prod(size for size in dims if isinstance(size, int))
     unknown = [size for size in dims if not isinstance(size, int)]
     return math.prod(unknown[1:], start=unknown[0] * _constant(known, "int64")) if unknown else known
@@ -133,7 +140,7 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def _along(ndim: int, axis: int, key: Any) -> tuple[Any, ...]:
-    """An index that takes `key` of one axis, and all of the others."""
+    """Return an index that uses `key` for one axis and takes everything of the others."""
     return tuple(key if n == axis else slice(None) for n in range(ndim))
 
 
@@ -157,7 +164,7 @@ def _filled(dims: Sequence[Any], value: Node) -> Node:
 
 
 def _at_least(node: Node, ndim: int) -> Node:
-    """With axes of size 1 in front."""
+    """Return the node with axes of size 1 added in front."""
     return pt.expand_dims(node, tuple(range(builtins.max(ndim - node.type.ndim, 0))))
 
 
@@ -169,7 +176,12 @@ def _range(size: Any, dtype: str = "int64") -> Node:
 
 
 def _unary(function: Op, dtype: Callable[[str], str]) -> Op:
-    """dtype: from that of the argument to that of the result, in which it is computed."""
+    """Return an op of one argument.
+
+    function: computes the op.
+    dtype: takes the dtype of the argument and returns the dtype in which the op is computed, which is also
+        that of the result.
+    """
 
     def op(x: Any) -> Tensor:
         node = _tensor(x)
@@ -179,7 +191,7 @@ def _unary(function: Op, dtype: Callable[[str], str]) -> Op:
 
 
 def _plain(function: Op) -> Op:
-    """Of the argument as it is."""
+    """Return an op that computes `function` without changing the dtype of its argument first."""
 
     def op(x: Any) -> Tensor:
         return Tensor(function(as_node(x)))
@@ -218,7 +230,9 @@ trunc = _unary(lambda node: node if _is_whole(node) else pt.trunc(node), lambda 
 
 
 def _sign(node: Node) -> Node:
-    """Numba takes unsigned numbers for signed ones."""
+    """Return the sign. Unsigned numbers are compared with 0, because Numba would take them for signed
+    numbers.
+    """
     return _to(pt.gt(node, 0), node.type.dtype) if node.type.dtype.startswith("uint") else pt.sign(node)
 
 
@@ -253,7 +267,9 @@ cbrt = _unary(_cbrt, _float64_if_int64)
 
 
 def _sinc(node: Node) -> Node:
-    """No division by zero in the branch that is not taken: its gradient would be NaN."""
+    """Return sin(pi x) / (pi x). Even the branch that is not taken must not divide by 0, because its gradient
+    would be NaN.
+    """
     zero = pt.eq(node, 0)
     scaled = pt.switch(zero, _constant(1, node.type.dtype), node) * _constant(math.pi, node.type.dtype)
     return pt.switch(zero, _constant(1, node.type.dtype), pt.sin(scaled) / scaled)
@@ -263,7 +279,7 @@ sinc = _unary(_sinc, _floating)
 
 
 def _reciprocal(node: Node) -> Node:
-    """Of whole numbers, 1 and -1 alone have one that is not 0."""
+    """Return the reciprocal. Among whole numbers, only 1 and -1 have a reciprocal other than 0."""
     if _is_whole(node):
         return pt.switch(pt.eq(pt.abs(node), 1), node, _constant(0, node.type.dtype))
     return pt.reciprocal(node)
@@ -289,7 +305,9 @@ def _equals_infinity(value: float) -> Op:
 
 
 def _signbit(node: Node) -> Node:
-    """The angle tells -0.0 from 0.0."""
+    """Return whether the sign bit is set. For floats the angle is used, because it differs between -0.0 and
+    0.0.
+    """
     if _is_float(node):
         return pt.lt(pt.arctan2(node, _constant(-1, node.type.dtype)), 0)
     return _nowhere(node) if node.type.dtype == "bool" else pt.lt(node, 0)
@@ -313,7 +331,7 @@ imag = _plain(
 
 
 def round(x: Any, decimals: int = 0) -> Tensor:
-    """Halves go to the even neighbour. Its gradient is 0."""
+    """Round. Halves go to the even neighbour, and the gradient is 0."""
     node = as_node(x)
     if _is_whole(node):
         if decimals < 0:
@@ -339,7 +357,7 @@ def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -
 
 
 def clip(x: Any, x_min: Any, x_max: Any) -> Tensor:
-    """At a limit, the gradient goes to `x`."""
+    """Clip. At a limit, the gradient goes to `x`."""
     dtype = _tensor(x).type.dtype
     limits = [limit for limit in (x_min, x_max) if limit is not None]
     node, *nodes = _promoted(x if isinstance(x, KerasVariable) else Tensor(_tensor(x)), *limits)
@@ -354,7 +372,11 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Tensor:
 
 
 def _binary(function: Op, of_bools: Op | str | None = None) -> Op:
-    """Numbers adapt to tensors. of_bools: the function of two bools, or a dtype that they are computed in."""
+    """Return an op of two arguments, in which Python numbers adapt to tensors.
+
+    function: computes the op.
+    of_bools: the function for two bools, or the dtype in which `function` computes them.
+    """
 
     def op(x1: Any, x2: Any) -> Tensor:
         first, second = as_nodes(x1, x2)
@@ -368,7 +390,11 @@ def _binary(function: Op, of_bools: Op | str | None = None) -> Op:
 
 
 def _binary_of_tensors(function: Op, *others: Any) -> Op:
-    """Numbers count as tensors. others: dtypes that take part in the choice of the dtype."""
+    """Return an op of two arguments, in which Python numbers count as tensors.
+
+    function: computes the op.
+    others: more dtypes that take part in choosing the dtype of the result.
+    """
 
     def op(x1: Any, x2: Any) -> Tensor:
         return Tensor(function(*_together(x1, x2, *others)))
@@ -398,7 +424,7 @@ def _logical(function: Op) -> Op:
 
 
 def _unless_nan(function: Op) -> Op:
-    """The other argument, where one is NaN."""
+    """Return a function that gives the other argument where one is NaN."""
 
     def of_nodes(first: Node, second: Node) -> Node:
         result = function(first, second)
@@ -410,8 +436,12 @@ def _unless_nan(function: Op) -> Op:
 
 
 def _divisor(second: Node) -> tuple[Node, Node, Node]:
-    """A divisor of whole numbers that is neither 0 nor -1, and where it was one of these. In C, dividing by 0
-    raises, and the least number by -1 may end the process. NumPy's results are 0 and the least number.
+    """Make a divisor of whole numbers safe.
+
+    In C, division by 0 raises, and dividing the least number by -1 may end the process. NumPy's results for
+    these are 0 and the least number.
+
+    Returns the divisor with 1 in place of 0 and -1, where it was 0, and where it was -1.
     """
     zero = negative = pt.eq(second, 0)
     if not second.type.dtype.startswith("uint"):
@@ -420,14 +450,16 @@ def _divisor(second: Node) -> tuple[Node, Node, Node]:
 
 
 def _divides(second: Node) -> bool:
-    """Floats, or known whole numbers that are neither 0 nor -1."""
+    """Return whether it is safe to divide by this: it consists of floats, or of known whole numbers other
+    than 0 and -1.
+    """
     known = getattr(second, "data", None)
     return not _is_whole(second) or (known is not None and not np.isin(known, (0, -1)).any())
 
 
 def _quotient(first: Node, second: Node) -> Node:
     if _is_float(second):
-        # NumPy's, because its remainder is NaN.
+        # This is what NumPy returns, because its remainder is NaN.
         nothing = pt.and_(pt.isinf(first), pt.neq(second, 0))
         return pt.switch(nothing, _constant(math.nan, first.type.dtype), pt.int_div(first, second))
     if _divides(second):
@@ -445,7 +477,7 @@ def _remainder(first: Node, second: Node) -> Node:
 
 def _power(first: Node, second: Node) -> Node:
     if _is_whole(second) and not second.type.dtype.startswith(("uint", "bool")):
-        message = "Integers to negative integer powers are not allowed."  # NumPy's
+        message = "Integers to negative integer powers are not allowed."  # the text is NumPy's
         second = checked(second, ValueError, message, pt.ge(second, 0))
     return pt.pow(first, second)
 
@@ -483,7 +515,7 @@ true_divide = divide
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Tensor:
-    """0 where x2 is 0, with gradient 0."""
+    """Divide. The result and the gradient are 0 where x2 is 0."""
     first, second, _ = as_nodes(x1, x2, 1.0)
     zero = pt.eq(second, 0)
     quotient = first / pt.switch(zero, _constant(1, second.type.dtype), second)
@@ -496,18 +528,20 @@ def _as_int32_if_bool(first: Node, second: Node) -> tuple[Node, Node]:
 
 
 def mod(x1: Any, x2: Any) -> Tensor:
-    """With the sign of x2."""
+    """Return the remainder with the sign of x2."""
     return Tensor(_remainder(*_as_int32_if_bool(*_together(x1, x2))))
 
 
 def fmod(x1: Any, x2: Any) -> Tensor:
-    """With the sign of x1."""
+    """Return the remainder with the sign of x1."""
     first, second = _as_int32_if_bool(*_together(x1, x2))
     return Tensor(_sign(first) * _remainder(pt.abs(first), pt.abs(second)))
 
 
 def _log_sum_of_exponentials(first: Node, second: Node) -> Node:
-    """From the greater of both, so that nothing overflows. Two equal infinities have no difference."""
+    """Return log(exp(first) + exp(second)). It starts from the greater one, so that nothing overflows. Two
+    equal infinities are handled separately, because they have no difference.
+    """
     same = pt.and_(pt.eq(first, second), pt.isinf(first))
     difference = pt.switch(same, _constant(0, first.type.dtype), second - first)
     return pt.switch(pt.ge(first, second), first + pt.softplus(difference), second + pt.softplus(-difference))
@@ -534,7 +568,9 @@ def heaviside(x1: Any, x2: Any) -> Tensor:
 
 
 def hypot(x1: Any, x2: Any) -> Tensor:
-    """In float64, whose squares do not overflow. Infinite where one is, even beside NaN."""
+    """Return the length of a hypotenuse. It is computed in float64, so that the squares do not overflow. The
+    result is infinite if one argument is infinite, even if the other is NaN.
+    """
     first, second = _together(x1, x2)
     dtype = first.type.dtype if first.type.dtype == "bool" else _float64_if_int64(first.type.dtype)
     squares = pt.sqr(_to(first, "float64")) + pt.sqr(_to(second, "float64"))
@@ -549,7 +585,13 @@ def ldexp(x1: Any, x2: Any) -> Tensor:
     if "int" not in exponent.type.dtype:
         raise TypeError(f"ldexp exponent must be an integer type. Received: x2 dtype={exponent.type.dtype}")
     first, second = _together(x1, x2, float)
-    return Tensor(first * pt.exp2(second))
+    dtype = first.type.dtype
+    # The power of 2 may be infinite where the product is not. So it is split into three factors, each of
+    # which stays finite for every exponent that can matter for 64 bits.
+    exponent = pt.clip(_to(second, "float64"), -2100.0, 2100.0)
+    third = pt.trunc(exponent / 3.0)
+    power, rest = pt.exp2(third), pt.exp2(exponent - 2.0 * third)
+    return Tensor(_to(_to(first, "float64") * power * power * rest, dtype))
 
 
 def _to_shift(x: Any, y: Any) -> tuple[Node, Node]:
@@ -560,15 +602,19 @@ def _to_shift(x: Any, y: Any) -> tuple[Node, Node]:
 
 
 def _shifted_by(second: Node, bits: int) -> tuple[Node, Node]:
-    """By how many bits, int64, where that is possible, and where it is not."""
+    """Split shifts into possible and impossible ones.
+
+    Returns the number of bits as int64, with 0 in place of impossible shifts, and where the shift is
+    impossible.
+    """
     by = _to(second, "int64")
     far = pt.or_(pt.lt(by, 0), pt.ge(by, _constant(bits, "int64")))
     return pt.switch(far, _constant(0, "int64"), by), far
 
 
 def bitwise_left_shift(x: Any, y: Any) -> Tensor:
-    """PyTensor lacks shifts: products of whole numbers are the same. By as many bits as there are, or by a
-    negative number, it is 0.
+    """Shift left. PyTensor has no shifts, so this multiplies whole numbers. The result is 0 for a negative
+    shift, and for at least as many bits as the dtype has.
     """
     first, second = _to_shift(x, y)
     by, far = _shifted_by(second, 8 * np.dtype(first.type.dtype).itemsize)
@@ -577,7 +623,7 @@ def bitwise_left_shift(x: Any, y: Any) -> Tensor:
 
 
 def bitwise_right_shift(x: Any, y: Any) -> Tensor:
-    """The quotient, in 64 bits, in which the power of 2 has its sign."""
+    """Shift right. It divides in 64 bits, where the power of 2 keeps its sign."""
     first, second = _to_shift(x, y)
     by, far = _shifted_by(second, 63)
     power_of_2 = _constant(2, "int64") ** pt.switch(far, _constant(62, "int64"), by)
@@ -611,15 +657,15 @@ def isin(x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False) ->
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Tensor:
     if x1 is None or x2 is None:
         raise NotImplementedError(
-            "the Theano backend cannot trace keras.ops.where of a condition alone: how many results there "
-            "are depends on values. Give it x1 and x2"
+            "the Theano backend cannot trace keras.ops.where of a condition alone, because the number of "
+            "results depends on values. Pass x1 and x2 as well"
         )
     first, second = as_nodes(x1, x2)
     return Tensor(pt.switch(_to(as_node(condition), "bool"), first, second))
 
 
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
-    """The first choice whose condition holds."""
+    """Return the first choice whose condition holds."""
     *choices, chosen = _promoted(*choicelist, default)
     for condition, choice in zip(reversed(list(condlist)), reversed(choices), strict=True):
         chosen = pt.switch(_to(as_node(condition), "bool"), choice, chosen)
@@ -630,14 +676,14 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
 
 
 def _count(node: Node, axes: Sequence[int], dtype: str) -> Node:
-    """How many elements are reduced to one."""
+    """Return the number of elements that are reduced to one."""
     dims = _dims(node)
     count = _product([dims[axis] for axis in axes])
     return _constant(count, dtype) if isinstance(count, int) else _to(count, dtype)
 
 
 def _mean(node: Node, axes: Sequence[int], keepdims: bool) -> Node:
-    """Whole numbers are averaged in float64, as in NumPy."""
+    """Return the mean. Whole numbers are averaged in float64, as in NumPy."""
     node = _to(node, "float64") if _is_whole(node) else node
     return pt.sum(node, axis=axes, keepdims=keepdims) / _count(node, axes, node.type.dtype)
 
@@ -680,7 +726,10 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def average(x: Any, axis: Axis = None, weights: Any = None) -> Tensor:
-    """weights: of the shape of x, or of one axis."""
+    """Return the weighted average.
+
+    weights: has the shape of x, or one axis.
+    """
     node = _tensor(x)
     if weights is None:
         node = _to(node, result_type(node.type.dtype, float))
@@ -700,21 +749,23 @@ def _max(node: Node, axes: Sequence[int], keepdims: bool) -> Node:
 
 
 def _min(node: Node, axes: Sequence[int], keepdims: bool) -> Node:
-    """The complement turns the order of whole numbers round; a negative of the least would overflow."""
+    """Return the least element. For whole numbers, the order is reversed by complements, because the negative
+    of the least number overflows.
+    """
     if _is_whole(node):
         return pt.invert(_max(pt.invert(node), axes, keepdims))
     return pt.min(node, axis=axes, keepdims=keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Tensor:
-    """Equal greatest elements all get the gradient."""
+    """Return the greatest element. If several are equal, all of them get the gradient."""
     node = as_node(x)
     result = _max(node, _axes(axis, node.type.ndim), keepdims)
     return Tensor(result if initial is None else pt.maximum(result, as_node(initial, node.type.dtype)))
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Tensor:
-    """Equal least elements all get the gradient."""
+    """Return the least element. If several are equal, all of them get the gradient."""
     node = as_node(x)
     result = _min(node, _axes(axis, node.type.ndim), keepdims)
     return Tensor(result if initial is None else pt.minimum(result, as_node(initial, node.type.dtype)))
@@ -757,12 +808,16 @@ def _reversed_order(node: Node) -> Node:
 
 
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The first of equal ones. -0.0 equals 0.0 here; the eager twin has it smaller."""
+    """Return the place of the first of equal elements. Here -0.0 equals 0.0, but the eager function regards
+    it as smaller.
+    """
     return Tensor(_argmax(_tensor(x), axis, keepdims))
 
 
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The first of equal ones. -0.0 equals 0.0 here; the eager twin has it smaller."""
+    """Return the place of the first of equal elements. Here -0.0 equals 0.0, but the eager function regards
+    it as smaller.
+    """
     return Tensor(_argmax(_reversed_order(_tensor(x)), axis, keepdims))
 
 
@@ -781,7 +836,7 @@ def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
 
 
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    """PyTensor's gradient divides by x: it is NaN where x is 0."""
+    """Return cumulative products. PyTensor's gradient divides by x, so it is NaN where x is 0."""
     return _cumulated(pt.cumprod, as_node(x), axis, _cumulation_dtype(x, dtype))
 
 
@@ -789,7 +844,7 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
 
 
 def _without_nan(node: Node, value: float) -> Node:
-    """`value` in the place of NaN."""
+    """Return the node with `value` in place of NaN."""
     return node if _is_whole(node) else pt.switch(pt.isnan(node), _constant(value, node.type.dtype), node)
 
 
@@ -836,7 +891,9 @@ def _nanmean(node: Node, axes: Sequence[int], keepdims: bool) -> Node:
 
 
 def _nanvar(node: Node, axes: Sequence[int], keepdims: bool) -> Node:
-    """NaN stays out of the squares, whose gradient would be NaN too."""
+    """Return the variance of the elements that are not NaN. NaN must not get into the squares, because it
+    would make their gradient NaN.
+    """
     centered = node - _nanmean(node, axes, True)
     if _is_whole(node):
         return _mean(pt.sqr(centered), axes, keepdims)
@@ -870,12 +927,12 @@ def _nan_where(node: Node, value: float, reverse: bool, axis: int | None, keepdi
 
 
 def nanargmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """-1 where all are NaN."""
+    """Return the place of the element, or -1 if all elements are NaN."""
     return _nan_where(as_node(x), -math.inf, False, axis, keepdims)
 
 
 def nanargmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """-1 where all are NaN."""
+    """Return the place of the element, or -1 if all elements are NaN."""
     return _nan_where(as_node(x), math.inf, True, axis, keepdims)
 
 
@@ -888,13 +945,15 @@ def sort(x: Any, axis: int | None = -1) -> Tensor:
 
 
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
-    """Equal ones are in no certain order, as in NumPy."""
+    """Return the order of the elements. Equal elements have no fixed order, as in NumPy."""
     node, axis = _flat_if_no_axis(as_node(x), axis)
     return Tensor(_to(pt.argsort(node, axis=axis), "int32"))
 
 
 def argpartition(x: Any, kth: Any, axis: int = -1) -> Tensor:
-    """All are sorted, which is more than is asked for."""
+    """Return an order in which the kth element has its sorted place. All elements are sorted, which is more
+    than necessary.
+    """
     return argsort(x, axis)
 
 
@@ -908,9 +967,14 @@ _PLACES: dict[str, Op] = {
 def _quantile(
     x: Node, q: Any, axis: Axis, method: str, keepdims: bool, percent: bool = False, skip_nan: bool = False
 ) -> Node:
-    """Of the sorted elements, those around q of the way, at q * (count - 1).
+    """Return quantiles. A quantile lies between the two sorted elements around the place q * (count - 1).
 
-    Returns floats of the dtype of x, float64 for whole numbers. Shape: that of q, then what is left of x's.
+    method: one of NumPy's names, or "mean" for the mean of the two elements, which is the median for q = 0.5.
+    percent: whether q is given in percent.
+    skip_nan: whether NaN is ignored.
+
+    Returns floats in the dtype of x, or float64 for whole numbers. The shape is that of q followed by the
+    remaining axes of x.
     """
     x = _to(x, "float64") if _is_whole(x) else x
     dtype = x.type.dtype
@@ -924,13 +988,13 @@ def _quantile(
     rows = _reshaped(
         x.dimshuffle([*kept, *axes]), [dims[n] for n in kept] + [_product([dims[n] for n in axes])]
     )
-    # NaN is sorted to the end.
+    # Sorting moves NaN to the end.
     ordered = pt.sort(rows, axis=-1)
     if skip_nan:
         count = _to(pt.sum(pt.invert(pt.isnan(rows)), axis=-1, keepdims=True, dtype="int64"), dtype)
     else:
         count = _at_least(_count(rows, [rows.type.ndim - 1], dtype), rows.type.ndim)
-    zero = _constant(0, dtype)
+    zero, half, one = (_constant(number, dtype) for number in (0, 0.5, 1))
     place = pt.maximum(_flat(share) * (count - _constant(1, dtype)), zero)
 
     def element(index: Node) -> Node:
@@ -939,14 +1003,21 @@ def _quantile(
     if method in _PLACES:
         found = element(_PLACES[method](place))
     elif method in ("linear", "midpoint"):
-        low = pt.floor(place)
-        part = place - low
+        part = place - pt.floor(place)
         if method == "midpoint":
-            part = pt.switch(pt.gt(part, zero), _constant(0.5, dtype), zero)
-        found = element(low) + (element(pt.ceil(place)) - element(low)) * part
+            part = pt.switch(pt.gt(part, zero), half, zero)
+        lower, upper = element(pt.floor(place)), element(pt.ceil(place))
+        # Interpolate from the nearer element, as NumPy does. If one of them is infinite, this decides whether
+        # the result is infinite or NaN.
+        step = upper - lower
+        found = pt.switch(pt.ge(part, half), upper - step * (one - part), lower + step * part)
+    elif method == "mean":
+        # The sum keeps two equal infinities, which have no difference to interpolate.
+        lower, upper = element(pt.floor(place)), element(pt.ceil(place))
+        found = pt.switch(pt.eq(pt.floor(place), place), lower, (lower + upper) * half)
     else:
         raise NotImplementedError(
-            f"the Theano backend has no quantile by method={method!r}. "
+            f"the Theano backend does not compute quantiles with method={method!r}. "
             "Use 'linear', 'lower', 'higher', 'nearest' or 'midpoint'"
         )
     if not skip_nan:
@@ -966,12 +1037,12 @@ def _floats_if_bool(x: Any) -> Node:
 
 def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     node = as_node(x)
-    return Tensor(_to(_quantile(node, 0.5, axis, "linear", keepdims), result_type(node.type.dtype, float)))
+    return Tensor(_to(_quantile(node, 0.5, axis, "mean", keepdims), result_type(node.type.dtype, float)))
 
 
 def nanmedian(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     node = as_node(x)
-    result = _quantile(node, 0.5, axis, "linear", keepdims, skip_nan=True)
+    result = _quantile(node, 0.5, axis, "mean", keepdims, skip_nan=True)
     return Tensor(_to(result, result_type(node.type.dtype, float)))
 
 
@@ -1004,15 +1075,18 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Tenso
     ordered = as_node(sorted_sequence)
     if ordered.type.ndim != 1:
         raise ValueError(
-            f"searchsorted takes a sequence with one axis. Its shape is {ordered.type.shape}. "
-            "keras.ops.vectorized_map searches in several"
+            f"searchsorted takes a sequence with one axis. Received: shape={ordered.type.shape}. "
+            "To search in several sequences, use keras.ops.vectorized_map"
         )
     ordered, sought = _promoted(sorted_sequence, values)
     return Tensor(_to(pt.searchsorted(ordered, sought, side=side), "int32"))
 
 
 def digitize(x: Any, bins: Any) -> Tensor:
-    """bins: ascending; descending only if their values are known now."""
+    """Return the bin of each element.
+
+    bins: in ascending order, or in descending order if their values are known now.
+    """
     node, edges = _promoted(x, bins)
     values = getattr(edges, "data", None)
     if values is not None and values.size > 1 and values[0] > values[-1]:
@@ -1023,7 +1097,11 @@ def digitize(x: Any, bins: Any) -> Tensor:
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Tensor:
-    """x: ints from 0, shape (n,) or (rows, n). As many bins as the greatest of all needs."""
+    """Count whole numbers.
+
+    x: ints that are not negative, shape (n,) or (rows, n). There are as many bins as the greatest of all
+        needs.
+    """
     if sparse:
         raise ValueError("Unsupported value `sparse=True` with the Theano backend")
     node = _tensor(x)
@@ -1046,7 +1124,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
 
 
 def histogram(x: Any, bins: Any = 10, range: Any = None) -> tuple[Tensor, Tensor]:
-    """Returns the counts, int64, and the edges of the bins."""
+    """Return the counts as int64, and the edges of the bins."""
     node = _flat(as_node(x))
     if isinstance(bins, int):
         dtype = node.type.dtype if _is_float(node) else "float64"
@@ -1112,7 +1190,10 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
 
 
 def _spaced(start: Node, stop: Node, num: int, endpoint: bool) -> Node:
-    """start, stop: of one dtype. The steps are along a new first axis."""
+    """Return evenly spaced numbers along a new first axis.
+
+    start, stop: have the same dtype.
+    """
     dtype = start.type.dtype
     start, stop = pt.broadcast_arrays(start, stop)
     steps = num - 1 if endpoint else num
@@ -1164,7 +1245,12 @@ def geomspace(
     first, last, _ = as_nodes(start, stop, 1.0)
     dtype = dtype or floatx()
     exponents = _spaced(pt.zeros_like(first), pt.ones_like(last), num, endpoint)
-    return Tensor(as_node(Tensor(pt.moveaxis(first * (last / first) ** exponents, 0, axis)), dtype))
+    spaced = first * (last / first) ** exponents
+    # The ends are exactly the arguments, even if their ratio is infinite or NaN.
+    spaced = pt.switch(pt.eq(exponents, 0), first, spaced)
+    if endpoint and num > 1:
+        spaced = pt.switch(pt.eq(exponents, 1), pt.switch(pt.isnan(first), first, last), spaced)
+    return Tensor(as_node(Tensor(pt.moveaxis(spaced, 0, axis)), dtype))
 
 
 def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Tensor:
@@ -1177,7 +1263,10 @@ def identity(n: Any, dtype: Any = None) -> Tensor:
 
 
 def _not_above(dims: Sequence[Any], k: Any, more: int = 0) -> Node:
-    """bool, shape (rows, columns): at and below the diagonal k + more. dims: one is both."""
+    """Return where a matrix is at or below the diagonal k + more, as bools of shape (rows, columns).
+
+    dims: the two sizes, or one for both.
+    """
     offset = _to(as_node(k), "int64") + _constant(more, "int64")
     return pt.ge(pt.expand_dims(_range(dims[0]), 1) + offset, _range(dims[-1]))
 
@@ -1206,7 +1295,10 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 def _window(formula: Op) -> Op:
-    """formula: of the places, evenly from -1 to 1; 0 when there is one alone."""
+    """Return the op for a window function.
+
+    formula: takes the places, which are evenly spaced from -1 to 1. A single place is 0.
+    """
 
     def op(x: Any) -> Tensor:
         count = _to(_tensor(x), "float64")
@@ -1240,7 +1332,7 @@ def ndim(x: Any) -> int:
 
 
 def size(x: Any) -> Any:
-    """int where it is known, else a Tensor: int32, shape ()."""
+    """Return the number of elements: an int if it is known, otherwise a Tensor of int32 and shape ()."""
     count = _product(_dims(as_node(x)))
     return count if isinstance(count, int) else Tensor(_to(count, "int32"))
 
@@ -1262,7 +1354,7 @@ def expand_dims(x: Any, axis: Axis) -> Tensor:
 
 
 def squeeze(x: Any, axis: Axis = None) -> Tensor:
-    """Without an axis: those whose size is known to be 1."""
+    """Remove axes of size 1. Without an axis, only those whose size is known to be 1 are removed."""
     node = as_node(x)
     if axis is None:
         return Tensor(pt.squeeze(node))
@@ -1305,7 +1397,7 @@ def rot90(array: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     if node.type.ndim < 2:
         raise ValueError(f"rot90 takes at least two axes. Received: array.ndim={node.type.ndim}")
     if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(f"Invalid axes: {axes}. rot90 takes two that differ")
+        raise ValueError(f"Invalid axes: {axes}. rot90 needs two different axes")
     first, second = _axes(axes, node.type.ndim)
     turned = Tensor(node)
     if k % 4 == 2:
@@ -1372,7 +1464,7 @@ def meshgrid(*x: Any, indexing: str = "xy") -> list[Tensor]:
 
 
 def _in_one_dtype(xs: Any) -> list[Node]:
-    """Untouched if they have one."""
+    """Return the nodes of `xs` in one dtype. If they have one already, nothing changes."""
     xs = list(xs)
     nodes = [as_node(x) for x in xs]
     return nodes if len({node.type.dtype for node in nodes}) == 1 else as_nodes(*xs)
@@ -1411,7 +1503,10 @@ def append(x1: Any, x2: Any, axis: int | None = None) -> Tensor:
 
 
 def _parts(x: Any, indices_or_sections: Any, axis: int, even: bool) -> list[Tensor]:
-    """even: the parts must be of one size."""
+    """Split an axis into parts.
+
+    even: whether the parts must have the same size.
+    """
     node = as_node(x)
     axis = normalize_axis_index(axis, node.type.ndim)
     length = _dims(node)[axis]
@@ -1421,7 +1516,9 @@ def _parts(x: Any, indices_or_sections: Any, axis: int, even: bool) -> list[Tens
         return [Tensor(node[_along(node.type.ndim, axis, slice(start, end))]) for start, end in pairs]
     count = int(indices_or_sections)
     if even and isinstance(length, int) and length % count:
-        raise ValueError(f"an axis of size {length} has no {count} equal parts. Use keras.ops.array_split")
+        raise ValueError(
+            f"an axis of size {length} cannot be split into {count} equal parts. Use keras.ops.array_split"
+        )
     if count == 1:
         return [Tensor(node)]
     if isinstance(length, int):
@@ -1453,7 +1550,7 @@ def dsplit(x: Any, indices_or_sections: Any) -> list[Tensor]:
 
 
 def _padding_of(pad_width: Any, axes: int) -> list[tuple[int, int]]:
-    """Before and after, for each axis."""
+    """Return the widths before and after each axis."""
     widths = np.broadcast_to(np.asarray(pad_width, dtype="int64"), (axes, 2))
     return [(int(before), int(after)) for before, after in widths]
 
@@ -1494,7 +1591,8 @@ def _reflected(places: Node, last: Node) -> Node:
     return last - pt.abs(last - places % pt.maximum(2 * last, 1))
 
 
-# From places beyond an axis, -1 or last + 1, to the places in it that have the value.
+# These functions map places outside of an axis, such as -1 or last + 1, to the places inside that hold the
+# value.
 _PADDED_PLACES: dict[str, Op] = {
     "edge": lambda places, last: pt.maximum(pt.minimum(places, last), 0),
     "reflect": _reflected,
@@ -1507,7 +1605,11 @@ _PADDED_PLACES: dict[str, Op] = {
 
 
 def _taken(node: Node, places: Node, axis: int) -> Node:
-    """places: whole numbers. Several axes of them go as one, for which PyTensor has its fastest op."""
+    """Pick elements along an axis.
+
+    places: whole numbers. If they have several axes, these are flattened first, because PyTensor's fastest op
+        takes only one.
+    """
     if places.type.ndim < 2:
         return node[_along(node.type.ndim, axis, places)]
     dims = _dims(node)
@@ -1516,7 +1618,9 @@ def _taken(node: Node, places: Node, axis: int) -> Node:
 
 
 def _along_axis(node: Node, places: Node, axis: int) -> Node:
-    """The two have as many axes, which broadcast but for `axis`."""
+    """Pick an element of each row along an axis. The two arguments have the same number of axes, and all axes
+    except `axis` broadcast.
+    """
     key = []
     for n, length in enumerate(_dims(node)):
         others = tuple(m for m in range(node.type.ndim) if m != n)
@@ -1550,7 +1654,9 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """By index, because the gradient of PyTensor's own op is slow to compile."""
+    """Return a diagonal. It is picked by indices, because the gradient of PyTensor's own op is slow to
+    compile.
+    """
     node = pt.moveaxis(as_node(x), (axis1, axis2), (0, 1))
     down, right = builtins.max(-offset, 0), builtins.max(offset, 0)
     rows, columns = _dims(node)[:2]
@@ -1624,7 +1730,7 @@ def _int32_if_all_int8(nodes: list[Node]) -> list[Node]:
 
 
 def _matmul(first: Node, second: Node) -> Node:
-    """Many rows times one matrix are one product, forward and backward."""
+    """Multiply matrices. A product of many rows with one matrix is a single product, forward and backward."""
     if first.type.ndim == 1:
         return _matmul(pt.expand_dims(first, 0), second)[..., 0, :]
     if second.type.ndim == 1:
@@ -1670,8 +1776,10 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
 
 
 def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
-    """From left to right, whatever `optimize` says. Not by PyTensor's einsum, which is an op with a graph of
-    its own, that modes which keep it compile apart.
+    """Compute an Einstein sum from left to right, ignoring `optimize`.
+
+    PyTensor's own einsum is an op that contains a graph. Modes that keep this op compile the graph
+    separately.
     """
     if set(kwargs) - {"optimize"}:
         raise NotImplementedError(f"the Theano backend cannot trace keras.ops.einsum with {sorted(kwargs)}")
@@ -1686,12 +1794,15 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
     return Tensor(node.dimshuffle([labels.index(label) for label in output]))
 
 
-# An axis in einsum: a letter, or a number, which counts the axes of the ellipsis from the last.
+# An axis in einsum is a letter, or a number that counts the axes of the ellipsis from the last one.
 _Labels = list[str | int]
 
 
 def _labels(subscripts: str, axes: Sequence[int]) -> list[_Labels]:
-    """Those of each operand, then of the result. axes: how many each operand has."""
+    """Return the labels of each operand and then those of the result.
+
+    axes: the number of axes of each operand.
+    """
     given, arrow, wanted = subscripts.replace(" ", "").partition("->")
     parts = given.split(",")
     if len(parts) != len(axes):
@@ -1716,7 +1827,7 @@ def _labels(subscripts: str, axes: Sequence[int]) -> list[_Labels]:
 
 
 def _without_repeats(node: Node, labels: _Labels) -> tuple[Node, _Labels]:
-    """The diagonals of axes with one label."""
+    """Return the diagonals of axes that have the same label."""
     for label in dict.fromkeys(labels):
         while labels.count(label) > 1:
             first = labels.index(label)
@@ -1727,7 +1838,7 @@ def _without_repeats(node: Node, labels: _Labels) -> tuple[Node, _Labels]:
 
 
 def _summed_over(node: Node, labels: _Labels, needed: set[str | int]) -> tuple[Node, _Labels]:
-    """Without the axes that nothing needs."""
+    """Sum over the axes that are not needed."""
     axes = [n for n, label in enumerate(labels) if label not in needed]
     if not axes:
         return node, labels
@@ -1737,7 +1848,9 @@ def _summed_over(node: Node, labels: _Labels, needed: set[str | int]) -> tuple[N
 def _contracted(
     first: tuple[Node, _Labels], second: tuple[Node, _Labels], needed: set[str | int]
 ) -> tuple[Node, _Labels]:
-    """The product of two, summed over the axes that they share and that nothing else needs."""
+    """Return the product of two operands, summed over the axes that they share and that are not needed
+    otherwise.
+    """
     second = _summed_over(*second, needed | set(first[1]))
     (left, left_labels), (right, right_labels) = first, second
     shared = [label for label in left_labels if label in right_labels]
@@ -1781,7 +1894,7 @@ def kron(x1: Any, x2: Any) -> Tensor:
 
 
 def _components(node: Node) -> list[Node]:
-    """Three of the last axis: what is missing is 0."""
+    """Return three components of the last axis. A missing one is 0."""
     parts = [node[..., n] for n in range(node.type.shape[-1])]
     return parts if len(parts) == 3 else [*parts, pt.zeros_like(parts[0])]
 
@@ -1789,8 +1902,8 @@ def _components(node: Node) -> list[Node]:
 def cross(
     x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Tensor:
-    """Vectors of two or three components along an axis of known size. Of two vectors in the plane, the
-    third component.
+    """Return cross products of vectors with two or three components along an axis of known size. For two
+    vectors with two components, the result is only the third component.
     """
     first, second = _together(x1, x2)
     if axis is not None:
@@ -1799,7 +1912,7 @@ def cross(
     lengths = first.type.shape[-1], second.type.shape[-1]
     if not set(lengths) <= {2, 3}:
         raise ValueError(
-            f"cross takes vectors of 2 or 3 components, known before the call. They have {lengths}"
+            f"cross takes vectors of 2 or 3 components, known before the call. Received: {lengths}"
         )
     a, b = _components(first), _components(second)
 
@@ -1813,7 +1926,10 @@ def cross(
 
 
 def corrcoef(x: Any) -> Tensor:
-    """x: variables in rows, or one alone."""
+    """Return correlation coefficients.
+
+    x: the variables in rows, or a single variable.
+    """
     node = as_node(x)
     dtype = _at_least_float32(node.type.dtype)
     rows = _to(_at_least(node, 2), "float64")
@@ -1827,7 +1943,10 @@ def corrcoef(x: Any) -> Tensor:
 
 
 def correlate(x1: Any, x2: Any, mode: str = "valid") -> Tensor:
-    """Raises NotImplementedError: mode is "same" and a size is not known."""
+    """Return the cross-correlation.
+
+    Raises NotImplementedError if mode is "same" and a size is not known.
+    """
     dtype = result_type(as_node(x1).type.dtype, as_node(x2).type.dtype)
     dtype = {"int64": "float64", "float64": "float64"}.get(dtype, "float32")
     first, second = as_node(x1, dtype), as_node(x2, dtype)[::-1]
@@ -1843,7 +1962,10 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Tensor:
 
 
 def slogdet(x: Any) -> tuple[Tensor, Tensor]:
-    """x: shape (..., n, n). The sign of the determinant, and the logarithm of its size."""
+    """Return the sign of the determinant and the logarithm of its absolute value.
+
+    x: shape (..., n, n).
+    """
     node = as_node(x)
     node = _to(node, "float64") if _is_whole(node) else node
     found, logarithm = pt.linalg.slogdet(node)

@@ -1,1 +1,1 @@
-"""What is recorded while a train step is traced: symbolic tensors, variables, gradients."""
+"""Records a train step while it is traced: symbolic tensors, variables and gradients."""

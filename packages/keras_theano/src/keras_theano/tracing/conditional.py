@@ -1,4 +1,4 @@
-"""PyTensor's conditional, which lies elsewhere since PyTensor 3.3."""
+"""PyTensor's conditional op, which has a different place since PyTensor 3.3."""
 
 try:
     from pytensor.conditional.op import IfElse as IfElse

@@ -1,5 +1,5 @@
-"""Turns what Keras passes for a tensor into one. PyTensor is imported only while a trace is open: eager work
-never waits for it.
+"""Converts to a tensor whatever Keras passes as one. PyTensor is imported only while a trace is open, so
+eager work never waits for it.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ eager = numpy_ops("core")
 def convert_to_tensor(
     x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None
 ) -> Any:
-    """Raises ValueError: None, also in a list."""
+    """Convert `x` to a tensor. Raises ValueError if it is None or a list that contains None."""
     refuse_none(x)
     if trace.current() is not None:
         from keras_theano.tracing.tensor import Tensor, as_node, is_traced

@@ -1,4 +1,4 @@
-"""A gradient of the user's own, for a value in a trace."""
+"""Gives a value in a trace a gradient that the user has defined."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +13,12 @@ from keras_theano.tracing.tensor import Tensor, as_node, cast
 
 
 class _Overridden(Op):
-    """Its first `count` inputs, unchanged. The gradients with respect to the others are what `gradient`
-    returns for those of the outputs. Rewritten away once they are known.
+    """Returns its first `count` inputs unchanged.
+
+    count: the number of outputs.
+    gradient: takes the gradients of the outputs, and returns the gradients with respect to the other inputs.
+
+    A rewrite removes the op once the gradients are known.
     """
 
     __props__ = ()
@@ -23,12 +27,12 @@ class _Overridden(Op):
         self._count = count
         self._gradient = gradient
 
-    # Two calls of one function are two ops.
+    # Two calls of the same function must not be merged.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
     def __getstate__(self) -> dict[str, Any]:
-        # A graph that is sent to be compiled ahead has its gradients already.
+        # When a graph is sent to another process to be compiled, it already contains its gradients.
         return {"_count": self._count, "_gradient": None}
 
     def make_node(self, *inputs: Variable) -> Apply:  # type: ignore[type-arg]
@@ -38,7 +42,7 @@ class _Overridden(Op):
         for value, cell in zip(inputs, outputs, strict=False):
             cell[0] = value
 
-    # PyTensor 3.3 leaves out the first of the three arguments.
+    # PyTensor 3.3 does not pass the first of the three arguments.
     def infer_shape(self, *arguments: Any) -> list[Any]:
         return list(arguments[-1][: self._count])
 
@@ -77,9 +81,10 @@ def _remove(fgraph: Any, node: Apply) -> list[Variable]:  # type: ignore[type-ar
 def with_gradient(
     outputs: Sequence[Tensor], args: Sequence[Any], gradient: Callable[[list[Tensor]], Sequence[Any]]
 ) -> list[Tensor]:
-    """`outputs`, whose gradients with respect to `args` are `gradient` of the outputs' own.
+    """Return `outputs`, with the given gradient with respect to `args`.
 
-    gradient: takes the list of the outputs' gradients, returns one gradient or None for each of `args`.
+    gradient: takes the list of the gradients of the outputs, and returns a gradient or None for each of
+        `args`.
     """
     nodes = [as_node(output) for output in outputs]
     op = _Overridden(len(nodes), gradient)

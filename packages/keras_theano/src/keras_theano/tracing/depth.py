@@ -1,4 +1,4 @@
-"""Deep graphs: PyTensor walks some of them by functions that call themselves, a node a call."""
+"""Makes deep graphs possible. PyTensor walks some graphs by recursive functions, one call for each node."""
 
 import sys
 import threading
@@ -8,16 +8,19 @@ from typing import Any
 
 from pytensor.graph.traversal import ancestors
 
-# Of PyTensor's functions, those that derive a graph take the most: three, and one within a comprehension.
+# Among PyTensor's functions, those that compute gradients need the most frames: three, and one for a
+# comprehension.
 _FRAMES_A_VARIABLE = 4
-# The limit is the process's, not the thread's.
+# The recursion limit belongs to the process and not to a thread.
 _limit = threading.RLock()
 
 
 @contextmanager
 def as_deep_as(outputs: Iterable[Any]) -> Iterator[None]:
-    """In here, Python's recursion limit allows for calls as deep as the graph of `outputs`: some hundred
-    layers are deeper than the limit. Frames of Python code lie in the heap: the limit alone is in the way.
+    """In this context, Python's recursion limit allows calls as deep as the graph of `outputs`.
+
+    A model of some hundred layers is deeper than the usual limit. The frames of Python code are on the heap,
+    so only the limit stands in the way.
     """
     frames = _FRAMES_A_VARIABLE * sum(1 for _ in ancestors(list(outputs)))
     with _limit:

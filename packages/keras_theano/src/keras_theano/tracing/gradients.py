@@ -1,4 +1,4 @@
-"""Gradients inside a trace, for train steps of the user's own."""
+"""Computes gradients inside a trace, for train steps that the user writes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +11,16 @@ from keras_theano.tracing.variable import Variable
 
 
 def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor | None]:
-    """The gradient of `loss` with respect to each variable, None where the loss does not depend on it.
+    """Return the gradient of `loss` with respect to each variable, or None where the loss does not depend on
+    the variable.
 
     loss: a traced scalar, computed from the variables in this train step.
-    Raises TypeError: called on NumPy values, which remember nothing.
+    variables: Keras variables.
+    Raises TypeError if `loss` is a NumPy value, because it does not know how it was computed.
     """
     if not isinstance(loss, Tensor):
         raise TypeError(
-            "keras_theano.gradients wants a loss that was computed inside train_step, which is traced; "
+            "keras_theano.gradients needs a loss that was computed inside train_step, which is traced; "
             f"received {type(loss).__name__}. Eager values have no gradients on the Theano backend."
         )
     node = as_node(loss)

@@ -1,4 +1,4 @@
-"""A symbolic value inside a trace, as Keras sees it."""
+"""The symbolic value that Keras sees inside a trace."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,28 +16,30 @@ from keras_theano.tracing.values import refuse_none
 
 convert_to_tensor = numpy_ops("core").convert_to_tensor
 
-# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. What mixed
-# precision computes in them is computed in float32: wider, never narrower.
+# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. Mixed
+# precision would compute in these dtypes. Here it computes in float32, which is wider and never narrower.
 WIDENED = {"float16": "float32", "bfloat16": "float32"}
 UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
-# Digits after the point, least exponent, greatest number and what lies beyond it
-# (https://arxiv.org/abs/2209.05433).
+# For each dtype: binary digits after the point, least exponent, greatest number, and what numbers beyond it
+# become (https://arxiv.org/abs/2209.05433).
 _FLOAT8 = {"float8_e4m3fn": (3, -6, 448.0, np.nan), "float8_e5m2": (2, -14, 57344.0, np.inf)}
 
 
 class NoValueYet(TypeError, NotImplementedError):
-    """Python code or another library wanted the numbers in a traced tensor. What takes no gradients can run
-    without a trace instead.
+    """Python code or another library asked for the numbers in a traced tensor. Code that needs no gradients
+    can run without a trace instead.
     """
 
 
 class Tensor:
-    """
-    node: the PyTensor variable. shape: a tuple of int, and None where a size is not known before the call.
-    dtype: NumPy's name.
+    """A symbolic tensor.
+
+    node: the PyTensor variable.
+    shape: a tuple of ints, with None for each size that is not known before the call.
+    dtype: NumPy's name of the dtype.
     """
 
-    __slots__ = ("_keras_mask", "node")  # Keras writes a mask on tensors
+    __slots__ = ("_keras_mask", "node")  # Keras stores a mask on tensors
 
     def __init__(self, node: TensorVariable) -> None:
         self.node = node
@@ -75,7 +77,9 @@ class Tensor:
     __bool__ = __int__ = __float__ = __index__ = __array__ = numpy = item = tolist = _no_value
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Tensor":
-        """`array + tensor` and `array += tensor` are NumPy's to begin with. The result of both is traced."""
+        """Return a traced result. Python asks NumPy first to compute `array + tensor` and `array += tensor`,
+        and NumPy calls this method.
+        """
         name = _UFUNCS.get(ufunc.__name__)
         if name is None or method != "__call__":
             self._no_value()
@@ -85,7 +89,7 @@ class Tensor:
         part = self.node[_index(key)]
         first = key[0] if isinstance(key, tuple) and key else key
         if part.type.ndim and part.type.shape[0] is None and _is_one(first):
-            # PyTensor broadcasts only what it knows to be one.
+            # PyTensor broadcasts an axis only if it knows that its size is 1.
             part = pt.specify_shape(part, (1, *part.type.shape[1:]))
         return Tensor(part)
 
@@ -94,7 +98,7 @@ class Tensor:
 
 
 def _is_one(key: Any) -> bool:
-    """The slices of the first or the last element alone."""
+    """Return whether `key` is a slice of the first or of the last element only."""
     if not isinstance(key, slice) or key.step not in (None, 1):
         return False
     known = all(end is None or isinstance(end, int) for end in (key.start, key.stop))
@@ -148,7 +152,7 @@ for _python, _op in {
     setattr(Tensor, f"__{_python}__", _operator(_op))
 
 
-# NumPy's ufuncs behind the operators of arrays, and the ops that Keras gives the same operators.
+# The ufuncs behind the operators of NumPy's arrays, and the ops that Keras uses for the same operators.
 _UFUNCS = {
     **{name: name for name in ("add", "subtract", "multiply", "floor_divide", "power", "matmul", "absolute")},
     **{name: name for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")},
@@ -163,7 +167,7 @@ _UFUNCS = {
 
 
 def is_traced(x: Any) -> bool:
-    """Whether `x` is symbolic while a trace is open, or holds something that is."""
+    """Return whether `x` is symbolic while a trace is open, or contains something that is."""
     if isinstance(x, (Tensor, KerasVariable)):
         return True
     if isinstance(x, (list, tuple)):
@@ -174,12 +178,12 @@ def is_traced(x: Any) -> bool:
 
 
 def as_node(x: Any, dtype: Any = None) -> TensorVariable:
-    """The PyTensor variable of whatever Keras passes for a tensor: Tensor, Variable, array, number, or a
-    list of them.
+    """Return the PyTensor variable for anything that Keras passes as a tensor: a Tensor, a Variable, an
+    array, a number, or a list of them.
 
-    dtype: what the result is cast to; None keeps the dtype, by Keras's rules for numbers and lists. A float8
-        is rounded to its numbers, and stays float32.
-    Raises NotImplementedError: the dtype cannot be traced. ValueError: None.
+    dtype: the dtype of the result. None keeps the dtype, by Keras's rules for numbers and lists. For a float8
+        dtype, the values are rounded to those that it can represent, and the result is float32.
+    Raises NotImplementedError if the dtype cannot be traced. Raises ValueError if `x` is None.
     """
     refuse_none(x)
     if dtype is not None:
@@ -202,7 +206,14 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
 
 
 def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyond: float) -> TensorVariable:
-    """x: float32. The nearest numbers that the narrow dtype has; of two, the even one."""
+    """Round to the nearest number of a narrow dtype, and to the even one if two are equally near.
+
+    x: float32.
+    digits: the number of binary digits after the point.
+    least: the least exponent.
+    greatest: the greatest number.
+    beyond: what greater numbers become.
+    """
     size = pt.maximum(abs(x), np.float32(2.0**least))
     step = pt.power(np.float32(2.0), pt.floor(pt.log2(size)) - np.float32(digits))
     rounded = pt.round(x / step, mode="half_to_even") * step
@@ -210,13 +221,16 @@ def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyo
     return pt.cast(pt.switch(pt.gt(abs(rounded), np.float32(greatest)), outside, rounded), "float32")
 
 
-# NaN and what does not fit are converted to these in the same way by every compiler, and to the others not.
-# NumPy goes that way too, but for unsigned 32 and 64 bits, where it has no one way.
+# Compilers convert NaN and numbers that do not fit to these dtypes in the same way, but not to others. NumPy
+# takes this way too, except for unsigned numbers of 32 and 64 bits, for which it has no fixed rule.
 _CAST_BY_WAY_OF = {**dict.fromkeys(("int8", "uint8", "int16", "uint16"), "int32"), "uint32": "int64"}
 
 
 def cast(node: TensorVariable, dtype: str) -> TensorVariable:
-    """dtype: NumPy's name. Complex numbers lose their imaginary part, as in NumPy."""
+    """Convert `node` to a dtype. Complex numbers lose their imaginary part, as in NumPy.
+
+    dtype: NumPy's name of the dtype.
+    """
     if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
         node = pt.real(node)
     if dtype == "bool":
@@ -230,13 +244,15 @@ def cast(node: TensorVariable, dtype: str) -> TensorVariable:
 
 
 def as_nodes(*xs: Any) -> list[TensorVariable]:
-    """Their variables, cast to the dtype that Keras computes them in together."""
+    """Return the variables of `xs`, cast to the dtype in which Keras computes them together."""
     dtype = common_dtype(*xs)
     return [as_node(x, dtype) for x in xs]
 
 
 def common_dtype(*xs: Any) -> str:
-    """Keras's rule (https://keras.io/api/ops/): Python numbers adapt to tensors."""
+    """Return the dtype in which Keras computes `xs` together, by its rule that Python numbers adapt to
+    tensors (https://keras.io/api/ops/).
+    """
     return str(result_type(*[_dtype_or_type(x) for x in xs]))
 
 
@@ -247,7 +263,10 @@ def _dtype_or_type(x: Any) -> Any:
 
 
 def traceable(dtype: Any) -> str:
-    """NumPy's name of the dtype that `dtype` is computed in. Raises NotImplementedError: there is none."""
+    """Return NumPy's name of the dtype in which `dtype` is computed.
+
+    Raises NotImplementedError if there is no such dtype.
+    """
     name = str(standardize_dtype(dtype))
     name = WIDENED.get(name, name)
     if name in UNTRACEABLE_DTYPES:
@@ -259,7 +278,7 @@ def traceable(dtype: Any) -> str:
 
 
 def shape_of(x: Any) -> tuple[Any, ...]:
-    """int where the size is known, else a Tensor: int32, shape ()."""
+    """Return the shape of `x`. A size is an int if it is known, otherwise a Tensor of int32 with shape ()."""
     node = as_node(x)
     return tuple(
         size if size is not None else Tensor(pt.cast(node.shape[axis], "int32"))
@@ -268,8 +287,10 @@ def shape_of(x: Any) -> tuple[Any, ...]:
 
 
 def sizes(shape: Sequence[Any] | Any) -> list[Any]:
-    """A shape for PyTensor, out of ints, Tensors and None, which is -1, in a sequence or one Tensor with one
-    axis.
+    """Return a shape for PyTensor.
+
+    shape: a sequence of ints, Tensors and None, which stands for -1, or one Tensor with at most one axis, or
+        an int.
     """
     if isinstance(shape, (Tensor, KerasVariable)):
         shape = list(Tensor(as_node(shape))) if shape.ndim else [shape]

@@ -1,6 +1,7 @@
-"""What is being traced: while a trace is open, variables are symbolic, and so is what is computed from them.
+"""Keeps the open trace. While a trace is open, variables are symbolic, and so is everything that is computed
+from them.
 
-Nothing here needs PyTensor, so that eager work never waits for its import.
+This module does not need PyTensor, so eager work never waits for its import.
 """
 
 import threading
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Trace:
-    """The values that variables have so far, in one run of a Python function with symbolic inputs.
+    """The current values of variables during one run of a Python function with symbolic inputs.
 
-    parent: the trace around a branch of `cond`, whose values the branch starts from.
+    parent: the trace that encloses a branch of `cond`. The branch starts with its values.
     """
 
     def __init__(self, parent: "Trace | None" = None) -> None:
@@ -35,7 +36,9 @@ class Trace:
 
     @property
     def updates(self) -> list[tuple["Variable", "Tensor"]]:
-        """The variables that were assigned to, each with its last value, in the order of the first."""
+        """The variables that were assigned to, each with its last value, in the order of their first
+        assignments.
+        """
         return list(self._values.values())
 
     def branch(self) -> "Trace":
@@ -50,13 +53,15 @@ _state = _State()
 
 
 def current() -> Trace | None:
-    """The trace that is open in this thread."""
+    """Return the trace that is open in this thread, or None."""
     return _state.trace
 
 
 @contextmanager
 def opened(trace: Trace | None) -> Iterator[None]:
-    """`trace` is the current one in here; None: there is none, and everything is NumPy."""
+    """In this context, `trace` is the current trace. If it is None, there is no trace, and everything is
+    computed by NumPy.
+    """
     before, _state.trace = _state.trace, trace
     try:
         yield

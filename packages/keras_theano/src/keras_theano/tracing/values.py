@@ -1,14 +1,19 @@
-"""What tensors are made of, for code that does not need PyTensor."""
+"""Facts about tensors for code that does not need PyTensor."""
 
 from typing import Any
 
-# The module of the functions behind Python's operators of symbolic tensors. It is keras_theano.src.ops.numpy,
-# which builds on this package and so cannot be imported by it: it puts itself here.
+# The module with the functions behind Python's operators for symbolic tensors. It is
+# keras_theano.src.ops.numpy. That module builds on this package, so it cannot be imported here and stores
+# itself in this variable.
 operators: Any = None
 
 
 def refuse_none(x: Any, what: str = "a tensor") -> None:
-    """Raises ValueError: `x` is None, or a list that holds one. NumPy would make NaN, 0 or False of it."""
+    """Raise ValueError if `x` is None or a list that contains None. NumPy would turn None into NaN, 0 or
+    False.
+
+    what: what `x` is, for the error message.
+    """
     if x is None:
         raise ValueError(
             f"None is not a valid value for {what}. Expected an array, a number or a list of them. In fit "

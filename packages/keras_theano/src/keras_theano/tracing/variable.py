@@ -1,4 +1,4 @@
-"""keras.Variable of the Theano backend: an array that eager code reads, and that compiled code updates."""
+"""keras.Variable for the Theano backend: an array that eager code reads and that compiled code updates."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,11 @@ eager: Any = numpy_ops("core")
 
 
 class Variable(eager.Variable):  # type: ignore[misc]
-    """Eager reads copy, because compiled code may update the array in place. In a trace, the value is
-    symbolic, and an assignment is recorded.
+    """Reading the value eagerly makes a copy, because compiled code may update the array in place. In a trace
+    the value is symbolic, and an assignment is recorded.
     """
 
-    # The array, in a list of one, which becomes the storage of the shared variable once there is one.
+    # The array in a list of length 1. When there is a shared variable, this list is its storage.
     _cell: list[Any] | None = None
     _shared: "SharedVariable | None" = None
 
@@ -66,7 +66,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
     def shared(self) -> "SharedVariable":
         """The PyTensor shared variable that holds the value.
 
-        Raises NotImplementedError: PyTensor does not compute in the dtype.
+        Raises NotImplementedError if PyTensor does not compute in the dtype.
         """
         if self._shared is None:
             import pytensor
@@ -85,7 +85,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
         return self._shared
 
     def symbolic(self) -> "Tensor":
-        """The value at the start of a call of what is being traced."""
+        """Return the symbolic value at the start of a call of the traced function."""
         from keras_theano.tracing.tensor import Tensor
 
         return Tensor(self.shared)
@@ -96,5 +96,6 @@ class Variable(eager.Variable):  # type: ignore[misc]
         state.pop("_shared", None)
         return {**state, "_cell": None if cell is None else [cell[0].copy()]}
 
-    # KerasVariable compares by value, which takes the hash away. Dicts look at the identity first.
+    # KerasVariable compares by value, so Python removes its hash. Dicts compare identities first, so the hash
+    # of object works.
     __hash__ = object.__hash__

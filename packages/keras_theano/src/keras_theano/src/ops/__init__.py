@@ -1,4 +1,4 @@
-"""keras.src.backend.ops: the namespaces of ops, and those of core once more without its name."""
+"""keras.src.backend.ops: the namespaces of ops. The ops of core are also available directly."""
 
 from keras_theano.src.ops import core as core
 from keras_theano.src.ops import image as image

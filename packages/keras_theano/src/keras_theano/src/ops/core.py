@@ -21,10 +21,11 @@ eager = numpy_ops("core")
 SUPPORTS_SPARSE_TENSORS = False
 SUPPORTS_RAGGED_TENSORS = False
 SUPPORTS_COMPLEX_DTYPES = True
-# Keras 3.16 asks for it in the tests of layers: whether they can train.
+# The tests of layers in Keras 3.16 read this to find out whether layers can be trained.
 SUPPORTS_GRADIENT = True
-# Keras would tell callbacks of the end of a batch in a thread, for backends whose results come later. Here
-# they are there already, and the thread takes a quarter of the time of a small model's training.
+# If this were True, Keras would call callbacks at the end of a batch from a thread, which helps backends
+# whose results arrive later. Here the results are already there, and the thread takes a quarter of the time
+# that a small model trains.
 IS_THREAD_SAFE = False
 
 globals().update(namespace(eager))
@@ -35,8 +36,10 @@ device_scope = eager.device_scope
 
 
 def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """The KerasTensors that `fn` returns for KerasTensors: it runs on zeros, twice where sizes are unknown,
-    and a size that differs between the two runs is unknown in the result.
+    """Return the KerasTensors that `fn` returns for KerasTensors.
+
+    `fn` runs on zeros. If sizes are unknown, it runs twice with different sizes, and a size that differs
+    between the two results is unknown.
     """
     known = all(None not in leaf.shape for leaf in tree.flatten((args, kwargs)) if _is_keras(leaf))
     runs = []
@@ -47,7 +50,7 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     return tree.map_structure(_spec, *runs)
 
 
-# Primes, which no product of a layer's own sizes meets by chance.
+# These are primes, so that no product of a layer's own sizes equals them by chance.
 _UNKNOWN_SIZES = (83, 89)
 
 
@@ -79,7 +82,7 @@ def is_tensor(x: Any) -> bool:
 
 
 def shape(x: Any) -> tuple[Any, ...]:
-    """int where the size is known, else a symbolic scalar of int32."""
+    """Return the shape of `x`. A size is an int if it is known, otherwise a symbolic scalar of int32."""
     if trace.current() is not None and not isinstance(x, KerasVariable):
         from keras_theano.tracing.tensor import Tensor, shape_of
 
@@ -97,16 +100,20 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
     return f
 
 
-class custom_gradient:  # Keras's name
-    """fun: returns its outputs and a function of their gradients (`upstream`), which returns those of `fun`'s
-    arguments. Outside of a trace there are no gradients, and only the outputs matter.
+class custom_gradient:  # the name is given by Keras
+    """Wraps a function that comes with its own gradient.
+
+    fun: a function that returns its outputs and a second function. The latter takes the gradients of the
+        outputs (`upstream`) and returns those of the arguments of `fun`. Outside of a trace there are no
+        gradients, so only the outputs are used.
     """
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         self.fun = fun
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # Variables as their values: JAX's backend does so, and Keras's functions rely on it.
+        # Variables are passed as their values. JAX's backend does this too, and functions in Keras rely on
+        # it.
         args = tuple(arg.value if isinstance(arg, KerasVariable) else arg for arg in args)
         outputs, gradient = self.fun(*args, **kwargs)
         if trace.current() is None:

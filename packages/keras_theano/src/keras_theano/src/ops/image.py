@@ -1,4 +1,4 @@
-"""keras.ops.image: resize; the others are eager only."""
+"""keras.ops.image. `resize` can be traced; the other ops are eager only."""
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.dispatch import namespace

@@ -9,7 +9,7 @@ from keras_theano.src.dispatch import namespace
 
 eager = numpy_ops("math")
 
-# ops.polar asks for it by this name.
+# ops.polar looks for it under this name.
 _get_complex_tensor_from_tuple = eager._get_complex_tensor_from_tuple
 
 
@@ -22,8 +22,10 @@ def _istft(
     window: Any = "hann",
     center: bool = True,
 ) -> Any:
-    """Overlapping frames, each weighted so that those that overlap in the middle of the signal add up to it.
-    Keras's NumPy function differs from its others at the ends, where fewer overlap.
+    """Add up overlapping frames, weighted in such a way that they restore the signal where they overlap
+    fully.
+    This is how the other backends of Keras treat the ends of the signal, where fewer frames overlap. Keras's
+    NumPy function differs from them there.
     """
     from scipy.signal import get_window
 

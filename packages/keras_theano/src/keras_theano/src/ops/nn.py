@@ -1,4 +1,6 @@
-"""Activations, normalization, losses, plain convolution; its other kinds and pooling are eager only."""
+"""keras.ops.nn. Activations, normalization, losses and plain convolution can be traced. The other kinds of
+convolution and pooling are eager only.
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ eager = numpy_ops("nn")
 
 
 def _dot_product_attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-    """Several heads of the query may share one of the key and the value, which Keras's own does not know."""
+    """Compute attention in which several heads of the query may share one head of the key and the value.
+    Keras's own NumPy function does not support this.
+    """
     if len(query.shape) == 4 and query.shape[2] != key.shape[2]:
         shared = query.shape[2] // key.shape[2]
         key, value = np.repeat(key, shared, axis=2), np.repeat(value, shared, axis=2)

@@ -12,7 +12,9 @@ eager = numpy_ops("numpy")
 
 
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Trainers sum lists of losses, for which Keras's NumPy function wants an array."""
+    """Sum `x`, which may also be a list. Trainers sum lists of losses, but Keras's NumPy function accepts
+    only an array.
+    """
     return eager.sum(convert_to_tensor(x), axis=axis, keepdims=keepdims)
 
 
