@@ -153,8 +153,8 @@ def track_summary(
     if tracker is None:
         return None
     try:
-        with summary_run.locked(file) as told:
-            return told.tracked_run_id or summary_run.upload(told, tracker)
+        with summary_run.locked(file) as summary:
+            return summary.tracked_run_id or summary_run.upload(summary, tracker)
     except TrackingError as error:
         session.untracked.append(str(error))
         return None
