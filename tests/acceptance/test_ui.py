@@ -102,7 +102,7 @@ def charts(browser: Any) -> list[Any]:
 
 
 def keep_screenshot(browser: Any, name: str) -> None:
-    """For the README: kept where BACKENDEXP_SCREENSHOTS says."""
+    """Save what the browser shows in the folder that BACKENDEXP_SCREENSHOTS names, for a person to look at."""
     folder = os.environ.get("BACKENDEXP_SCREENSHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)

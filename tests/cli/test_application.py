@@ -1,6 +1,7 @@
 """Experiments from their configuration to their conclusion, with workers that are small scripts."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -295,12 +296,15 @@ def test_run_of_a_launchers_own_process_is_tagged_as_parallel(
     assert [t.get("parallel") for t in tags_of(tracker)] == told
 
 
-def test_single_run_has_no_tags_of_an_experiment(start: Callable[..., Application], project: Path) -> None:
+def test_single_run_has_no_tags_of_an_experiment(
+    start: Callable[..., Application], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.5, 2.0, 3.0))
     tracker = MemoryTracker()
     assert run(start("finishes", tracker), project, IN_MEMORY, "backend=jax") == exit_codes.OK
     (tags,) = tags_of(tracker)
     assert not {"role", "block", "position", "parallel", "sweep"} & set(tags)
-    assert float(tags["load_average"]) >= 0
+    assert tags["load_average"] == "1.50"
 
 
 def test_process_that_a_launcher_started_knows_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def study(make_spec: MakeSpec) -> ScaleStudy:
 
 
 def size(spec: RunSpec) -> tuple[int, tuple[int, ...]]:
-    return spec.data.samples, spec.model.hidden_units
+    return spec.data.samples, tuple(spec.model.hidden_units)
 
 
 SIZES = [(100, (8, 8)), (200, (8, 8)), (400, (8, 8)), (100, (32, 32))]
@@ -85,7 +85,7 @@ def test_sizes_are_shuffled_anew_in_every_repeat_and_the_same_way_for_the_same_s
 def test_axis_of_one_size_is_left_out(study: ScaleStudy) -> None:
     narrow = ScaleStudy(study.who, replace(study.asked, hidden_units=[32]))
     assert [axis.name for axis in narrow.axes] == ["samples"]
-    assert all(run.spec.model.hidden_units == (8, 8) for run in narrow.runs)
+    assert all(run.spec.model.hidden_units == [8, 8] for run in narrow.runs)
 
 
 def test_opening_tells_how_many_runs_there_will_be_and_of_what(study: ScaleStudy) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backendexp.config.schema import ControlsConfig, ModelConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runs import plan
-from backendexp.runs.plan import ControlsSpec, DataSpec, ModelSpec, RunSpec, TrainingSpec
+from backendexp.runs.plan import DataSpec, RunSpec
 from backendexp.runtimes import catalogue
 from support.arrays import good_arrays
 from support.plans import small_config
@@ -29,10 +30,14 @@ specs = st.builds(
     start=st.sampled_from(["fork", "spawn"]),
     data=st.builds(DataSpec, st.text(), sizes, sizes, sizes, finite, st.none() | st.text()),
     model=st.builds(
-        ModelSpec, st.lists(sizes, min_size=1).map(tuple), st.text(), finite, st.sampled_from(["sigmoid"])
+        ModelConfig,
+        hidden_units=st.lists(sizes, min_size=1),
+        activation=st.text(),
+        dropout=finite,
+        output_activation=st.sampled_from(["sigmoid"]),
     ),
-    training=st.builds(TrainingSpec, st.text(), finite, st.text(), sizes, sizes, st.just("float32")),
-    controls=st.builds(ControlsSpec, st.booleans(), st.booleans()),
+    training=st.builds(TrainingConfig, st.text(), finite, st.text(), sizes, sizes, st.just("float32")),
+    controls=st.builds(ControlsConfig, st.booleans(), st.booleans()),
     threads=sizes,
     seed=st.integers(0, 2**32 - 1),
     timeout_s=st.none() | finite,
@@ -81,9 +86,9 @@ def test_id_does_not_change_between_releases() -> None:
         python=None,
         start="fork",
         data=DataSpec("random", 1000, 20, 100, 0.0, None),
-        model=ModelSpec((64, 64), "relu", 0.5, "sigmoid"),
-        training=TrainingSpec("rmsprop", 0.001, "binary_crossentropy", 20, 128, "float32"),
-        controls=ControlsSpec(True, True),
+        model=ModelConfig("mlp", [64, 64], "relu", 0.5, "sigmoid"),
+        training=TrainingConfig("rmsprop", 0.001, "binary_crossentropy", 20, 128, "float32"),
+        controls=ControlsConfig(True, True),
         threads=2,
         seed=0,
         timeout_s=None,

@@ -323,7 +323,7 @@ def test_pytensor_compiles_into_our_cache_and_keeps_the_flags_of_the_user(
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
     """A pool whose workers are tests/support/workers/finishes.py, which is ready at once."""
-    monkeypatch.setattr(workers.Worker.__init__, "__defaults__", (SCRIPTS / "finishes.py",))
+    monkeypatch.setattr(workers, "WORKER", SCRIPTS / "finishes.py")
     pool = WorkerPool()
     yield pool
     pool.close()
@@ -363,7 +363,7 @@ def test_worker_that_broke_the_contract_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     """Its end takes a moment, and the next run may come within it."""
-    monkeypatch.setattr(workers.Worker.__init__, "__defaults__", (SCRIPTS / "sends_garbage.py",))
+    monkeypatch.setattr(workers, "WORKER", SCRIPTS / "sends_garbage.py")
     pool = WorkerPool()
     try:
         for _ in range(5):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backendexp.analysis import trajectories
-from backendexp.config.schema import Config
+from backendexp.config.schema import Config, ControlsConfig
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, PlannedRun
-from backendexp.runs.plan import ControlsSpec, RunSpec, with_probe
+from backendexp.runs.plan import RunSpec, with_probe
 from backendexp.runs.record import RunRecord
 from backendexp.runs.tags import PARITY, ROLE
 
@@ -69,7 +69,7 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
             spec,
             model=replace(spec.model, dropout=0.0),
             training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
-            controls=ControlsSpec(initial_weights=True, batch_order=True),
+            controls=ControlsConfig(initial_weights=True, batch_order=True),
             log_model=False,
         )
         for spec in specs

@@ -68,7 +68,7 @@ class ScaleStudy:
         layers = len(spec.model.hidden_units)
         samples = {n: replace(spec, data=replace(spec.data, samples=n)) for n in sorted(self.asked.samples)}
         widths = {
-            n: replace(spec, model=replace(spec.model, hidden_units=(n,) * layers))
+            n: replace(spec, model=replace(spec.model, hidden_units=[n] * layers))
             for n in sorted(self.asked.hidden_units)
         }
         found = [Axis("samples", "samples", samples), Axis("width", "units a layer", widths)]

@@ -1,5 +1,6 @@
 """The plan of a run: frozen, written as JSON, with an id that depends on nothing but the plan."""
 
+import copy
 import hashlib
 import json
 import os
@@ -8,7 +9,7 @@ from typing import Any
 
 from backendexp.config import labels
 from backendexp.config import schema as configuration
-from backendexp.config.schema import Config
+from backendexp.config.schema import Config, ControlsConfig, ModelConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
@@ -16,37 +17,14 @@ from backendexp.worker import data as data_kinds
 
 @dataclass(frozen=True)
 class DataSpec:
+    """The data with the sizes that its file has, where the configuration leaves them open. path: absolute."""
+
     kind: str
     samples: int
     features: int
     test_samples: int
     noise: float
     path: str | None
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    hidden_units: tuple[int, ...]
-    activation: str
-    dropout: float
-    output_activation: str
-    kind: str = "mlp"  # the plans of earlier versions do not say it
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    optimizer: str
-    learning_rate: float
-    loss: str
-    epochs: int
-    batch_size: int
-    dtype: str
-
-
-@dataclass(frozen=True)
-class ControlsSpec:
-    initial_weights: bool
-    batch_order: bool
 
 
 @dataclass(frozen=True)
@@ -57,6 +35,7 @@ class RunSpec:
     runtime: keras3 or keras2, never auto.
     python: an interpreter that the user named, or None for the runtime's own.
     start: fork or spawn.
+    model, training, controls: as in the configuration. The plan owns these objects, and nobody changes them.
     threads: the number of threads that the engine may use.
     timeout_s: the time limit in seconds, or None.
     log_model: whether the trained model is saved.
@@ -69,9 +48,9 @@ class RunSpec:
     python: str | None
     start: str
     data: DataSpec
-    model: ModelSpec
-    training: TrainingSpec
-    controls: ControlsSpec
+    model: ModelConfig
+    training: TrainingConfig
+    controls: ControlsConfig
     threads: int
     seed: int
     timeout_s: float | None
@@ -86,6 +65,9 @@ class RunSpec:
             del fields["model"]["kind"]
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @property
     def title(self) -> str:
@@ -102,7 +84,6 @@ class RunSpec:
             "python": fields.pop("python"),
             "start": fields.pop("start"),
         }
-        fields["model"]["hidden_units"] = list(self.model.hidden_units)
         fields["tracking"] = {"log_model": fields.pop("log_model")}
         fields["parity"] = {"probe": fields.pop("probe")}
         return fields
@@ -111,17 +92,15 @@ class RunSpec:
     def from_json(cls, fields: dict[str, Any]) -> "RunSpec":
         fields = dict(fields)
         runtime = fields.pop("runtime")
-        model = dict(fields.pop("model"))
-        model["hidden_units"] = tuple(model["hidden_units"])
         return cls(
             backend=fields.pop("backend")["name"],
             runtime=runtime["name"],
             python=runtime["python"],
             start=runtime["start"],
             data=DataSpec(**fields.pop("data")),
-            model=ModelSpec(**model),
-            training=TrainingSpec(**fields.pop("training")),
-            controls=ControlsSpec(**fields.pop("controls")),
+            model=ModelConfig(**fields.pop("model")),
+            training=TrainingConfig(**fields.pop("training")),
+            controls=ControlsConfig(**fields.pop("controls")),
             log_model=fields.pop("tracking")["log_model"],
             probe=fields.pop("parity")["probe"],
             **fields,
@@ -167,16 +146,15 @@ def plan_run(config: Config) -> RunSpec:
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"
-    model, training = config.model, config.training
     return RunSpec(
         backend=config.backend.name,
         runtime=runtime.name,
         python=os.path.abspath(python) if python else None,
         start=start,
         data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
-        model=ModelSpec(**{**vars(model), "hidden_units": tuple(model.hidden_units)}),
-        training=TrainingSpec(**vars(training)),
-        controls=ControlsSpec(**vars(config.controls)),
+        model=copy.deepcopy(config.model),
+        training=copy.deepcopy(config.training),
+        controls=copy.deepcopy(config.controls),
         threads=config.threads or usable_cores(),
         seed=config.seed,
         timeout_s=config.timeout_s,

@@ -1,4 +1,4 @@
-"""`backendexp compare`: which backend is faster, and is it sure? From runs that are tracked already."""
+"""`backendexp compare` says which backend is faster and how certain that is, from tracked runs."""
 
 import argparse
 import gc
@@ -36,9 +36,9 @@ examples:
   backendexp compare --format html --output report.html
   backendexp compare BEFORE AFTER --fail-if 'training_time_s > 1.2'
 
-exit codes: 0; 1 a limit of --fail-if is broken, or nobody can tell; 2 bad input, or nothing to compare
+exit codes: 0 all went well; 1 a limit of --fail-if is broken or undecided; 2 bad input, or nothing to compare
 
-docs/comparing.md tells what the numbers mean."""
+docs/comparing.md explains the numbers."""
 
 
 @dataclass(frozen=True)
@@ -117,42 +117,43 @@ def _parser() -> argparse.ArgumentParser:
         "sweeps",
         nargs="*",
         metavar="SWEEP",
-        help="one sweep, or two to compare with each other: the tag `sweep` of the runs, or their folder",
+        help="one sweep, or two to compare with each other; each is given by the tag `sweep` of its "
+        "runs or by its folder",
     )
-    parser.add_argument("--experiment", metavar="NAME", help="of MLflow, where it is not the default")
-    parser.add_argument("--all", action="store_true", help="every run of the experiment, not a sweep")
+    parser.add_argument("--experiment", metavar="NAME", help="the experiment in MLflow, if not the default")
+    parser.add_argument("--all", action="store_true", help="compare all runs of an experiment, not one sweep")
     parser.add_argument(
         "--baseline",
         metavar="BACKEND",
-        help="what the others are compared with (default: the one of experiment=compare; in other sweeps "
-        "tensorflow where it is, else the backend that ran first; of two sweeps the first)",
+        help="the backend that the others are compared with (default: the baseline of experiment=compare; in "
+        "other sweeps tensorflow if present, otherwise the backend that ran first; of two sweeps the first)",
     )
     parser.add_argument(
         "--margin",
         default=str(_DEFAULTS.margin),
         metavar="SHARE",
-        help="times within 1/(1+SHARE) to 1+SHARE of each other are equivalent (default: %(default)s)",
+        help="times with a ratio from 1/(1+SHARE) to 1+SHARE are equivalent (default: %(default)s)",
     )
     parser.add_argument(
         "--accuracy-margin",
         default=str(_DEFAULTS.accuracy_margin),
         metavar="DIFFERENCE",
-        help="accuracies that differ by no more are equivalent (default: %(default)s)",
+        help="accuracies that differ by at most this much are equivalent (default: %(default)s)",
     )
     parser.add_argument(
         "--format",
         metavar="|".join(_FORMATS.values()),
-        help="default: tables at a terminal, else that of --output's suffix, else markdown",
+        help="default: tables at a terminal, otherwise the format of --output's suffix, otherwise markdown",
     )
-    parser.add_argument("--output", metavar="FILE", help=f"write it there (html, by default: {_REPORT})")
+    parser.add_argument("--output", metavar="FILE", help=f"the file to write (default for html: {_REPORT})")
     parser.add_argument(
         "--fail-if",
         action="append",
         default=[],
         metavar="LIMIT",
-        help="exit with 1 if it holds for a pair: MEASURE OP NUMBER. Of times and memory the number is a "
-        "ratio to the baseline, 'training_time_s > 1.2'; of loss and accuracy a difference, "
-        "'accuracy < -0.05'",
+        help="exit with 1 if this holds for a pair: MEASURE OP NUMBER. For times and memory the number is a "
+        "ratio to the baseline, such as 'training_time_s > 1.2'. For loss and accuracy it is a difference, "
+        "such as 'accuracy < -0.05'",
     )
     return parser
 

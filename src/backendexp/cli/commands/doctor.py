@@ -1,4 +1,4 @@
-"""`backendexp doctor`: which backends can run here, on which runtime, and what the others lack."""
+"""`backendexp doctor` shows which backends can run here, on which runtime, and what the others lack."""
 
 import argparse
 import json
@@ -31,9 +31,9 @@ class Finding:
 def main(arguments: list[str]) -> int:
     """0: at least one backend can run."""
     parser = argparse.ArgumentParser("backendexp doctor", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument(
-        "--build", choices=list(build.RECIPES), help="build a runtime now, so that it is there offline"
+        "--build", choices=list(build.RECIPES), help="build a runtime now, so that it is available offline"
     )
     asked = parser.parse_args(arguments)
     if asked.build:

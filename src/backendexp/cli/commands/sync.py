@@ -1,6 +1,4 @@
-"""`backendexp sync`: upload the runs that the tracking store did not take when they ended, and those that sum
-others up.
-"""
+"""`backendexp sync` uploads the runs and summary runs that the tracking store did not accept."""
 
 import argparse
 import json
@@ -34,8 +32,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--uri",
-        help="upload to this store, not to the one that the run was meant for; or tracking.uri=URI. The "
-        "password of a store is not kept: it is taken from here or from MLFLOW_TRACKING_URI",
+        help="upload to this store instead of the one that the run was meant for; tracking.uri=URI does the "
+        "same. The password of a store is never saved. It is read from here or from MLFLOW_TRACKING_URI",
     )
     arguments = [re.sub(r"^tracking\.uri=", "--uri=", word) for word in arguments]
     asked = parser.parse_args(arguments)

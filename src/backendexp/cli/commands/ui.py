@@ -1,4 +1,4 @@
-"""`backendexp ui`: the MLflow UI on the store that runs are tracked in."""
+"""`backendexp ui` starts the MLflow UI on the store that runs are tracked in."""
 
 import os
 import sys
@@ -13,8 +13,8 @@ from backendexp.tracking.mlflow_connection import database_file
 
 _USAGE = """usage: backendexp ui [tracking.uri=URI] [port=5000]
 
-Serve the MLflow UI on 127.0.0.1 for the store that runs are tracked in: tracking.uri, else
-MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this directory."""
+Serve the MLflow UI on 127.0.0.1 for the store that runs are tracked in. The store is tracking.uri,
+otherwise MLFLOW_TRACKING_URI, otherwise sqlite:///mlflow.db in the current directory."""
 
 
 def main(arguments: list[str]) -> int:
