@@ -141,8 +141,8 @@ def test_version_that_differs_within_a_group_is_refused(tag: str, title: str) ->
 def test_other_data_or_weights_within_a_block_are_refused(tag: str, what: str) -> None:
     refused(
         changed(sweep_of(TWO, 3), 3, tags={tag: "f" * 36}),
-        f"theano-keras3-seed1 had other {what} than tensorflow-keras3-seed1, though they are of one block "
-        "(seed 1)",
+        f"theano-keras3-seed1 had different {what} from tensorflow-keras3-seed1, though both are in one "
+        "block (seed 1)",
     )
 
 

@@ -243,7 +243,7 @@ def test_runs_that_draw_their_own_weights_or_batches_are_not_compared(control: s
 def test_runs_with_other_data_or_weights_are_refused(told: dict[str, str], what: str, make: Make) -> None:
     with pytest.raises(
         UserError,
-        match=rf"jax on keras3, seed 0 had other {what} than tensorflow on keras3, seed 0: their digests",
+        match=rf"jax on keras3, seed 0 had different {what} from tensorflow on keras3, seed 0: their digests",
     ):
         trajectories.judge([make("tensorflow"), make("jax", **told)])
 

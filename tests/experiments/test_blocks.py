@@ -150,7 +150,7 @@ def test_fewer_than_two_backends_are_refused_with_what_brings_the_others(
         blocks.entrants(make_spec(), None, None, "compare")
     message = str(refusal.value)
     assert message.startswith(
-        "experiment=compare wants two backends or more, and of those that runtime 'keras3' offers, this "
+        "experiment=compare needs two backends or more, and of those that runtime 'keras3' offers, this "
         f"machine has {there}.\n"
     )
     for module in missing:

@@ -1,5 +1,6 @@
-"""What the runs of a store say about their backends: medians, ratios with intervals, verdicts.
+"""What tracked runs show about their backends: medians, ratios with intervals, and verdicts.
 
-store → tracked_runs.py (what was tracked) → pipeline.py → findings.py → backendexp.reporting
-pipeline.py: sides.py (who with whom), guards.py (what must hold), statistics.py, verdicts.py, notes.py
+Data flows in this order: tracking store → tracked_runs.py → pipeline.py → findings.py → backendexp.reporting.
+pipeline.py uses sides.py (which runs are compared with which), guards.py (what must hold before a number is
+believed), statistics.py, verdicts.py and notes.py.
 """

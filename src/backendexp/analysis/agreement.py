@@ -1,4 +1,4 @@
-"""Do the backends of a comparison compute the same? Its parity runs, judged as experiment=parity judges."""
+"""Whether the backends of a comparison compute the same, judged from its parity runs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,12 @@ _UNCHECKED = (
 
 @dataclass(frozen=True)
 class Agreement:
-    """found: for the reader. disagreeing, checked: labels of sides."""
+    """Which sides computed the same as the reference.
+
+    found: the result as the comparison shows it.
+    disagreeing: labels of the sides whose losses differ by more than rounding explains.
+    checked: labels of the sides that took part in the check.
+    """
 
     found: Parity
     disagreeing: frozenset[str]
@@ -37,9 +42,10 @@ class Agreement:
 
 
 def judge(runs: Sequence[TrackedRun], sides: Sequence[Side]) -> Agreement:
-    """runs: those of role parity; the ones of backends that are in none of the `sides` are left out.
+    """Judge the parity runs of a comparison.
 
-    Raises UserError: runs that ought to be alike had other data or other initial weights.
+    runs: the runs whose role is parity. Runs of backends that belong to none of the `sides` are left out.
+    Raises UserError: runs that should have started equal had different data or different initial weights.
     """
     sweeps: dict[object, dict[str, str]] = {}
     trajectories: dict[object, list[parity.Trajectory]] = {}
@@ -47,7 +53,7 @@ def judge(runs: Sequence[TrackedRun], sides: Sequence[Side]) -> Agreement:
         side = next((side for side in sides if _is_of(run, side)), None)
         if side is None:
             continue
-        # Each plan, seed and sweep is judged for itself: runs of two have no reason to agree.
+        # Each plan, seed and sweep is judged separately, because runs of different ones need not agree.
         plan = tuple(sorted(item for item in run.params.items() if item[0] not in _NOT_OF_THE_FORMULA))
         trajectory = _trajectory(run)
         sweeps.setdefault((run.sweep, plan), {})[trajectory.title] = side.label

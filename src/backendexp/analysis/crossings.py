@@ -1,4 +1,4 @@
-"""How backends grow with a size, and where one overtakes another."""
+"""At which sizes one backend overtakes another."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from backendexp.analysis.findings import ScalePoint
 
 @dataclass(frozen=True)
 class Crossing:
-    """Between two sizes that were run, one backend stops being the faster of two.
+    """A place between two measured sizes where the faster of two backends changes.
 
-    faster_below, faster_above: the backends. below, above: the sizes, with nothing but ties between them.
-    size: where their medians would meet if both grew as a power of the size from the one to the next.
-    clear: neither below nor above do the runs of the two overlap.
+    faster_below, faster_above: the backend that is faster at the smaller and at the larger size.
+    below, above: the two sizes. At the measured sizes between them, if there are any, the backends tie.
+    size: where the medians would meet if both grew as a power of the size from one measured size to the next.
+    clear: whether the runs of the two backends overlap neither at `below` nor at `above`.
     """
 
     faster_below: str
@@ -26,9 +27,9 @@ class Crossing:
 
 
 def crossings(points: Sequence[ScalePoint]) -> list[Crossing]:
-    """Of every pair of backends, over the sizes that both finished.
+    """The crossings of every pair of backends, over the sizes that both finished.
 
-    points: of one measure, which is above 0, one a backend and size.
+    points: the values of one measure, all above 0, one for each backend and size.
     """
     backends = list(dict.fromkeys(point.backend for point in points))
     return [found for one, other in combinations(backends, 2) for found in _of_pair(points, one, other)]
@@ -36,14 +37,14 @@ def crossings(points: Sequence[ScalePoint]) -> list[Crossing]:
 
 def _of_pair(points: Sequence[ScalePoint], one: str, other: str) -> list[Crossing]:
     shared = _shared(points, one, other)
-    # Above 0 where `other` is the faster.
+    # A lead is above 0 where `other` is the faster one.
     leads = [math.log(a.median / b.median) for a, b in shared]
     untied = [at for at, lead in enumerate(leads) if lead]
     found = []
     for first, last in pairwise(untied):
         if (leads[first] > 0) == (leads[last] > 0):
             continue
-        # A straight line on logarithmic axes; with ties between, it meets the first of them.
+        # Interpolate along a straight line on logarithmic axes. With ties, the lines meet at the first tie.
         begin, end = (math.log(shared[at][0].size) for at in (first, first + 1))
         share = leads[first] / (leads[first] - leads[first + 1])
         below, above = (one, other) if leads[first] < 0 else (other, one)
@@ -61,7 +62,7 @@ def _of_pair(points: Sequence[ScalePoint], one: str, other: str) -> list[Crossin
 
 
 def _shared(points: Sequence[ScalePoint], one: str, other: str) -> list[tuple[ScalePoint, ScalePoint]]:
-    """The points of both at each size that both have, the smallest first."""
+    """The points of both backends at each size that both have, from the smallest size to the largest."""
     at = {(point.backend, point.size): point for point in points}
     sizes = sorted({point.size for point in points if point.backend == one})
     return [(at[one, size], at[other, size]) for size in sizes if (other, size) in at]
@@ -72,9 +73,10 @@ def _overlap(a: ScalePoint, b: ScalePoint) -> bool:
 
 
 def sentences(points: Sequence[ScalePoint], baseline: str, of: str) -> list[str]:
-    """Where each pair crosses; and of the pairs with the baseline that do not, which is the faster.
+    """Sentences that say where each pair of backends crosses. For a pair with the baseline that does not
+    cross, the sentence says which of the two is faster.
 
-    of: what the size counts, "samples".
+    of: what the size counts, such as "samples".
     """
     met = crossings(points)
     said = [_crossing_in_words(crossing, of) for crossing in met]

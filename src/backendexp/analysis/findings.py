@@ -1,4 +1,4 @@
-"""What a comparison reads and what it finds: plain data between the store, the statistics and the reports."""
+"""What a comparison reads and what it finds: the plain data that the store, statistics and reports share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from backendexp.runs import measures
 from backendexp.runs.measures import Measure
 
-# Verdicts on a time, of the candidate against the baseline.
+# Verdicts on a time: how the candidate compares with the baseline.
 FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE = "faster", "slower", "equivalent", "inconclusive"
-# Of memory, faster and slower are
+# Verdicts on memory, in place of faster and slower.
 LESS, MORE = "less", "more"
-# The two could not be, or must not be, compared in time; `Contrast.withheld` says why.
+# The two could not be compared, or must not be; `Contrast.withheld` says why.
 WITHHELD = "withheld"
-# Verdicts on a quality (loss, accuracy): equivalent and inconclusive as above, or
+# A verdict on a quality (loss, accuracy), which can also be equivalent or inconclusive.
 DIFFERENT = "different"
 
 
@@ -20,16 +20,21 @@ DIFFERENT = "different"
 class TrackedRun:
     """A run as the store holds it.
 
-    status: MLflow's: FINISHED, FAILED, KILLED, RUNNING. reason: why it did not finish, or None.
-    role: timed, or parity: trained without dropout to show that the backends agree.
-    block, position: of a comparison's design, both from 1; None in an ordinary sweep.
-    parallel: it ran while another run of this machine did.
-    load: the load average when it began, or None.
-    began_ms, ended_ms: since 1970; ended_ms is None while it runs.
-    params: the plan under its dotted names. tags: those of backendexp, under their names in the store;
-        and data_digest, of the dataset (as the store keeps it), where there is one.
-    values: Measure.key to number; what the run did not reach is not there.
-    loss_by_epoch, accuracy_by_epoch: of training, one number an epoch; empty where they were not read.
+    status: MLflow's status: FINISHED, FAILED, KILLED or RUNNING.
+    reason: why the run did not finish, or None.
+    role: "timed", or "parity" for a run that was trained without dropout to check that the backends agree.
+    block, position: the run's place in the design of experiment=compare, both counted from 1; None in an
+        ordinary sweep.
+    parallel: whether it ran at the same time as another run on its machine, according to its tag.
+    load: the load average when the run began, or None if it is not known.
+    began_ms, ended_ms: milliseconds since 1970; ended_ms is None while the run is under way.
+    params: the plan under its dotted names.
+    tags: backendexp's tags under their names in the store. If the run has a dataset, the tag data_digest
+        holds the dataset's digest as the store keeps it.
+    values: the run's compared measures, from the measure's key to its value. Values that the run did not
+        reach are left out.
+    loss_by_epoch, accuracy_by_epoch: the training curves, one number for each epoch; empty if they were not
+        read.
     """
 
     run_id: str
@@ -56,7 +61,11 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the finished runs of a group: median, first and third quartile, and how many had the number."""
+    """The spread of one measure over the finished runs of a group.
+
+    low, high: the first and the third quartile.
+    runs: how many of the runs have a value.
+    """
 
     median: float
     low: float
@@ -66,12 +75,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Chance:
-    """Labels are coin flips: what guessing would get.
+    """Whether the accuracy of a group differs from guessing, where the labels are coin flips.
 
-    correct, guesses: over all finished runs of the group, each with its own test samples.
-    accuracy, low, high: the share that was right, and its exact 95% interval (Clopper and Pearson).
-    p: of a share at least as far from one half by chance alone (exact binomial test).
-    sentence: what that means.
+    correct, guesses: the number of right answers and of all answers, over all finished runs of the group,
+        each on its own test samples.
+    accuracy, low, high: the share of right answers, and its exact 95% interval (Clopper and Pearson).
+    p: the probability that chance alone gives a share at least as far from one half (exact binomial test).
+    sentence: what that means, in words.
     """
 
     correct: int
@@ -85,13 +95,14 @@ class Chance:
 
 @dataclass(frozen=True)
 class Group:
-    """The timed runs of one side: of a backend on a runtime, in one sweep where two sweeps are compared.
+    """The timed runs of one backend on one runtime; of one sweep only, where two sweeps are compared.
 
-    label: unique within the comparison: "theano", or with what else tells the sides apart,
-        "theano (keras2)", "theano, 2026-11-22/10-00-00".
-    engine: "PyTensor 3.0.7" and the like, "" when no run got that far.
-    outliers: run ids by measure key; they are labelled, and stay in every number.
-    chance: None where the labels can be learned, or no run finished.
+    label: unique within the comparison: "theano", or the backend with what distinguishes it from the other
+        groups, such as "theano (keras2)" or "theano, 2026-11-22/10-00-00".
+    engine: the name and version of the engine, such as "PyTensor 3.0.7"; "" if no run got that far.
+    outliers: ids of the outlying runs, by the key of the measure. Outliers are labelled, and stay in every
+        number.
+    chance: None if the labels can be learned, or if no run finished.
     """
 
     label: str
@@ -110,26 +121,33 @@ class Group:
 
     @property
     def keras(self) -> tuple[str, str | None]:
-        """The runtime, and the version of its Keras where a run got far enough to tell it."""
+        """The runtime, and the version of its Keras; None if no run got far enough to report the version."""
         versions = (run.tags.get("keras_version") for run in self.runs)
         return self.runtime, next(filter(None, versions), None)
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """One measure of a candidate against the baseline, over the blocks that both finished.
+    """A time or the memory of a candidate compared with the baseline, over the blocks that both finished.
 
-    baseline, candidate: labels of groups. blocks: how many pairs.
-    ratio, low, high: candidate over baseline, the geometric mean of the pairs' ratios, and its 95% interval.
+    baseline, candidate: labels of groups.
+    blocks: the number of blocks in which both have a value.
+    ratio, low, high: candidate over baseline: the geometric mean of the ratios within blocks, and its 95%
+        interval, which is not adjusted for the number of comparisons.
     bootstrap_low, bootstrap_high: another 95% interval of the ratio, see `statistics.bootstrap_intervals`.
-        The verdict does not look at it.
-    faster_share: the share of blocks in which the candidate was the faster (ties count half).
-    p: of the paired test that the ratio is 1. p_holm: corrected for all pairs of groups (Holm).
-    verdict: FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE or WITHHELD; of memory LESS and MORE in place of the
-        first two. withheld: why, or None; then there is no test either, and p and p_holm are None.
-    more_blocks: how many more would decide, in the mean, when it is inconclusive; else None.
+        The verdict does not use it.
+    faster_share: the share of blocks in which the candidate's value was the better one (ties count half).
+    p: from the paired test of the hypothesis that the ratio is 1.
+    p_holm: the same p, adjusted for the number of pairs of groups (Holm). The verdict uses this one.
+    verdict: FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE or WITHHELD; for memory, LESS and MORE take the place
+        of the first two.
+    withheld: why there is no verdict, or None. If there is no verdict there was no test, and p and p_holm
+        are None.
+    more_blocks: if the verdict is inconclusive, about how many more blocks would decide, or None if no
+        feasible number would; None for every other verdict.
     sentence: the verdict in words, with its numbers.
-    The numbers are None where there are fewer than two pairs, or a pair has no ratio.
+
+    The numbers are None if there are fewer than two pairs of values, or if a pair has no ratio.
     """
 
     measure: Measure
@@ -152,14 +170,17 @@ class Contrast:
 
 @dataclass(frozen=True)
 class QualityContrast:
-    """Loss or accuracy of a candidate against the baseline, over the blocks that both finished.
+    """The loss or the accuracy of a candidate compared with the baseline, over the blocks that both finished.
 
-    difference, low, high: candidate less baseline, the mean of the pairs' differences, and its 90% interval,
-        which is the one that two one-sided tests at 5% look at.
-    margin: what is too small to matter, in the measure's unit. p_equivalent: of the two one-sided tests
-        (TOST, Schuirmann 1987), the greater. p_different: of the paired test, after Holm.
-    verdict: EQUIVALENT, DIFFERENT or INCONCLUSIVE; WITHHELD where the pair may not be compared at all, and
-        then the two p are None.
+    baseline, candidate, blocks, sentence: as in Contrast.
+    difference, low, high: candidate less baseline: the mean of the differences within blocks, and its 90%
+        interval. 90% is the level at which the interval lies within the margin exactly where the two
+        one-sided tests at 5% show equivalence. The interval is not adjusted for the number of comparisons.
+    margin: the difference that is too small to matter, in the measure's unit.
+    p_equivalent: the greater p of the two one-sided tests (TOST, Schuirmann 1987).
+    p_different: from the paired test, adjusted for the number of pairs (Holm).
+    verdict: EQUIVALENT, DIFFERENT or INCONCLUSIVE; WITHHELD if the pair must not be compared at all, and
+        then both p are None.
     """
 
     measure: Measure
@@ -178,11 +199,13 @@ class QualityContrast:
 
 @dataclass(frozen=True)
 class Parity:
-    """Did the backends compute the same thing, from the parity runs of the comparison?
+    """Whether the backends computed the same, according to the parity runs of the comparison.
 
-    agree: None where there were no parity runs. greatest: distance of the losses, or None.
-    distances: group label to its distance from the reference, and what rounding explains.
-    sentences: the verdict, a line each.
+    agree: None if there were no parity runs.
+    greatest: the greatest distance between losses that were compared, or None if none were.
+    distances: by the label of a group, the distance of its losses from the reference's, and the distance
+        that rounding explains.
+    sentences: the verdict, and a sentence for each run that was judged.
     """
 
     agree: bool | None
@@ -194,14 +217,18 @@ class Parity:
 @dataclass(frozen=True)
 class Comparison:
     """
-    title: what was compared, for a heading. baselines: labels of the groups that the others are compared
-        with: one for each Keras, because there is no verdict across; or, where two sweeps are compared, each
-        backend's group of the first sweep.
-    groups: the baselines first. contrasts: TIMES and MEMORY of every pair, the baseline's pairs first.
-    qualities: likewise for QUALITIES.
-    margin: of a time's ratio: within 1/(1+margin) to 1+margin two times are equivalent.
-    common: the parameters that all runs share. versions: Keras, Python, CPU and the like, likewise.
-    notes: what a reader must know before believing it (spread, drift, outliers, failures, parallel runs).
+    title: what was compared, for a heading.
+    baselines: labels of the groups that the others are compared with. There is one for each Keras version,
+        because there are no verdicts across versions. Where two sweeps are compared, the baselines are the
+        groups of the first sweep.
+    groups: all groups, the baselines first.
+    contrasts: the times and the memory of every pair, the pairs with a baseline first.
+    qualities: the loss and the accuracy of every pair, in the same order.
+    margin: two times whose ratio is within 1/(1+margin) to 1+margin are equivalent.
+    common: the parameters that all runs share.
+    versions: the versions and facts of the machine that all runs share, such as Keras, Python and the CPU.
+    notes: what a reader must know before believing the numbers: spread, drift, outliers, failures and
+        parallel runs.
     """
 
     title: str
@@ -219,8 +246,8 @@ class Comparison:
         return next(group for group in self.groups if group.label == label)
 
     def baseline_of(self, label: str) -> str | None:
-        """The label of the baseline that a group is compared with: that of its own Keras, where there is one.
-        None for a baseline.
+        """The label of the baseline that a group is compared with: the one with the same Keras, if there is
+        one. None for a baseline.
         """
         if label in self.baselines:
             return None
@@ -230,8 +257,8 @@ class Comparison:
         return next((b for b in own if self.group(b).keras == keras), own[0] if own else None)
 
     def headlines(self) -> tuple[str, ...]:
-        """The sentences that answer the question: training time and accuracy of each pair with the
-        baseline.
+        """The sentences that answer the question: for each measure that the table marks as a headline, the
+        verdict on every pair with a baseline.
         """
         found: Sequence[Contrast | QualityContrast] = (*self.contrasts, *self.qualities)
         with_baseline = [pair for pair in found if pair.baseline in self.baselines]
@@ -245,10 +272,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ScalePoint:
-    """What a backend took at one size of experiment=scale.
+    """What a backend needed at one size of experiment=scale.
 
-    backend: the label that figures and tables show. size: of what was varied, such as the samples; above 0.
-    median, low, high: of the repeats, in the unit of the measure; low and high are the least and greatest.
+    backend: the label that figures and tables show.
+    size: the value of what was varied, such as the number of samples; above 0.
+    median, low, high: the median, the least and the greatest value of the repeats, in the measure's unit.
     """
 
     backend: str

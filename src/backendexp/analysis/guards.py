@@ -1,6 +1,7 @@
-"""What must hold before a number is believed: what is refused, what is withheld.
+"""What must hold before a number is believed.
 
-`refuse_...` raise ComparisonError. `why_...` return the reason why a pair has no verdict, or None.
+Functions named `refuse_...` raise ComparisonError if the runs cannot be compared at all. Functions named
+`why_...` return the reason why a pair of sides gets no verdict, or None if it may have one.
 """
 
 import math
@@ -14,7 +15,7 @@ from backendexp.runs.results import FINISHED
 
 FEWEST_BLOCKS = 3
 
-# What tells sides apart, or pairs their runs, and so may differ.
+# Parameters that may differ, because they distinguish the sides or pair their runs.
 _OF_THE_SIDE = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "seed"}
 HOST = "backendexp.host"
 _MACHINE = {"cpu_model": "CPU model", "cores": "number of cores", HOST: "host"}
@@ -40,9 +41,9 @@ def refuse_unfinished(runs: Sequence[TrackedRun]) -> None:
     if running:
         raise ComparisonError(
             f"{len(running)} of {len(runs)} runs are still RUNNING, e.g. {running[0].name}. Wait until they "
-            "have ended. Runs whose process was killed are closed when backendexp next makes a run on their "
-            "machine; one of which nobody can tell, e.g. after a move to another container, is taken out "
-            f"with: mlflow runs delete --run-id {running[0].run_id}"
+            "have ended. If a run's process was killed, the run is closed when backendexp next makes a run "
+            "on that machine. If backendexp cannot know that, e.g. after a move to another container, remove "
+            f"the run with: mlflow runs delete --run-id {running[0].run_id}"
         )
 
 
@@ -56,13 +57,13 @@ def refuse_one_side(sides: Sequence[Side]) -> None:
 
 
 def refuse_unlike_plans(runs: Sequence[TrackedRun]) -> None:
-    """Everything but the backend, its runtime and the seed is the same in all of them."""
+    """All runs must have the same parameters, apart from the backend, its runtime and the seed."""
     for key in sorted({key for run in runs for key in run.params} - _OF_THE_SIDE):
         _refuse_several(
             key,
             ((run, run.params[key]) for run in runs if key in run.params),
-            "A comparison holds everything equal but the backend, its runtime and the seed: select runs of "
-            "one plan",
+            "In a comparison only the backend, its runtime and the seed may differ: select the runs of one "
+            "plan",
         )
 
 
@@ -71,7 +72,7 @@ def refuse_unlike_machines(runs: Sequence[TrackedRun]) -> None:
         _refuse_several(
             f"the {title}",
             ((run, run.tags[tag]) for run in runs if run.tags.get(tag)),
-            "Times of different machines do not compare backends: select runs of one",
+            "Times from different machines cannot be compared: select the runs of one machine",
         )
 
 
@@ -86,8 +87,9 @@ def refuse_unlike_versions(side: Side) -> None:
 
 
 def refuse_unlike_starts(pairs: Iterable[Pair], own_starts: bool) -> None:
-    """The two runs of a block had the same data, and the same initial weights unless `own_starts`: unless
-    each engine drew its own.
+    """The two runs of a block must have had the same data and the same initial weights.
+
+    own_starts: whether each engine drew its own initial weights; then those may differ.
     """
     for pair in pairs:
         for a, b in pair.blocks:
@@ -96,14 +98,14 @@ def refuse_unlike_starts(pairs: Iterable[Pair], own_starts: bool) -> None:
                 if None in digests or digests[0] == digests[1] or (own_starts and tag == "weights_digest"):
                     continue
                 raise ComparisonError(
-                    f"{b.name} had other {what} than {a.name}, though they are of one block "
+                    f"{b.name} had different {what} from {a.name}, though both are in one block "
                     f"({_place(a)}): the digests are {str(digests[1])[:12]} and {str(digests[0])[:12]}. "
-                    "Runs of a block start equal, so one was made with other code, or of another file"
+                    "Runs of a block start equal, so one of them used different code, or a different file"
                 )
 
 
 def refuse_no_pairs(pairs: Sequence[Pair], sides: Sequence[Side]) -> None:
-    """Of sweeps that are compared with each other."""
+    """Two sweeps that are compared must have a backend in common."""
     if not pairs:
         raise ComparisonError(
             f"no backend ran in both sweeps ({'; '.join(side.label for side in sides)}), so there is nothing "
@@ -126,14 +128,20 @@ def refuse_few_blocks(pairs: Sequence[Pair]) -> None:
 
 
 def refuse_margins(margins: Mapping[str, float]) -> None:
-    """margins: by the name of the setting."""
+    """Every margin must be a finite number above 0.
+
+    margins: by the name of the setting.
+    """
     for name, margin in margins.items():
         if not (math.isfinite(margin) and margin > 0):
             raise ComparisonError(f"{name} is {margin}: expected a number above 0, e.g. {name}=0.05")
 
 
 def _refuse_several(what: str, values: Iterable[tuple[TrackedRun, str]], mend: str) -> None:
-    """Raises ComparisonError: the runs have more than one value."""
+    """Raises ComparisonError: the runs have more than one value.
+
+    what: what the values are of. mend: what the user can do about it.
+    """
     met: dict[str, TrackedRun] = {}
     for run, value in values:
         met.setdefault(value, run)
@@ -149,12 +157,16 @@ def _refuse_several(what: str, values: Iterable[tuple[TrackedRun, str]], mend: s
 
 
 def why_side_by_side(pair: Pair, by_sweep: bool) -> str | None:
-    """The two must not be compared in anything. Between sweeps, versions are what is compared."""
+    """Why the two sides must not be compared in any measure.
+
+    by_sweep: whether two sweeps are compared. They may differ in versions, because that is what they are
+        compared for.
+    """
     a, b = pair.baseline, pair.candidate
     keras = a.tag("keras_version"), b.tag("keras_version")
     if a.runtime != b.runtime or (keras[0] != keras[1] and None not in keras and not by_sweep):
-        told = " and ".join(v or s.runtime for v, s in zip(keras, (a, b), strict=True))
-        return f"different Keras: {told}; side by side only"
+        versions = " and ".join(v or s.runtime for v, s in zip(keras, (a, b), strict=True))
+        return f"different Keras: {versions}; side by side only"
     if a.backend != b.backend:
         for key, first, second in (("python", a.python, b.python), ("start", a.start, b.start)):
             if first != second:
@@ -171,40 +183,49 @@ def why_other_machine(pair: Pair) -> str | None:
 
 
 def why_parallel(pair: Pair, beside: set[str]) -> str | None:
-    """beside: ids of the runs that ran while another did."""
+    """Why the times of a pair have no verdict if some of its runs ran at the same time as others.
+
+    beside: ids of the runs that ran while another run did.
+    """
     runs = [run for block in pair.blocks for run in block]
     count = sum(run.run_id in beside for run in runs)
     return f"{count} of {len(runs)} runs ran beside others" if count else None
 
 
 def why_one_measurement(measure: Measure, pair: Pair) -> str | None:
-    """The runs of one worker share its import, so equal numbers are one measurement, told several times."""
+    """Why the import times of a pair have no verdict if runs share an import.
+
+    All runs of one worker report the worker's import time, so equal numbers are one measurement.
+    """
     if measure.key != IMPORT_TIME:
         return None
     for side, runs in _runs_of(pair):
-        told = [run.values[IMPORT_TIME] for run in runs if IMPORT_TIME in run.values]
-        if len(set(told)) < len(told):
+        reported = [run.values[IMPORT_TIME] for run in runs if IMPORT_TIME in run.values]
+        if len(set(reported)) < len(reported):
             return (
-                f"{side.label} imported Keras {count_of(len(set(told)), 'time')} for {len(told)} runs; "
-                "runtime.start=spawn imports it for each"
+                f"{side.label} imported Keras {count_of(len(set(reported)), 'time')} for {len(reported)} "
+                "runs; runtime.start=spawn imports it for each"
             )
     return None
 
 
 def why_no_ratio(measure: Measure, pair: Pair) -> str | None:
-    """A time below what the clock or a subtraction can tell has no logarithm."""
+    """Why a pair has no ratio: a side has no values, or one of 0, which has no logarithm.
+
+    A time is 0 if it is too short for the clock, or for the subtraction that computes it.
+    """
     for side, runs in _runs_of(pair):
-        told = [run.values[measure.key] for run in runs if measure.key in run.values]
-        if not told and runs:
+        known = [run.values[measure.key] for run in runs if measure.key in run.values]
+        if not known and runs:
             return f"{side.label} did not measure it"
-        zeros = sum(value <= 0 for value in told)
+        zeros = sum(value <= 0 for value in known)
         if zeros:
-            return f"it took {side.label} no measurable time in {zeros} of {len(told)} runs"
+            return f"it took {side.label} no measurable time in {zeros} of {len(known)} runs"
     return None
 
 
 def _runs_of(pair: Pair) -> list[tuple[Side, list[TrackedRun]]]:
-    """The runs of the pair's blocks, by side."""
+    """Each side with its runs in the blocks of the pair."""
     return [
         (pair.baseline, [a for a, _ in pair.blocks]),
         (pair.candidate, [b for _, b in pair.blocks]),
@@ -212,9 +233,9 @@ def _runs_of(pair: Pair) -> list[tuple[Side, list[TrackedRun]]]:
 
 
 def beside_others(runs: Sequence[TrackedRun]) -> set[str]:
-    """Ids of the runs that ran while another did: by their tag, or by the clock of their machine.
+    """Ids of the runs that ran while another run did, according to their tag or to their machine's clock.
 
-    Only finished runs are looked at by the clock: of one that was lost, nobody knows when it ended.
+    Only finished runs are compared by the clock, because nobody knows when a lost run ended.
     """
     found = {run.run_id for run in runs if run.parallel}
     latest: dict[str, TrackedRun] = {}

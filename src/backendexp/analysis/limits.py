@@ -1,4 +1,4 @@
-"""Limits that a comparison must keep: `training_time_s > 1.2` says what is too much."""
+"""The limits of --fail-if: `training_time_s > 1.2` names a result that a comparison must not have."""
 
 import math
 import operator
@@ -14,7 +14,7 @@ from backendexp.runs import measures
 from backendexp.runs.measures import Measure
 from backendexp.spelling import nearest
 
-# The longer first, so that >= is not read as >.
+# The longer operators come first, so that >= is not read as >.
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _EXPRESSION = re.compile(rf"\s*([\w/]+)\s*({'|'.join(_HOLDS)})\s*(\S+)\s*", re.ASCII)
 _EXAMPLE = "e.g. 'training_time_s > 1.2' or 'accuracy < -0.05'"
@@ -22,8 +22,11 @@ _EXAMPLE = "e.g. 'training_time_s > 1.2' or 'accuracy < -0.05'"
 
 @dataclass(frozen=True)
 class Limit:
-    """What must not be. number: of a loss or an accuracy, the candidate's less the baseline's; of every other
-    measure, the candidate's over the baseline's. expression: as it was written.
+    """A condition that must not hold for any pair of a candidate and its baseline.
+
+    number: what the pair is compared with: for a quality, the difference, candidate less baseline; for every
+        other measure, the ratio, candidate over baseline.
+    expression: the text that the user wrote.
     """
 
     measure: Measure
@@ -37,16 +40,21 @@ class Limit:
 
 @dataclass(frozen=True)
 class LimitOutcome:
-    """What became of one limit for one pair. kept: False also where nobody can tell."""
+    """The outcome of one limit for one pair.
+
+    kept: whether the pair stays within the limit. False also if that cannot be known.
+    sentence: the outcome in words, with the numbers.
+    """
 
     kept: bool
     sentence: str
 
 
 def parse(expression: str) -> Limit:
-    """MEASURE OP NUMBER. A measure goes by its key in the store, or by the last part of that.
+    """Read an expression of the form MEASURE OP NUMBER.
 
-    Raises UserError: it cannot be read, or names a measure that is not compared.
+    MEASURE is a key in the store, such as time/steady_epoch_s, or the last part of one, steady_epoch_s.
+    Raises UserError: the expression cannot be read, or names a measure that is not compared.
     """
     found = _EXPRESSION.fullmatch(expression)
     if found is None:
@@ -77,7 +85,7 @@ def parse(expression: str) -> Limit:
 
 
 def check(comparison: Comparison, limits: Sequence[Limit]) -> list[LimitOutcome]:
-    """Each limit for each group and its baseline."""
+    """The outcome of each limit for each group and its baseline."""
     return [outcome for limit in limits for outcome in _check_one(comparison, limit)]
 
 
@@ -90,7 +98,7 @@ def _check_one(comparison: Comparison, limit: Limit) -> Iterator[LimitOutcome]:
             pair = next((p for p in pairs if (p.measure, p.baseline, p.candidate) == at), None)
             yield _judge(limit, f"{group.label} against {baseline}", pair)
     for label in comparison.baselines:
-        # A backend that is gone has not become any better.
+        # A backend that is missing from the second sweep must not pass for one that kept the limit.
         if all(pair.baseline != label for pair in pairs):
             yield LimitOutcome(
                 False, f"{limit.expression}: cannot tell, nothing was run to compare with {label}"
@@ -113,15 +121,15 @@ def _judge(limit: Limit, who: str, pair: Contrast | QualityContrast | None) -> L
             False, f"{said}: cannot tell, they have {count_of(pair.blocks, 'complete block')}"
         )
     low, value, high = (_written(pair, number) for number in (pair.low, estimate, pair.high))
-    numbers_told = f"{kind} is {value} ({confidence} interval {numbers.interval(low, high)})"
+    estimate_in_words = f"{kind} is {value} ({confidence} interval {numbers.interval(low, high)})"
     if not limit.holds(estimate):
-        return LimitOutcome(True, f"{said}: no, {numbers_told}")
+        return LimitOutcome(True, f"{said}: no, {estimate_in_words}")
     unsure = (
         f"; the interval holds {limit.number:g}, so it may be noise"
         if pair.low <= limit.number <= pair.high
         else ""
     )
-    return LimitOutcome(False, f"{said}: yes, {numbers_told}{unsure}")
+    return LimitOutcome(False, f"{said}: yes, {estimate_in_words}{unsure}")
 
 
 def _written(pair: Contrast | QualityContrast, value: float) -> str:

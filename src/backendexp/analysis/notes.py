@@ -1,4 +1,4 @@
-"""What a reader must know before believing a comparison: failures, order, drift, spread, outliers, load."""
+"""Notes on what can make a comparison mislead: failures, order, drift, spread, outliers and load."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +14,11 @@ from backendexp.runs import measures
 from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.results import FINISHED
 
-# A robust standard deviation of more than this share of the median is told.
+# A measure is called unstable if its robust standard deviation is more than this share of the median.
 UNSTABLE = 0.10
-# Of a rank correlation with the order of the runs.
+# The level of significance of the rank correlation with the order of the runs.
 DRIFT_LEVEL = 0.01
-# What a run may add to the load average itself, beyond a thread a core.
+# How much a run may itself add to the load average, beyond one thread for each core.
 _OWN_LOAD = 1.0
 
 
@@ -34,7 +34,13 @@ def notes(
     own_starts: bool,
     by_sweep: bool,
 ) -> Iterator[str]:
-    """outliers: run ids by side's label and measure's key."""
+    """Every note, as a sentence.
+
+    beside: ids of the runs that ran while another run did.
+    outliers: ids of the outlying runs, by the label of the side and then by the key of the measure.
+    own_starts: whether each engine drew its own initial weights.
+    by_sweep: whether two sweeps are compared with each other.
+    """
     runs = sorted((run for side in sides for run in side.runs), key=lambda run: (run.began_ms, run.run_id))
     for side in sides:
         yield from _losses(side)
@@ -64,8 +70,8 @@ def _losses(side: Side) -> Iterator[str]:
     lost = [run for run in side.runs if run.status != FINISHED]
     if lost:
         reasons = Counter(run.reason or run.status.lower() for run in lost)
-        told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
-        yield f"{len(lost)} of {len(side.runs)} runs of {side.label} did not finish: {told}."
+        listed = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+        yield f"{len(lost)} of {len(side.runs)} runs of {side.label} did not finish: {listed}."
 
 
 def _repetitions(side: Side) -> Iterator[str]:
@@ -91,8 +97,8 @@ def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) ->
             for backend in sorted({side.backend for side in sides}):
                 own = {s.sweep: s.tag(tag) for s in sides if s.backend == backend and s.tag(tag)}
                 if len(set(own.values())) > 1:
-                    told = ", ".join(f"{version} in {sweep}" for sweep, version in own.items())
-                    yield f"The {title} of {backend} differs: {told}."
+                    listed = ", ".join(f"{version} in {sweep}" for sweep, version in own.items())
+                    yield f"The {title} of {backend} differs: {listed}."
     else:
         caveat = order_caveat([labels[run.run_id] for run in runs])
         if caveat:
@@ -128,15 +134,15 @@ def _stability(side: Side, measure: Measure, outliers: tuple[str, ...]) -> Itera
     yield from _position(side, measure)
     if outliers:
         names = {run.run_id: run.name for run in side.runs}
-        told = ", ".join(names[run_id] for run_id in outliers[:3]) + (", ..." if len(outliers) > 3 else "")
+        listed = ", ".join(names[run_id] for run_id in outliers[:3]) + (", ..." if len(outliers) > 3 else "")
         yield (
-            f"{measure.title} of {side.label} has {count_of(len(outliers), 'outlier')} ({told}), labelled "
+            f"{measure.title} of {side.label} has {count_of(len(outliers), 'outlier')} ({listed}), labelled "
             "and kept in every number."
         )
 
 
 def _position(side: Side, measure: Measure) -> Iterator[str]:
-    """Does it matter whether a run was the first or the last of its block?"""
+    """A note if the measure depends on whether a run came early or late in its block."""
     placed = [
         (run.position, run.values[measure.key])
         for run in side.finished

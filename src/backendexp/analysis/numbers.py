@@ -1,4 +1,4 @@
-"""How the numbers of a comparison are written for a person."""
+"""How the numbers of a comparison are written for people."""
 
 import math
 
@@ -18,7 +18,7 @@ def of(measure: Measure, value: float | None) -> str:
 
 
 def significant(value: float | None) -> str:
-    """Three digits, and no exponent where a person would write none: 0.0132, 1.32, 13.2, 1,320."""
+    """Three significant digits, with an exponent only for very small numbers: 0.0132, 1.32, 13.2, 1,320."""
     if value is None or not math.isfinite(value):
         return MISSING
     if value == 0:
@@ -31,7 +31,10 @@ def significant(value: float | None) -> str:
 
 
 def scientific(value: float, digits: int = 1) -> str:
-    """1.2e-7."""
+    """With an exponent, such as 1.2e-7.
+
+    digits: after the point.
+    """
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.{digits}e}".split("e")
@@ -39,7 +42,7 @@ def scientific(value: float, digits: int = 1) -> str:
 
 
 def signed(measure: Measure, value: float | None) -> str:
-    """A difference of two values of the measure."""
+    """A difference between two values of the measure, with its sign unless it rounds to 0."""
     text = of(measure, None if value is None else abs(value))
     if value is None or text == MISSING or not float(text.replace(",", "")):
         return text
@@ -57,5 +60,8 @@ def share(value: float | None) -> str:
 
 
 def interval(low: str, high: str) -> str:
-    """Of two numbers already written."""
+    """An interval.
+
+    low, high: its ends, already written as text.
+    """
     return MISSING if MISSING in (low, high) else f"{low} to {high}"

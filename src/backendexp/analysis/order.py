@@ -1,10 +1,13 @@
-"""The order in which the runs of several backends were made."""
+"""Whether the order in which several backends ran can mislead a reader."""
 
 from itertools import pairwise
 
 
 def order_caveat(order: list[str]) -> str | None:
-    """order: the backend of each run, in the order of the runs."""
+    """A warning if one backend ran completely before another, else None.
+
+    order: the backend of each run, in the order of the runs.
+    """
     if not _wholly_one_after_another(order):
         return None
     return (

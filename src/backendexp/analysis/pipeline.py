@@ -1,4 +1,4 @@
-"""Tracked runs → a Comparison: who is compared, what must hold, the statistics, the verdicts."""
+"""Turns tracked runs into a Comparison: chooses what is compared, checks that it may be, and judges it."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,8 @@ from backendexp.runs import measures
 from backendexp.runs.measures import ACCURACY, LOSS, RATIO_MARGIN, Kind, Measure
 from backendexp.worker.data import labels_are_chance
 
-# Of the interval of a ratio; and of a difference of qualities, where two tests at 5% look at it.
+# The confidence of the interval of a ratio, and of the interval of a quality's difference. The latter is
+# lower because two one-sided tests at 5% use it.
 _CONFIDENCE, _CONFIDENCE_OF_TWO_TESTS = 1 - statistics.LEVEL, 1 - 2 * statistics.LEVEL
 _VERSIONS = {
     "Keras": "keras_version",
@@ -46,14 +47,18 @@ def analyse(
     accuracy_margin: float | None = None,
     loss_margin: float | None = None,
 ) -> Comparison:
-    """
-    runs: in any order; runs that sum others up are left out.
-    baseline: a backend, or the label of a group; None as in `sides.choose_baselines`. Where sweeps are
-        compared, one of them.
-    by_sweep: each backend is compared with itself between sweeps. Without `baseline` they are compared with
-        the sweep of the first of `runs`.
-    margin: of a time's ratio, see `Comparison`. accuracy_margin, loss_margin: of a difference, likewise.
-    Raises ComparisonError: see `guards`. UserError: parity runs did not start equal.
+    """Compare the backends, or two sweeps.
+
+    runs: in any order. Runs that summarise other runs are left out.
+    title: a heading for the comparison.
+    baseline: a backend, or the label of a group; None chooses as `sides.choose_baselines` describes. If two
+        sweeps are compared, the baseline is one of them; None chooses the sweep of the first run.
+    by_sweep: whether each backend is compared with itself between sweeps.
+    margin: of the ratio of two times, see `Comparison`.
+    accuracy_margin, loss_margin: differences that are too small to matter; None takes the margin from the
+        table of measures.
+    Raises ComparisonError: the runs cannot be compared, see `guards`. UserError: parity runs that should have
+    started equal did not.
     """
     margins = _margins({ACCURACY: accuracy_margin, LOSS: loss_margin})
     guards.refuse_margins({"margin": margin, **{f"{key}_margin": own for key, own in margins.items()}})
@@ -132,7 +137,7 @@ _Why = Callable[[Pair], str | None]
 def _why_untimed(
     beside: set[str], parity: Agreement, qualities: Sequence[QualityContrast], by_sweep: bool
 ) -> _Why:
-    """Why no time of a pair may have a verdict."""
+    """A function that says why the times of a pair must not have a verdict, or None if they may."""
     differing: dict[tuple[str, str], list[str]] = {}
     for quality in qualities:
         if quality.verdict == DIFFERENT:
@@ -190,7 +195,7 @@ _Values = tuple[Floats, Floats]
 
 
 def _paired_values(pair: Pair, measure: Measure) -> _Values:
-    """(the baseline's, the candidate's) numbers of the blocks in which both have one."""
+    """(the baseline's values, the candidate's values) in the blocks in which both have one."""
     both = np.array(
         [[run.values.get(measure.key, np.nan) for run in block] for block in pair.blocks], dtype=float
     ).reshape(-1, 2)
@@ -204,9 +209,13 @@ def _sampled(
     margins: Sequence[float],
     confidence: float,
 ) -> list[Sample]:
-    """
-    samples: with why there is no verdict, and the values, None where they are no sample.
-    scale: of which the differences are taken. margins: of each sample, on that scale.
+    """The statistics of each sample, with Holm's correction.
+
+    samples: for each, the reason why there is no verdict, or None; and the values, or None if they cannot be
+        compared.
+    scale: the function of the values whose differences are taken.
+    margins: the margin of each sample, on that scale.
+    confidence: of the intervals.
     """
     paired = _compare([values for *_, values in samples], scale, margins, confidence)
     p_holm, tests = _corrected(samples, paired)
@@ -231,7 +240,9 @@ def _compare(
     margins: Sequence[float],
     confidence: float,
 ) -> list[Paired | None]:
-    """Samples of one length are computed at once. None for those of fewer than two pairs."""
+    """The paired statistics of each sample; None for a sample of fewer than two pairs. Samples of the same
+    length are computed together, which is faster.
+    """
     found: list[Paired | None] = [None] * len(samples)
     for numbers, baseline, candidate in _by_length(samples):
         own = np.array([margins[number] for number in numbers])
@@ -242,7 +253,7 @@ def _compare(
 
 
 def _bootstrapped(samples: Sequence[_Values | None]) -> list[tuple[float, float] | None]:
-    """Intervals of the mean difference of logarithms; the rest as in `_compare`."""
+    """Bootstrap intervals of the mean difference of the logarithms. Samples are treated as in `_compare`."""
     found: list[tuple[float, float] | None] = [None] * len(samples)
     for numbers, baseline, candidate in _by_length(samples):
         results = statistics.bootstrap_intervals(np.log(candidate) - np.log(baseline), _CONFIDENCE)
@@ -252,7 +263,9 @@ def _bootstrapped(samples: Sequence[_Values | None]) -> list[tuple[float, float]
 
 
 def _by_length(samples: Sequence[_Values | None]) -> Iterator[tuple[list[int], Floats, Floats]]:
-    """(which samples, the baselines' numbers, the candidates') of two pairs or more: a row a sample."""
+    """Samples of two pairs or more, grouped by length: (their numbers, the values of the baselines, the
+    values of the candidates). The values have a row for each sample.
+    """
     lengths: dict[int, list[tuple[int, _Values]]] = {}
     for number, values in enumerate(samples):
         if values is not None and len(values[0]) >= 2:
@@ -265,7 +278,9 @@ def _by_length(samples: Sequence[_Values | None]) -> Iterator[tuple[list[int], F
 def _corrected(
     samples: Sequence[tuple[Measure, Pair, str | None, _Values | None]], paired: Sequence[Paired | None]
 ) -> tuple[dict[int, float], dict[Measure, int]]:
-    """(Holm's p by sample, how many tests it was for by measure). What is withheld is no test."""
+    """(p after Holm's correction by number of the sample, the number of tests by measure). A sample whose
+    verdict is withheld does not count as a test.
+    """
     p_values: dict[Measure, dict[int, float]] = {}
     for number, (measure, _, withheld, _) in enumerate(samples):
         result = paired[number]
@@ -310,7 +325,9 @@ def _outliers(side: Side, measure: Measure) -> tuple[str, ...]:
 
 
 def _chance(side: Side) -> Chance | None:
-    """Of coin flips only. Labels that were guessed twice, because two runs had one seed, count once."""
+    """Whether the accuracy of a side is luck, for data whose labels are coin flips; None for other data. If
+    two runs had the same seed and thus the same labels, only the first counts.
+    """
     guessed: dict[int, tuple[int, int]] = {}
     for run in side.finished:
         if labels_are_chance(run.params.get("data.kind")) and ACCURACY in run.values:
@@ -328,10 +345,10 @@ def _common(runs: Sequence[TrackedRun]) -> dict[str, str]:
 
 
 def _shared(values: Mapping[str, Sequence[str | None]]) -> dict[str, str]:
-    """What is the same wherever it is known."""
+    """The values that are the same in all runs in which they are known."""
     found = {}
-    for key, told in values.items():
-        known = {value for value in told if value is not None}
+    for key, of_runs in values.items():
+        known = {value for value in of_runs if value is not None}
         if len(known) == 1:
             found[key] = known.pop()
     return found

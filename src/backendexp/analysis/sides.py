@@ -1,4 +1,4 @@
-"""Who is compared with whom: runs → sides, a baseline, pairs of sides, and blocks that pair their runs."""
+"""Which runs are compared with which: runs become sides, sides become pairs, and blocks pair their runs."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,15 @@ from backendexp.runs.tags import BASELINE
 from backendexp.runtimes import catalogue
 
 DEFAULT_BASELINE = "tensorflow"
-# (sweep, block or seed): what two runs of two sides must share to be a pair.
+# (sweep, block or seed): what a run of one side and a run of another must share to be a pair.
 Block = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Side:
-    """The timed runs of one backend on one runtime, oldest first; of one sweep, where sweeps are compared.
+    """The timed runs of one backend on one runtime, oldest first; of one sweep only, where two are compared.
 
-    python, start: the runtime's, see `RuntimeConfig`. blocks: of the runs that finished. A plan that is
-        repeated has the data and the initial weights that it had, so it makes no block of its own: the first
-        run that finished counts.
+    python, start: settings of the runtime, see `RuntimeConfig`.
     """
 
     label: str
@@ -41,9 +39,12 @@ class Side:
 
     @cached_property
     def blocks(self) -> dict[Block, TrackedRun]:
+        """The finished run of each block. If a plan was repeated, the first run that finished counts: a later
+        one has the same data and the same initial weights, so it is not a block of its own.
+        """
         found: dict[Block, TrackedRun] = {}
         for run in self.finished:
-            # Sweeps that are compared with each other share no block, but they share seeds.
+            # Two sweeps that are compared have no blocks in common, but they have seeds in common.
             place = (
                 ("", run.seed)
                 if self.sweep is not None
@@ -54,15 +55,18 @@ class Side:
 
     @property
     def repeated(self) -> int:
-        """How many of the finished runs have a plan that one of them had before."""
+        """How many of the finished runs repeat the plan of an earlier one."""
         return len(self.finished) - len({run.seed for run in self.finished})
 
     def tag(self, name: str) -> str | None:
-        """A fact that all the runs share, from the first run that got far enough to know it."""
+        """A fact that all the runs share, as the first run that got far enough to know it reports it."""
         return next((run.tags[name] for run in self.runs if run.tags.get(name)), None)
 
     def values(self, key: str) -> list[float]:
-        """A measure's numbers of the finished runs that have it, oldest first."""
+        """The values of a measure in the finished runs that have one, oldest first.
+
+        key: of the measure.
+        """
         found = (run.values.get(key) for run in self.finished)
         return [value for value in found if value is not None and math.isfinite(value)]
 
@@ -74,8 +78,8 @@ class Pair:
 
     @cached_property
     def blocks(self) -> tuple[tuple[TrackedRun, TrackedRun], ...]:
-        """The runs of the blocks that both finished, (baseline's, candidate's), oldest first. Of blocks of
-        one seed, which several sweeps may have, the first.
+        """(the baseline's run, the candidate's run) of each block that both finished, oldest first. If
+        several blocks have the same seed, as blocks of several sweeps may, only the first counts.
         """
         others = self.candidate.blocks
         found: dict[int, tuple[TrackedRun, TrackedRun]] = {}
@@ -90,7 +94,10 @@ class Pair:
 
 
 def split(runs: Sequence[TrackedRun], by_sweep: bool) -> list[Side]:
-    """The sides of timed runs, in the order of their labels."""
+    """The sides of timed runs, in the order of their labels.
+
+    by_sweep: whether each sweep has sides of its own, because two sweeps are compared.
+    """
     found: dict[tuple[str, str, str, str, str | None], list[TrackedRun]] = {}
     for run in sorted(runs, key=lambda run: (run.began_ms, run.run_id)):
         python, start = (run.params.get(f"runtime.{key}", "") for key in ("python", "start"))
@@ -101,7 +108,7 @@ def split(runs: Sequence[TrackedRun], by_sweep: bool) -> list[Side]:
 
 
 def _label(side: Side, sides: list[Side]) -> str:
-    """The backend, and what else tells the side apart from the others."""
+    """The backend, with whatever else distinguishes the side from the others."""
     apart = [side.runtime] if len({s.runtime for s in sides}) > 1 else []
     namesakes = [s for s in sides if (s.backend, s.runtime) == (side.backend, side.runtime)]
     for value, others in (
@@ -109,23 +116,23 @@ def _label(side: Side, sides: list[Side]) -> str:
         (side.start, {s.start for s in namesakes}),
     ):
         if len(others) > 1:
-            apart.append(value or "not told")
+            apart.append(value or "unknown")
     label = f"{side.backend} ({', '.join(apart)})" if apart else side.backend
     return label if side.sweep is None else f"{label}, {side.sweep}"
 
 
 def comparable(a: Side, b: Side) -> bool:
-    """Of one Keras, as far as that is known."""
+    """Whether both sides have the same Keras version, as far as the versions are known."""
     versions = a.tag("keras_version"), b.tag("keras_version")
     return a.runtime == b.runtime and (None in versions or versions[0] == versions[1])
 
 
 def choose_baselines(sides: Sequence[Side], wanted: str | None) -> list[Side]:
-    """One for each Keras that has two sides, and the wanted one, which is first.
+    """A baseline for each Keras version that has two sides or more. The wanted one comes first.
 
-    wanted: a backend or a label. None takes the one that the plan of the comparison names, where all runs are
-        of such a plan; else tensorflow where it is; else the backend that ran first, which is the first of a
-        sweep's backend=...
+    wanted: a backend or a label. None chooses the baseline that the plan of the comparison names, if all runs
+        belong to such a plan; else tensorflow, if it is among the sides; else the backend that ran first,
+        which is the first one in a sweep's backend=...
     Raises ComparisonError: there is no such side.
     """
     preferred = [s for s in sides if wanted in (s.backend, s.label)] if wanted else list(sides)
@@ -153,12 +160,13 @@ def choose_baselines(sides: Sequence[Side], wanted: str | None) -> list[Side]:
 
 
 def pair_up(sides: Sequence[Side], baselines: Sequence[Side]) -> list[Pair]:
-    """Every two sides once, those with a baseline first. Where two sides have two baselines, theirs, the
-    pair belongs to the first baseline or to none.
+    """Every two sides once, the pairs with a baseline first. If two sides belong to different baselines,
+    their pair counts for the first baseline, or for none.
     """
     first, ordered = baselines[0], order(sides, baselines)
     pairs = [
-        # Sides of another Keras than a baseline's are told so once, by the first baseline.
+        # A side cannot be compared with a baseline of another Keras. It is paired with the first baseline
+        # only, so that this is said once. A later baseline is the candidate of such a pair.
         Pair(b, a) if a in baselines and a is not first and not comparable(a, b) else Pair(a, b)
         for a, b in combinations(ordered, 2)
     ]
@@ -166,13 +174,13 @@ def pair_up(sides: Sequence[Side], baselines: Sequence[Side]) -> list[Pair]:
 
 
 def order(sides: Sequence[Side], baselines: Sequence[Side]) -> list[Side]:
-    """The baselines first."""
+    """All sides, the baselines first."""
     return [*baselines, *(side for side in sides if side not in baselines)]
 
 
 def pair_up_sweeps(sides: Sequence[Side], first_sweep: str) -> list[Pair]:
-    """Each side of the first sweep with the same backend's sides of the others, on the same runtime where
-    that is there.
+    """Each side of the first sweep, paired with the same backend's sides in the other sweeps: with those on
+    the same runtime if there are any, else with all of them.
     """
     pairs = []
     for baseline in (side for side in sides if side.sweep == first_sweep):
@@ -183,7 +191,7 @@ def pair_up_sweeps(sides: Sequence[Side], first_sweep: str) -> list[Pair]:
 
 
 def choose_sweep(runs: Sequence[TrackedRun], wanted: str | None) -> str:
-    """The sweep that the others are compared with: the wanted one, or that of the first run.
+    """The sweep that the others are compared with: the wanted one, or else the sweep of the first run.
 
     Raises ComparisonError: there is no such sweep.
     """

@@ -1,8 +1,8 @@
-"""The numbers behind the verdicts. SciPy and statsmodels compute them; which of theirs, and why, stands here.
+"""The numbers behind the verdicts. SciPy and statsmodels compute them; this module chooses their methods.
 
-What is compared is paired: the same block on both sides, so that what a block shares (the seed, the hour,
-the neighbours on the machine) drops out of the difference. Times differ by a factor, so their differences
-are taken between logarithms, and the exponential of the mean is the geometric mean of the ratios.
+Values are compared in pairs from the same block, so that whatever the two runs of a block share (the seed,
+the hour, other work on the machine) cancels in the difference. Times differ by a factor, so differences are
+taken between logarithms, and the exponential of their mean is the geometric mean of the ratios.
 """
 
 import gc
@@ -16,16 +16,17 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-# Of every test here, and of each of the two one-sided tests of an equivalence.
+# The level of significance of every test here, and of each of the two one-sided tests of an equivalence.
 LEVEL = 0.05
-# Chance of a decision that `more_blocks` aims at.
+# The probability of a decision that `more_blocks` plans for.
 POWER = 0.8
-# Beyond this a number of blocks is no plan.
+# Nobody would run more blocks than this, so `more_blocks` does not recommend it.
 MOST_MORE_BLOCKS = 10_000
-# Of a bootstrap; and how much of it is in memory at once, of how many rows.
+# The number of resamples of a bootstrap. The other two limit how much of it is in memory at once.
 _RESAMPLES = 1999
 _NUMBERS_AT_ONCE, _ROWS_AT_ONCE = 100_000, 25
-# Numbers closer together than this, or than this share of their size, are equal: float64 rounds the rest.
+# Numbers that differ by less than this, or by less than this share of their size, count as equal: float64
+# rounds what is smaller.
 _ROUNDING = 1e-12
 
 Floats = NDArray[np.float64]
@@ -33,11 +34,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Paired:
-    """The pairs' differences, candidate less baseline.
+    """Statistics of the differences within pairs, candidate less baseline.
 
-    pairs: how many, at least 2. mean, sd: of the differences, sd with pairs - 1 in the denominator.
-    low, high: the confidence interval of the mean. p: of a mean of 0, two-sided.
-    p_equivalent: the greater p of the two one-sided tests that the mean lies beyond the margin.
+    pairs: the number of pairs, at least 2.
+    mean, sd: the mean and the standard deviation of the differences, the latter with pairs - 1 in the
+        denominator.
+    low, high: the confidence interval of the mean.
+    p: from the two-sided test of the hypothesis that the mean is 0.
+    p_equivalent: the greater p of the two one-sided tests of the hypothesis that the mean lies beyond the
+        margin.
     """
 
     pairs: int
@@ -113,16 +118,18 @@ def _constant(row: Floats, margin: float, rounding: float) -> Paired:
 
 
 def bootstrap_intervals(differences: Floats, confidence: float) -> Floats:
-    """Percentile bootstrap intervals of the mean, shape (rows, 2): the low ends and the high ones.
+    """Percentile bootstrap intervals of the mean, shape (rows, 2): the low ends and the high ends.
 
-    differences: shape (rows, pairs), pairs of at least 2. confidence: such as 0.95.
+    differences: shape (rows, pairs), at least 2 pairs.
+    confidence: of the intervals, such as 0.95.
 
-    At Hesterberg's expanded level, which makes up for the spread that few pairs lack (What Teachers Should
-    Know About the Bootstrap, 2015). No verdict rests on it, because with few blocks it covers less than it
-    promises, see `compare_pairs`. Plain percentiles and BCa cover less still: 84% at 5 blocks and 89% at 7,
-    where 95% are promised.
+    The intervals are at Hesterberg's expanded level, which corrects for the spread that few pairs
+    underestimate (What Teachers Should Know About the Bootstrap, 2015). No verdict rests on them, because
+    with few blocks they cover the mean less often than they promise, see `compare_pairs`. Plain percentiles
+    and BCa cover it even less often: 84% at 5 blocks and 89% at 7, where 95% are promised.
 
-    The resamples come from one seed, so equal differences have equal intervals, whatever stands beside them.
+    The resamples always come from the same seed, so equal differences have equal intervals, whatever the
+    other rows are.
     """
     pairs = differences.shape[1]
     tail = stats.norm.cdf(-math.sqrt(pairs / (pairs - 1)) * stats.t.isf((1 - confidence) / 2, pairs - 1))
@@ -143,15 +150,19 @@ def bootstrap_intervals(differences: Floats, confidence: float) -> Floats:
 
 
 def share_below(baseline: Floats, candidate: Floats) -> float:
-    """The share of pairs in which the candidate's number is the smaller; ties count half."""
+    """The share of pairs in which the candidate's value is the smaller one; ties count half."""
     return float(np.mean((candidate < baseline) + 0.5 * (candidate == baseline)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrected for their number: Holm, A simple sequentially rejective multiple test procedure (1979)."""
+    """The p values, adjusted for their number.
+
+    Holm, A simple sequentially rejective multiple test procedure (1979).
+    """
     if len(p_values) < 2:
         return list(p_values)
-    # statsmodels collects garbage at each call, and with mlflow loaded that takes long. Frozen is none.
+    # statsmodels collects garbage at each call, which takes long when mlflow is loaded. The collector skips
+    # objects that are frozen.
     gc.freeze()
     try:
         return [float(p) for p in multipletests(p_values, method="holm")[1]]
@@ -160,12 +171,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def more_blocks(paired: Paired, margin: float, tests: int) -> int | None:
-    """How many more blocks would bring a decision with a chance of POWER, were the mean and the spread what
-    they are so far. None: not even MOST_MORE_BLOCKS would.
+    """How many more blocks would lead to a decision with a probability of POWER, if the mean and the spread
+    stayed what they are so far. None if not even MOST_MORE_BLOCKS would.
 
-    A decision is a difference, by a two-sided t test at LEVEL / tests (Holm's first step), or equivalence.
-    Of that the power is at least 1 less the two chances that a one-sided test misses (Boole); it is taken
-    as that, which is exact where one of the two is negligible. Powers are statsmodels', of the t test.
+    margin: on the scale of the differences.
+    tests: how many comparisons Holm's correction is for.
+
+    A decision is either a difference, by a two-sided t test at LEVEL / tests (Holm's first step), or
+    equivalence. The power of an equivalence test is at least 1 less the probabilities that either one-sided
+    test misses (Boole's inequality). That bound is taken for the power, and is exact if one of the two
+    probabilities is negligible. statsmodels computes the powers of the t test.
     """
     if paired.sd == 0:
         return None
@@ -187,7 +202,7 @@ def more_blocks(paired: Paired, margin: float, tests: int) -> int | None:
         if step >= MOST_MORE_BLOCKS:
             return None
         step = min(2 * step, MOST_MORE_BLOCKS)
-    # `decides` is false at `low` and true at `high`.
+    # `decides` is false for `low` and true for `high`.
     low, high = below + step // 2, below + step
     while high - low > 1:
         middle = (low + high) // 2
@@ -196,8 +211,8 @@ def more_blocks(paired: Paired, margin: float, tests: int) -> int | None:
 
 
 def guessing(correct: int, guesses: int) -> tuple[float, float, float]:
-    """(low, high, p): Clopper and Pearson's exact 95% interval of the share of correct guesses, and the p of
-    a share at least as far from one half by chance (exact binomial test).
+    """(low, high, p): the exact 95% interval of the share of correct guesses (Clopper and Pearson), and the
+    probability that chance gives a share at least as far from one half (exact binomial test).
     """
     result = stats.binomtest(correct, guesses, 0.5)
     interval = result.proportion_ci(1 - LEVEL, method="exact")
@@ -205,24 +220,29 @@ def guessing(correct: int, guesses: int) -> tuple[float, float, float]:
 
 
 def quartiles(values: Floats) -> tuple[float, float, float]:
-    """(first quartile, median, third quartile), NumPy's linear ones."""
+    """(first quartile, median, third quartile), by NumPy's linear interpolation."""
     low, median, high = np.percentile(values, (25, 50, 75))
     return float(low), float(median), float(high)
 
 
 def robust_variation(values: Floats) -> float:
-    """Spread as a share of the median: the median absolute deviation, scaled to estimate a normal
-    distribution's standard deviation, over the median. values: positive.
+    """The spread as a share of the median: the median absolute deviation, scaled so that it estimates the
+    standard deviation of a normal distribution, divided by the median.
+
+    values: positive numbers.
     """
     return float(stats.median_abs_deviation(values, scale="normal") / np.median(values))
 
 
 def outliers(values: Floats) -> NDArray[np.bool_]:
-    """Which of the positive `values` lie far from the others: a modified z-score of the logarithm beyond 3.5
-    (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993). Fewer than 5 values have none.
+    """Which values are outliers: those whose logarithm has a modified z-score beyond 3.5 (Iglewicz and
+    Hoaglin, How to Detect and Handle Outliers, 1993).
 
-    Where more than half are equal the median deviation is 0, and the mean deviation takes its place, as they
-    propose. A value within 5% of the median is none, however alike the others are.
+    values: positive numbers. Fewer than 5 values have no outliers.
+
+    If more than half of the values are equal, the median deviation is 0, and the mean deviation takes its
+    place, as the authors propose. A value within 5% of the median is never an outlier, however alike the
+    others are.
     """
     if len(values) < 5:
         return np.zeros(len(values), dtype=bool)
@@ -236,8 +256,9 @@ def outliers(values: Floats) -> NDArray[np.bool_]:
 def drift(values: Floats, order: Floats | None = None) -> tuple[float, float]:
     """(Spearman's rank correlation of the values with their order, its p).
 
-    order: None is the order in which they stand. (0, 1) for fewer than 8 values, of which the p would be too
-    rough, and where either is all the same.
+    order: the place of each value; None means the order in which they stand.
+    Returns (0, 1) for fewer than 8 values, whose p would be too rough, and if all values or all places are
+    equal.
     """
     order = np.arange(len(values), dtype=float) if order is None else order
     if len(values) < 8 or np.ptp(values) == 0 or np.ptp(order) == 0:

@@ -1,4 +1,4 @@
-"""TrackedRuns: read from a tracking store, or from the directories of runs on disk."""
+"""Reads TrackedRuns from a tracking store, or from the directories of runs on disk."""
 
 import math
 import re
@@ -18,11 +18,12 @@ from backendexp.tracking.base import Reader
 from backendexp.tracking.stores import open_reader
 
 HOW_TO_MAKE_ONE = "backendexp -m seed='range(10)' backend=tensorflow,theano, or backendexp experiment=compare"
-# Of a timed group. More curves make a figure no clearer, and from a server each is a request.
+# How many learning curves of a group of timed runs are read, and how many points. More curves would not make
+# a figure clearer, and a server answers a request for each.
 _MOST_CURVES, _MOST_POINTS = 50, 100_000
-# The store keeps no more of a dataset's digest.
+# The store cuts off a dataset's digest after so many characters.
 _LONGEST_DIGEST = 36
-# The plan's keys without a dot. Others without one are the parameters of `mlflow run`.
+# The plan's keys that have no dot. Any other parameter without a dot comes from `mlflow run`.
 _PLAIN_KEYS = ("seed", "threads", "timeout_s")
 
 
@@ -32,10 +33,11 @@ _PLAIN_KEYS = ("seed", "threads", "timeout_s")
 def of_sweeps(
     uri: str, experiment: str, sweeps: Sequence[str], experiment_id: str | None = None
 ) -> list[TrackedRun]:
-    """The runs of each sweep, one sweep after the other, each in the order in which its runs began.
+    """The runs of each sweep, one sweep after the other. The runs of a sweep are in the order of their start.
 
-    uri, experiment, experiment_id: see MlflowReader. sweeps: values of the tag `sweep`.
-    Raises ComparisonError: a sweep is not there, or its runs are deleted. UserError and TrackingError: see
+    uri, experiment, experiment_id: see MlflowReader.
+    sweeps: values of the tag `sweep`.
+    Raises ComparisonError: a sweep does not exist, or its runs are deleted. UserError and TrackingError: see
     MlflowReader.
     """
     reader = open_reader(uri, experiment, experiment_id)
@@ -51,10 +53,12 @@ def of_sweeps(
 def ids_of(
     uri: str, experiment: str, names: Sequence[str], experiment_id: str | None = None
 ) -> tuple[str, ...]:
-    """The ids of the sweeps that are named so: by their id, or by their folder's name alone.
+    """The ids of the sweeps with these names. A name is the sweep's id, or the name of its folder.
 
-    A name that several have is that of the one whose folder is here, in multirun or outputs.
-    Arguments as in `of_sweeps`. Raises ComparisonError: there is none, or several. The rest as there.
+    If several sweeps have the name, it means the one whose folder is below multirun or outputs in the
+    current directory.
+    uri, experiment, experiment_id: as in `of_sweeps`, which also lists the other errors.
+    Raises ComparisonError: no sweep has the name, or several have.
     """
     reader = open_reader(uri, experiment, experiment_id)
     return tuple(_id_of(reader, name) for name in names)
@@ -81,7 +85,7 @@ def _id_of(reader: Reader, name: str) -> str:
 
 
 def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -> list[TrackedRun]:
-    """Every run of an experiment, in the order in which they began. The rest as in `of_sweeps`."""
+    """Every run of an experiment, in the order of their start. Arguments and errors are as in `of_sweeps`."""
     reader = open_reader(uri, experiment, experiment_id)
     found = list(_trained(reader.runs()))
     if not found:
@@ -90,10 +94,11 @@ def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -
 
 
 def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) -> str:
-    """The sweep with timed runs of more than one backend whose runs are the newest.
+    """The newest sweep that has timed runs of more than one backend.
 
-    Those of experiment=scale are passed over: their runs differ in more than the backend.
-    Arguments as in `of_sweeps`. Raises ComparisonError: there is none.
+    Sweeps of experiment=scale are skipped, because their runs differ in more than the backend.
+    uri, experiment, experiment_id: as in `of_sweeps`.
+    Raises ComparisonError: there is no such sweep.
     """
     reader = open_reader(uri, experiment, experiment_id)
     backends: dict[str, set[str]] = {}
@@ -118,7 +123,7 @@ def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) ->
 
 
 def _trained(found: Iterable[Any]) -> Iterator[TrackedRun]:
-    """Of MLflow's runs those that backendexp trained, without the ones that sum others up."""
+    """Those of MLflow's runs that backendexp trained, without the runs that summarise others."""
     for run in found:
         tags = run.data.tags
         if "kind" in tags or not {"backend", "runtime"} <= tags.keys():
@@ -138,8 +143,8 @@ def _trained(found: Iterable[Any]) -> Iterator[TrackedRun]:
 
 
 def _with_plans(found: list[TrackedRun]) -> list[TrackedRun]:
-    """A run that was killed together with backendexp may have left no params. It is given what all the
-    others of its sweep and backend have, so that it stands among them.
+    """The runs, each with params. A run that was killed together with backendexp may have left none. It gets
+    the params that all other runs of its sweep and backend share, so that it is grouped with them.
     """
     if all(run.params for run in found):
         return found
@@ -152,7 +157,7 @@ def _with_plans(found: list[TrackedRun]) -> list[TrackedRun]:
 
 
 def _with_curves(reader: Reader, found: list[TrackedRun]) -> list[TrackedRun]:
-    """What was logged at each epoch, of the parity runs and of so many timed ones."""
+    """The runs with their learning curves: of all parity runs, and of a limited number of timed runs."""
     groups: dict[tuple[str | None, str, str, str], list[TrackedRun]] = {}
     for run in found:
         if run.status == FINISHED:
@@ -185,7 +190,7 @@ def _kin(run: TrackedRun) -> tuple[str | None, str, str, str]:
 
 
 def _folders(name: str) -> list[Path]:
-    """Where a sweep of this name or id has its folder, seen from here."""
+    """The places below the current directory where a sweep of this name or id may have its folder."""
     return [Path(root, sweep_ids.name_of(name)) for root in ("multirun", "outputs")]
 
 
@@ -226,9 +231,9 @@ def _deleted(runs: Sequence[TrackedRun], of: str) -> str:
 
 
 def of_records(records: Sequence[RunRecord]) -> list[TrackedRun]:
-    """The same from the directories of runs, whether the store has taken them or not, with all curves.
+    """The runs of these records, with all their learning curves, whether or not the store has taken them.
 
-    run_id: of the store where it has the run, else the run's own.
+    A TrackedRun's run_id is the store's id if the store has the run, and else the run's own id.
     """
     return [_of_record(one) for one in records]
 
@@ -248,19 +253,19 @@ def _of_record(one: RunRecord) -> TrackedRun:
             metrics={},
             digest=None,
         )
-    told = record.report(one)
+    report = record.report(one)
     tracked = _tracked_run(
         run_id=run_id,
-        name=told.name,
-        status=told.status,
-        began_ms=told.start_ms,
-        ended_ms=told.end_ms,
-        params=told.params,
-        tags=told.tags,
+        name=report.name,
+        status=report.status,
+        began_ms=report.start_ms,
+        ended_ms=report.end_ms,
+        params=report.params,
+        tags=report.tags,
         metrics=one.result.metrics(),
-        digest=told.dataset.digest if told.dataset else None,
+        digest=report.dataset.digest if report.dataset else None,
     )
-    if told.status != FINISHED:
+    if report.status != FINISHED:
         return tracked
     return replace(
         tracked,
@@ -312,7 +317,9 @@ def _tracked_run(
 
 
 def _seed(params: Mapping[str, str], name: str) -> int:
-    """-1 where it is not known: the plan of a run that was killed with its whole process is told nowhere."""
+    """The seed of a run, or -1 if it is not known: if a run was killed together with backendexp, the store
+    may not have its plan.
+    """
     named = re.search(r"-seed(\d+)$", name)
     seed = _whole(params.get("seed", named[1] if named else None))
     return -1 if seed is None else seed
@@ -323,7 +330,7 @@ def _whole(text: str | None) -> int | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A tag may hold anything: a person can change it in the UI."""
+    """A tag's number, or None if it is none: people can change tags in the UI, so they may hold anything."""
     try:
         value = float(text) if text is not None else None
     except ValueError:

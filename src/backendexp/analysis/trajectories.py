@@ -1,11 +1,13 @@
-"""Do the backends compute the same thing? Loss trajectories from one start, without dropout.
+"""Whether the backends compute the same: their losses, trained from one start without dropout, are compared.
 
-Two engines that are both right still differ by float32 rounding, and training carries the difference on.
-How far is measured, not guessed: `probes` runs of each reference start from weights that are one rounding
-(one unit in the last place) away. A run makes such an error anew at every step, so after s steps rounding
-explains at most s times what one error at the start has grown to. The loss that is told is a mean, and
-rounded itself. Beyond that the backends compute something else. Higham, Accuracy and Stability of Numerical
-Algorithms (2002), section 1.18, on such experiments with perturbed inputs, and 4.2, on sums.
+Two correct engines still differ by float32 rounding, and training makes the difference grow. How far it grows
+is measured: several runs of each reference, called rounding probes, start from weights that are one rounding
+(one unit in the last place) away. A run makes such an error at every step. So after s steps, rounding
+explains a distance of at most s times what one error at the start has grown to, plus the rounding of the loss
+itself, which is a mean. A backend whose losses are further away computes something else.
+
+Higham, Accuracy and Stability of Numerical Algorithms (2002): section 1.18 on such experiments with perturbed
+inputs, and section 4.2 on sums.
 """
 
 import math
@@ -21,12 +23,16 @@ from backendexp.runs.results import FINISHED
 from backendexp.runtimes import catalogue, prepare
 
 _FLOAT32_ROUNDING = 2.0**-24
-_TINY = 2.0**-149  # the smallest float32: where the bound is 0, because the loss is
+_TINY = 2.0**-149  # the smallest float32; it replaces a bound of 0, which a loss of 0 has
 
 
 @dataclass(frozen=True)
 class ParityPlan:
-    """missing: what cannot run here, with the reason."""
+    """The runs of a parity check.
+
+    specs: their plans.
+    missing: for each backend that cannot run on this machine, a line with the reason.
+    """
 
     specs: list[RunSpec]
     missing: list[str]
@@ -34,12 +40,15 @@ class ParityPlan:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What the check looks at of a run, wherever it was read from.
+    """The part of a run that the parity check uses, read from a store or from disk.
 
-    title: what a person calls the run. probe: 0, or the number of a rounding probe.
-    peculiarity: see `peculiarity`. steps_per_epoch: of the optimizer. batch_size: in samples.
-    losses: of training, one an epoch; empty unless it finished.
-    data_digest, weights_digest: of what it started from, None where that is not known.
+    title: the run in words.
+    probe: the number of the rounding probe, or 0 for an ordinary run.
+    peculiarity: see the function `peculiarity`.
+    steps_per_epoch: the number of optimizer steps in an epoch.
+    batch_size: in samples.
+    losses: the training losses, one for each epoch; empty unless the run finished.
+    data_digest, weights_digest: digests of the data and of the initial weights; None if they are not known.
     """
 
     title: str
@@ -60,10 +69,14 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Difference:
-    """The distance of a run's losses from the reference's, and what rounding explains, after `epoch`.
+    """How far a run's losses are from the reference's, and how far rounding explains.
 
-    It is the epoch of the greatest distance; of a run that disagrees, the one where it is furthest beyond
-    the bound. unlike: None, or why the two do not compute the same formula; then there is no bound.
+    title, reference: the run and the reference, in words.
+    distance: the distance of the losses after `epoch`.
+    bound: the distance that rounding explains after `epoch`; None if the two are not compared.
+    epoch: the epoch with the greatest distance. If the run disagrees, the epoch in which it is furthest
+        beyond the bound.
+    unlike: why the two do not compute the same formula; None if they do.
     """
 
     title: str
@@ -75,15 +88,18 @@ class Difference:
 
     @property
     def agrees(self) -> bool | None:
-        """None: they are not compared."""
+        """Whether rounding explains the distance; None if the two are not compared."""
         return None if self.bound is None else self.distance <= self.bound
 
 
 def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> ParityPlan:
-    """Every backend of every runtime that can run here, and probes of each reference.
+    """The runs of experiment=parity: every backend of every runtime that can run on this machine, and the
+    rounding probes of each reference.
 
-    say: is told of a runtime that is built first.
-    Raises UserError: there are not two.
+    spec: the plan that all the runs share.
+    probes: the number of rounding probes for each reference.
+    say: gets a line before a runtime is built.
+    Raises UserError: fewer than two backends can run here.
     """
     specs, missing = [], []
     for runtime in catalogue.RUNTIMES.values():
@@ -105,14 +121,14 @@ def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> Parit
 
 
 def judge(records: list[RunRecord]) -> list[Difference]:
-    """`judge_trajectories` of the runs of `experiment=parity`."""
+    """The differences between the runs of experiment=parity, see `judge_trajectories`."""
     return judge_trajectories([trajectory_of(record) for record in records])
 
 
 def judge_trajectories(trajectories: Sequence[Trajectory]) -> list[Difference]:
-    """The differences of the finished runs, each from the first run that computes the same formula.
+    """The difference of each finished run from the first run that computes the same formula.
 
-    Raises UserError: runs that ought to be alike had other data or other initial weights.
+    Raises UserError: runs that should have started equal had different data or different initial weights.
     """
     finished = [t for t in trajectories if t.finished]
     trained = [t for t in finished if not t.probe]
@@ -154,9 +170,14 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 def rounding_bounds(
     losses: list[float], probed: list[list[float]], steps_per_epoch: int, batch_size: int
 ) -> list[float]:
-    """What rounding explains, after each epoch: the probes' distance so far, but at least one rounding of
-    the loss, times the steps so far. And the roundings of the loss as a mean: of a batch, which is summed in
-    pairs, and of the steps of an epoch, which are summed one by one.
+    """The distance that rounding explains after each epoch.
+
+    losses: of the reference, one for each epoch.
+    probed: of each rounding probe, likewise.
+
+    The bound is the greatest distance of a probe so far, but at least one rounding of the loss, multiplied by
+    the number of steps so far. To that is added the rounding of the loss as a mean: over a batch, which is
+    summed in pairs, and over the steps of an epoch, which are summed one by one.
     """
     bounds, grown = [], 0.0
     as_mean = math.ceil(math.log2(batch_size)) + steps_per_epoch
@@ -168,7 +189,10 @@ def rounding_bounds(
 
 
 def verdict(differences: list[Difference], records: list[RunRecord], missing: list[str]) -> tuple[bool, str]:
-    """(they agree, the sentences that say so), of the runs of `experiment=parity`."""
+    """(whether the runs of experiment=parity agree, the result in words).
+
+    missing: lines about the backends that cannot run here, which become part of the text.
+    """
     agree, said = agreement_in_words(differences, [trajectory_of(record) for record in records])
     said += [f"not here: {line}" for line in missing]
     return agree, "\n- ".join(said)
@@ -177,7 +201,7 @@ def verdict(differences: list[Difference], records: list[RunRecord], missing: li
 def agreement_in_words(
     differences: Sequence[Difference], trajectories: Sequence[Trajectory]
 ) -> tuple[bool, list[str]]:
-    """(they agree, the sentences that say so: the verdict, then a line for each run that was judged)."""
+    """(whether all agree, the result in words: the verdict, then a line for each run that was judged)."""
     compared = [d for d in differences if d.agrees is not None]
     failed = [t for t in trajectories if not t.finished]
     agree = bool(compared) and all(d.agrees for d in compared) and not failed
@@ -220,7 +244,7 @@ _T = TypeVar("_T")
 
 
 def _by_formula(items: Sequence[_T], peculiarity_of: Callable[[_T], str | None]) -> list[list[_T]]:
-    """Those that compute the same formula, together, in their order."""
+    """The items grouped by the formula that they compute, in their order."""
     found: dict[str | None, list[_T]] = {}
     for item in items:
         found.setdefault(peculiarity_of(item), []).append(item)
@@ -228,9 +252,9 @@ def _by_formula(items: Sequence[_T], peculiarity_of: Callable[[_T], str | None])
 
 
 def peculiarity(backend: str, runtime: str, optimizer: str, dropout: float, own_start: bool) -> str | None:
-    """What sets a run's arithmetic apart from Keras 3's on purpose, or None.
+    """Why a run's arithmetic differs from that of Keras 3 by design, or None if it does not.
 
-    own_start: the engine drew its initial weights or the order of its batches itself.
+    own_start: whether the engine drew its own initial weights or its own order of batches.
     """
     if dropout:
         return f"dropout draws from the random stream of {backend} on {runtime}"
@@ -255,6 +279,6 @@ def _check_alike(a: Trajectory, b: Trajectory) -> None:
     ):
         if first != second and None not in (first, second):
             raise UserError(
-                f"{b.title} had other {what} than {a.title}: their digests differ, so a "
+                f"{b.title} had different {what} from {a.title}: their digests differ, so a "
                 "comparison would mean nothing"
             )

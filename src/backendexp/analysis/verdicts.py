@@ -1,4 +1,4 @@
-"""From numbers to verdicts, and the sentences that say them."""
+"""Verdicts: how the numbers decide them, and the sentences that state them."""
 
 import math
 from dataclasses import dataclass, replace
@@ -28,17 +28,22 @@ INTERVALS_ARE_NOT_ADJUSTED = (
     "Holm's adjusted p. So a verdict can be inconclusive although its interval excludes 1 for a ratio, or 0 "
     "for a difference."
 )
-# Of a share of right guesses that chance does not explain: so many groups are looked at that less is luck.
+# Below this p, luck does not explain a share of right guesses. The usual 5% would not do: so many groups are
+# looked at that some have such luck.
 _NO_LUCK = 0.001
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a pair of sides has to tell of one measure.
+    """The data on one measure of a pair of sides, from which a verdict is made.
 
-    blocks: that both sides measured. paired: None for fewer than two. withheld: why there is no verdict.
-    p_holm: None where there is no test. tests: how many pairs Holm's correction was for.
-    share_below: see `statistics.share_below`, None where paired is. bootstrap: another interval of the mean.
+    blocks: the number of blocks in which both sides have a value.
+    paired: the statistics of the pairs; None if there are fewer than two.
+    withheld: why there is no verdict, or None.
+    share_below: see `statistics.share_below`; None if `paired` is None.
+    p_holm: the p after Holm's correction; None if there is no test.
+    tests: the number of pairs that Holm's correction was for.
+    bootstrap: another interval of the mean.
     """
 
     measure: Measure
@@ -53,7 +58,11 @@ class Sample:
 
 
 def on_ratio(sample: Sample, margin: float) -> Contrast:
-    """sample.paired: of logarithms. margin: see `Comparison`."""
+    """The verdict on a time or on memory.
+
+    sample: its `paired` is of the logarithms of the values.
+    margin: see `Comparison`.
+    """
     paired, is_time = sample.paired, sample.measure.kind is Kind.TIME
     verdict, more = _ratio_verdict(sample, math.log1p(margin))
     ratio, low, high = (
@@ -94,7 +103,10 @@ def _better_share(sample: Sample) -> float | None:
 
 
 def _ratio_verdict(sample: Sample, margin: float) -> tuple[str, int | None]:
-    """(verdict, more blocks). margin: of the logarithm."""
+    """(the verdict, how many more blocks would decide).
+
+    margin: on the scale of the logarithms.
+    """
     paired = sample.paired
     if sample.withheld:
         return WITHHELD, None
@@ -143,7 +155,11 @@ def _ratio_sentence(c: Contrast, margin: float) -> str:
 
 
 def on_difference(sample: Sample, margin: float) -> QualityContrast:
-    """sample.paired: of the qualities as they are, with a 90% interval."""
+    """The verdict on a quality.
+
+    sample: its `paired` is of the values themselves, with a 90% interval.
+    margin: the difference that is too small to matter.
+    """
     paired = sample.paired
     tested = paired is not None and not sample.withheld
     verdict = _difference_verdict(sample)
@@ -196,7 +212,7 @@ def _difference_sentence(c: QualityContrast, withheld: str | None) -> str:
 
 
 def _unjudged_sentence(c: Contrast | QualityContrast, withheld: str | None) -> str | None:
-    """Why the numbers are not looked at; None: they are."""
+    """A sentence that says why the numbers do not lead to a verdict, or None if they can."""
     of = f"{c.candidate} against {c.baseline} in {c.measure.title}"
     if c.verdict == WITHHELD:
         return f"{of} has no verdict: {withheld}."
@@ -206,7 +222,10 @@ def _unjudged_sentence(c: Contrast | QualityContrast, withheld: str | None) -> s
 
 
 def on_guessing(label: str, correct: int, guesses: int) -> Chance:
-    """Labels were coin flips, and `correct` of so many `guesses` were right."""
+    """Whether luck explains how many answers were right, where the labels are coin flips.
+
+    correct, guesses: the number of right answers, and of all answers.
+    """
     low, high, p = statistics.guessing(correct, guesses)
     found = (
         f"{label} got {correct:,} of {guesses:,} coin flips right: {correct / guesses:.3f} (95% interval "

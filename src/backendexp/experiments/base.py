@@ -1,7 +1,7 @@
-"""An experiment makes several runs by a design of its own, and draws a conclusion from them.
+"""What an experiment is: it makes several runs by a design of its own, and draws a conclusion from them.
 
-experiment=parity, compare and scale are each one. A sweep is not: Hydra makes its runs. But it ends with a
-Conclusion as well.
+experiment=parity, experiment=compare and experiment=scale are experiments. An ordinary sweep is not, because
+Hydra makes its runs, but it ends with a Conclusion as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +19,10 @@ from backendexp.runs.record import RunRecord
 class PlannedRun:
     """One run of an experiment.
 
-    tags: besides those of the sweep. place: where in the experiment it is, "block 3/10", for whoever waits.
-    warm_up: it fills the caches on disk. It is not tracked and no part of the results.
+    spec: its plan.
+    tags: tags of the run, besides those of the sweep.
+    place: its place in the experiment, such as "block 3/10", which is shown while the run is under way.
+    warm_up: whether it only fills the caches on disk. Then it is not tracked, and not part of the results.
     """
 
     spec: RunSpec
@@ -31,12 +33,16 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What the runs came to, for the terminal and for the summary run.
+    """What was concluded from the runs, for the terminal and for the summary run.
 
-    said: paragraphs and tables for the terminal, in their order. note: the summary run's, in Markdown.
-    good: what was to be shown is shown; that runs failed is known from elsewhere.
-    params, metrics: of the summary run. by_size: metrics whose step is a size of the experiment.
-    artifacts: files, and folders whose contents are meant. report: the page to look at.
+    kind: of the summary run: "sweep", or the name of the experiment.
+    said: paragraphs and tables for the terminal, in their order.
+    note: the description of the summary run, in Markdown.
+    good: whether the experiment could show what it was meant to show. It does not say whether runs failed.
+    params, metrics: of the summary run.
+    by_size: further metrics of the summary run, by name and then by size. MLflow gets the size as the step.
+    artifacts: files of the summary run, and folders whose contents belong to it.
+    report: the page to look at, or None.
     """
 
     kind: str
@@ -53,36 +59,40 @@ class Conclusion:
 class Experiment(Protocol):
     @property
     def runs(self) -> Sequence[PlannedRun]:
-        """All the runs, in the order in which they are to be made."""
+        """All the runs, in the order in which they will be made."""
 
     @property
     def opening(self) -> Sequence[str]:
-        """Lines for whoever starts it: what will be run, and what cannot be."""
+        """Lines that are shown at the start: what will be run, and what cannot be run."""
 
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
-        """
-        folder: of the experiment's runs; files of the conclusion are written into it.
-        records: what was run and tracked, in the order of time; fewer than planned when it was interrupted.
+        """Draw the conclusion, and write its files.
+
+        sweep_id: of the experiment's runs.
+        folder: the folder of the experiment's runs. The files of the conclusion are written into it.
+        records: the runs, in the order of time, without warm-up runs. If the experiment was interrupted,
+            there are fewer than planned.
         """
 
 
 class Design(Protocol):
     """What the module of an experiment offers.
 
-    CHOOSES_BACKENDS: it runs several backends, which its own settings choose, so that neither `backend=` nor
-        `-m` may be given.
+    CHOOSES_BACKENDS: whether the experiment runs several backends that its own settings choose. Then neither
+        `backend=` nor `-m` may be given.
     """
 
     CHOOSES_BACKENDS: bool
 
     def first(self, spec: RunSpec, config: Config) -> RunSpec:
-        """The plan whose worker is needed first, once it is known that this machine can run the experiment.
+        """The plan whose worker is needed first.
 
-        Raises UserError: it cannot.
+        Raises UserError: this machine cannot run the experiment.
         """
 
     def plan(self, spec: RunSpec, config: Config, say: Callable[[str], None]) -> Experiment:
-        """The experiment on this machine. say: gets a line about what is being waited for.
+        """The experiment on this machine.
 
-        Raises UserError: there are not two backends.
+        say: gets a line about what the user is waiting for.
+        Raises UserError: fewer than two backends can run here.
         """

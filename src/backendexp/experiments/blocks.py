@@ -1,9 +1,9 @@
 """Randomised blocks: which backends take part, and in which order they run.
 
-A block runs every backend once, one right after the other, under one seed. So a slow spell of the machine, a
-lucky draw of data and weights, and what the run before leaves in the caches fall on all of them alike, or
-on each at random, and differences within blocks are the backends'. Fisher, The Design of Experiments (1935),
-chapter 4; docs/decisions/0008-randomised-blocks.md.
+A block runs every backend once, one right after the other, with the same seed. A slow period of the machine
+or a lucky draw of data and weights then affects all backends alike, and what one run leaves in the caches
+affects the others at random. So differences within blocks are due to the backends. Fisher, The Design of
+Experiments (1935), chapter 4; docs/decisions/0008-randomised-blocks.md.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entrants:
-    """The same plan on each backend that takes part, the baseline first.
+    """The backends that take part.
 
-    missing: for each backend of the runtime that cannot run here, why, and what brings it.
+    specs: the same plan on each of them, the baseline first.
+    missing: for each backend of the runtime that cannot run here, why, and how to install it.
     """
 
     specs: tuple[RunSpec, ...]
@@ -40,12 +41,14 @@ class Entrants:
 
 
 def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, experiment: str) -> Entrants:
-    """Who takes part, on the runtime of `spec`.
+    """The backends that take part, on the runtime of `spec`.
 
-    names: the backends, or None for all that can run. baseline: None for tensorflow, else the first.
-    experiment: its name, for the errors.
-    Raises BackendUnavailable: a backend that is named cannot run here, or there are not two.
-    Raises RuntimeUnavailable: the runtime cannot be built, or the named interpreter is no good.
+    names: the backends that were asked for, or None for all that can run here.
+    baseline: the backend that the others are compared with; None chooses tensorflow if it takes part, and
+        else the first backend.
+    experiment: the name of the experiment, for error messages.
+    Raises BackendUnavailable: a backend that was asked for cannot run here, or fewer than two can.
+    Raises RuntimeUnavailable: the runtime cannot be built, or the named interpreter cannot be used.
     """
     for name in names or ([baseline] if baseline else []):
         candidate = replace(spec, backend=name)
@@ -62,12 +65,12 @@ def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, e
     if len(able) < 2:
         there = f"only {able[0].backend}" if able else "none"
         raise BackendUnavailable(
-            f"experiment={experiment} wants two backends or more, and of those that runtime {spec.runtime!r} "
+            f"experiment={experiment} needs two backends or more, and of those that runtime {spec.runtime!r} "
             f"offers, this machine has {there}.\n" + "\n".join(missing)
         )
     here = [candidate.backend for candidate in able]
     chosen = baseline or ("tensorflow" if "tensorflow" in here else here[0])
-    # The others keep their order.
+    # The sort is stable, so the other backends keep their order.
     able.sort(key=lambda candidate: candidate.backend != chosen)
     return Entrants(tuple(able), tuple(missing))
 
@@ -83,9 +86,11 @@ def _check_offered(spec: RunSpec) -> None:
 
 
 def blocks(specs: Sequence[RunSpec], count: int) -> list[PlannedRun]:
-    """`count` blocks of `specs`, which share a seed. Block n, from 1, has that seed plus n.
+    """The runs of `count` blocks.
 
-    Equal plans are run in equal orders: they come from NumPy's generator, which starts from the seed.
+    specs: plans that have the same seed. Block n, counted from 1, has that seed plus n.
+
+    Equal plans are run in the same order, because NumPy's generator draws the order, starting from the seed.
     """
     draw = generator(specs[0].seed)
     return [
@@ -94,7 +99,7 @@ def blocks(specs: Sequence[RunSpec], count: int) -> list[PlannedRun]:
 
 
 def generator(seed: int) -> "numpy.random.Generator":
-    import numpy  # a tenth of a second, which a single run need not pay
+    import numpy  # here, because the import takes a tenth of a second, and a single run does not need it
 
     return numpy.random.default_rng(seed)
 
@@ -102,7 +107,13 @@ def generator(seed: int) -> "numpy.random.Generator":
 def shuffled_block(
     specs: Sequence[RunSpec], draw: "numpy.random.Generator", number: int, seed: int, place: str
 ) -> list[PlannedRun]:
-    """One block, which has the number `number`. seed: is added to the one that the specs share."""
+    """The runs of one block in a random order.
+
+    draw: draws the order.
+    number: of the block.
+    seed: is added to the seed of the specs.
+    place: see PlannedRun.
+    """
     return [
         PlannedRun(
             replace(specs[at], seed=specs[at].seed + seed),
@@ -114,7 +125,7 @@ def shuffled_block(
 
 
 def warm_ups(specs: Sequence[RunSpec]) -> list[PlannedRun]:
-    """A run of each, so that no timed run is the first to look for compiled code on disk."""
+    """A warm-up run of each plan, so that no timed run is the first to look for compiled code on disk."""
     return [
         PlannedRun(replace(spec, log_model=False), {}, f"warm-up {number}/{len(specs)}", warm_up=True)
         for number, spec in enumerate(specs, 1)

@@ -1,4 +1,4 @@
-"""experiment=compare: every backend in randomised blocks, and which of them is faster."""
+"""experiment=compare: runs every backend in randomised blocks, and finds out which of them is faster."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,12 @@ def _entrants(spec: RunSpec, asked: CompareConfig) -> Entrants:
 
 @dataclass(frozen=True)
 class BackendComparison:
-    """probes: rounding probes of the parity part."""
+    """The experiment on this machine.
+
+    who: the backends that take part.
+    asked: the settings of the experiment.
+    probes: the number of rounding probes in the parity part.
+    """
 
     who: Entrants
     asked: CompareConfig
@@ -41,11 +46,11 @@ class BackendComparison:
 
     @cached_property
     def runs(self) -> list[PlannedRun]:
-        """A warm-up, the parity part, the timed blocks."""
+        """The warm-up runs, then the parity part, then the timed blocks."""
         specs = self.who.specs
         parity = parity_check.check_of(specs, self.probes) if self.asked.parity else []
         tracked = [*parity, *blocks.blocks(specs, self.asked.blocks)]
-        # The order of a block is shuffled, so nobody could tell it from the runs.
+        # The order within a block is shuffled, so the runs themselves do not show which is the baseline.
         tagged = [replace(run, tags={**run.tags, BASELINE: self.who.baseline}) for run in tracked]
         return [*blocks.warm_ups(specs), *tagged]
 
@@ -69,7 +74,7 @@ class BackendComparison:
         ]
 
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
-        # SciPy and the drawing of figures are not needed until all is measured.
+        # SciPy and Matplotlib are imported here, because they are not needed until everything is measured.
         from backendexp.analysis import pipeline, tracked_runs
         from backendexp.reporting import artifacts, text
 

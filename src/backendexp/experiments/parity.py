@@ -1,4 +1,4 @@
-"""experiment=parity: every backend of both runtimes trains from one start, and parity.py judges."""
+"""experiment=parity: every backend of both runtimes trains from one start, and their losses are compared."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,10 @@ class ParityCheck:
         return [f"{len(self.plan.specs)} runs, each from the same weights on the same batches."]
 
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
-        """Raises UserError: runs that ought to be alike had other data or other initial weights."""
+        """As for every experiment.
+
+        Raises UserError: runs that should have started equal had different data or different initial weights.
+        """
         runs = list(records)
         differences = trajectories.judge(runs)
         agree, verdict = trajectories.verdict(differences, runs, self.plan.missing)
@@ -55,10 +58,11 @@ class ParityCheck:
 
 
 def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
-    """Runs that show whether these plans, one a backend of one runtime, would compute the same.
+    """The runs of a parity check that is part of another experiment.
 
-    Each is trained once as experiment=parity does it, under its own number of threads; then `probes` rounding
-    probes of the first.
+    specs: one plan for each backend, all on one runtime. Each is trained once with the settings of
+        experiment=parity, but with its own number of threads.
+    probes: the number of rounding probes of the first plan, which are run last.
     """
     alike = [
         replace(

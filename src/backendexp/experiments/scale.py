@@ -1,4 +1,6 @@
-"""experiment=scale: every backend with growing data and with growing layers, and where they cross."""
+"""experiment=scale: runs every backend with growing data and with growing layers, and finds out where one
+backend overtakes another.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -42,9 +44,11 @@ def scaled_measures() -> dict[Measure, str]:
 
 @dataclass(frozen=True)
 class Axis:
-    """What is varied while the rest stays. name: in metrics. counts: what a size is a number of.
+    """A size that is varied while everything else stays the same.
 
-    plans: by size, the smallest first: the plan at that size, of the baseline.
+    name: its name in metrics.
+    counts: what the size counts, such as "samples".
+    plans: the baseline's plan at each size, from the smallest size to the largest.
     """
 
     name: str
@@ -59,7 +63,7 @@ class ScaleStudy:
 
     @cached_property
     def axes(self) -> list[Axis]:
-        """Those that have two sizes or more. A plan may be on both."""
+        """The axes that have two sizes or more. A plan may be on both axes."""
         spec = self.who.specs[0]
         layers = len(spec.model.hidden_units)
         samples = {n: replace(spec, data=replace(spec.data, samples=n)) for n in sorted(self.asked.samples)}
@@ -72,13 +76,13 @@ class ScaleStudy:
 
     @cached_property
     def plans(self) -> list[RunSpec]:
-        """Every size once, of the baseline."""
+        """The baseline's plan at every size, each plan once."""
         return list(dict.fromkeys(plan for axis in self.axes for plan in axis.plans.values()))
 
     @cached_property
     def runs(self) -> list[PlannedRun]:
-        """Every size to warm up, because compiled code may be another one for each; then the repeats, which
-        take the sizes in shuffled order too. A block is one size in one repeat.
+        """First a warm-up of every size, because each may need different compiled code; then the repeats. A
+        repeat runs the sizes in a random order, and a block is one size in one repeat.
         """
         draw = blocks.generator(self.who.specs[0].seed)
         found = blocks.warm_ups([spec for plan in self.plans for spec in self._on_all(plan)])
@@ -107,7 +111,7 @@ class ScaleStudy:
         ]
 
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
-        from backendexp.reporting import scale_page  # it draws
+        from backendexp.reporting import scale_page  # here, because it imports Matplotlib
 
         found = scale_page.ScaleFindings(
             title=f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime}, {sweep_id}",
@@ -146,7 +150,9 @@ class ScaleStudy:
         )
 
     def points(self, axis: Axis, measure: Measure, records: Sequence[RunRecord]) -> list[ScalePoint]:
-        """The finished runs of each backend at each size. Points that nothing finished at are not there."""
+        """The values of the finished runs of each backend at each size. If no run of a backend finished at a
+        size, there is no point.
+        """
         found = []
         for backend in self.who.backends:
             for size, plan in axis.plans.items():
@@ -162,7 +168,7 @@ class ScaleStudy:
         return found
 
     def _table(self, axis: Axis, records: Sequence[RunRecord]) -> Table:
-        """A row a size and backend: medians, and the ratios of the medians to the baseline's."""
+        """A row for each size and backend: medians, and the ratios of the medians to the baseline's."""
         from backendexp.analysis.numbers import MISSING, of, significant
 
         at = {
@@ -199,7 +205,7 @@ class ScaleStudy:
         ]
 
     def _notes(self, records: Sequence[RunRecord]) -> list[str]:
-        """What to know before believing it."""
+        """What a reader must know before believing the conclusions."""
         planned = sum(not run.warm_up for run in self.runs)
         cut_short = [f"It ended after {len(records)} of {planned} runs."] if len(records) < planned else []
         return [
@@ -212,7 +218,9 @@ class ScaleStudy:
         ]
 
     def _metrics(self, records: Sequence[RunRecord]) -> dict[str, dict[int, float]]:
-        """Curves over the size, such as theano/training_time_s_by_samples: the UI draws steps as an axis."""
+        """Medians by size, under names such as theano/training_time_s_by_samples. MLflow's UI draws the steps
+        of a metric as an axis, so each becomes a curve over the size.
+        """
         found: dict[str, dict[int, float]] = {}
         for axis in self.axes:
             for measure in scaled_measures():

@@ -1,8 +1,8 @@
-"""A Hydra sweep: checked whole before it starts, told whole when it ends.
+"""A Hydra sweep: its id, its runs, the conclusion when it ends, and the run that summarises it.
 
-Its id is its folder's name and a mark that is drawn when it starts, so that no other has it: neither one of
-another machine that was started in the same second, nor a later one in the same folder. Processes that a
-launcher starts for jobs inherit the mark in their environment; those that were there before find it in the
+A sweep's id is the name of its folder and a random mark, so that no other sweep has the same id: neither a
+sweep on another machine that started in the same second, nor a later one in the same folder. Processes that a
+launcher starts for jobs inherit the mark in their environment. Processes that existed before find it in the
 folder.
 """
 
@@ -28,8 +28,11 @@ _MARK = "BACKENDEXP_SWEEP"
 
 @dataclass(frozen=True)
 class Sweep:
-    """id: tag of its runs. directory: where its jobs write, and maybe an earlier sweep's have written. began:
-    seconds since 1970.
+    """A sweep.
+
+    id: the tag `sweep` of its runs.
+    directory: the folder into which its jobs write. An earlier sweep may have written into the same folder.
+    began: seconds since 1970.
     """
 
     id: str
@@ -37,20 +40,20 @@ class Sweep:
     began: float
 
     def records(self) -> list[RunRecord]:
-        """The runs of the sweep, from whatever process they were made by, in the order of their start.
-        Warm-up runs are not among them.
+        """The runs of the sweep in the order of their start, whichever process made them, without warm-up
+        runs.
         """
         found = (record.load(directory) for directory in record.find([self.directory]))
         return [run for run in found if run.context.tags.get(sweep_ids.TAG) == self.id]
 
 
 def draw_mark() -> None:
-    """For the process that starts a sweep, before anything else asks for it."""
+    """Choose the random mark. The process that starts a sweep calls this before anything needs the mark."""
     os.environ[_MARK] = uuid.uuid4().hex[:8]
 
 
 def sweep_of(directory: str) -> Sweep:
-    """The sweep whose jobs write below `directory`; the same in every process of the sweep."""
+    """The sweep whose jobs write into `directory`. Every process of the sweep gets the same id."""
     path = Path(directory).absolute()
     mark = os.environ.get(_MARK)
     if mark is None and (known := sweep_ids.id_in(path)) is not None:
@@ -68,7 +71,11 @@ def tags(sweep: Sweep) -> dict[str, str]:
 
 
 def conclusion_of(folder: Path, records: Sequence[RunRecord], planned: int) -> Conclusion:
-    """What a sweep came to. planned: how many runs it was to have, 0 where nobody knew."""
+    """The conclusion of an ordinary sweep.
+
+    folder: of the sweep; the page is written into it.
+    planned: the number of runs that the sweep should have had, or 0 if it is not known.
+    """
     note = markdown(records)
     said = tables_and_caveats(records)
     if len(records) < planned:
@@ -77,14 +84,17 @@ def conclusion_of(folder: Path, records: Sequence[RunRecord], planned: int) -> C
 
 
 def tables_and_caveats(records: Sequence[RunRecord]) -> list[str | Table]:
-    """For the terminal: every run, the medians, and what to know before believing them."""
+    """What the terminal shows: every run, the medians, and what to know before believing them."""
     runs = list(records)
     notes = (f"Note: {line}" for line in tables.caveats(runs))
     return [tables.run_table(runs), tables.median_table(runs), *notes]
 
 
 def markdown(records: Sequence[RunRecord], verdict: str = "") -> str:
-    """The same as a note of a summary run. verdict: stands above the tables."""
+    """The same as the note of a summary run.
+
+    verdict: text that stands above the tables.
+    """
     runs = list(records)
     parts = [verdict, tables.median_table(runs).markdown(), *tables.caveats(runs)]
     return "\n\n".join([*filter(None, parts), tables.run_table(runs).markdown()]) + "\n"
@@ -99,12 +109,14 @@ def write_page(folder: Path, kind: str, note: str) -> Path:
 def track_summary(
     session: Session, where: Destination, sweep: Sweep, conclusion: Conclusion, good: bool
 ) -> str | None:
-    """A run of its own that sums the others up, with the conclusion's note as its description. It is on disk,
-    in the sweep's directory, whatever becomes of the store.
+    """Make a run that summarises the others, with the conclusion's note as its description. It is written
+    into the sweep's directory first, so that it is not lost if the store does not take it.
 
-    Medians are no metrics of a sweep: the UI would draw a chart of one bar for each, among the runs' own.
-    good: every run finished, and what was to be shown is shown.
-    Returns its run id, or None when there is no store to take it.
+    good: whether every run finished, and the experiment could show what it was meant to show.
+    Returns the id of the run in the store, or None if no store took it.
+
+    The medians of a sweep are not metrics of this run, because the UI would draw a chart of one bar for each,
+    among the charts of the runs.
     """
     ended_ms = round(time.time() * 1000)
     kind = conclusion.kind
@@ -141,8 +153,8 @@ def track_summary(
     if tracker is None:
         return None
     try:
-        with summary_run.locked(file) as told:
-            return told.tracked_run_id or summary_run.upload(told, tracker)
+        with summary_run.locked(file) as summary:
+            return summary.tracked_run_id or summary_run.upload(summary, tracker)
     except TrackingError as error:
         session.untracked.append(str(error))
         return None

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: files, and what its summary run says in MLflow."""
+"""The files that a comparison writes, and the metrics and the note of its summary run in MLflow."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ REPORT = "report.html"
 
 
 def write(comparison: Comparison, folder: Path) -> Written:
-    """report.html, comparison.md, .csv and .json, and figures/*.svg below `folder`.
+    """Write report.html, comparison.md, .csv and .json, and figures/*.svg into `folder`.
 
-    A figure that cannot be drawn because of a defect is in neither place, and the rest is there.
+    If a figure cannot be drawn because of a defect, the folder and the report have all but that figure.
     """
     from backendexp.reporting import figures, report
 
@@ -38,18 +38,18 @@ def write(comparison: Comparison, folder: Path) -> Written:
 def metrics(comparison: Comparison) -> dict[str, float]:
     """The aggregates under names such as theano/training_time_s_median and theano/training_time_s_ratio_low.
 
-    They are named after a backend first, so that the UI puts them in sections of their own, and not among
-    the charts of the runs.
+    The names begin with the backend, so that the UI shows them in sections of their own, and not among the
+    charts of the runs.
     """
     found: dict[str, float | None] = {}
-    # Each metric is a chart of one bar in the UI, so they are few.
-    told = measures.shown_by_run()
+    # The UI draws a chart of one bar for each metric, so only few measures become metrics.
+    shown = measures.shown_by_run()
     for group in comparison.groups:
-        for measure in told:
+        for measure in shown:
             spread = group.spreads.get(measure.key)
             found[f"{_name(group.backend, measure)}_median"] = spread.median if spread else None
     for pair in comparison.contrasts:
-        if pair.baseline in comparison.baselines and pair.measure in told:
+        if pair.baseline in comparison.baselines and pair.measure in shown:
             name = _name(comparison.group(pair.candidate).backend, pair.measure)
             ends = {"ratio": pair.ratio, "ratio_low": pair.low, "ratio_high": pair.high}
             found |= {f"{name}_{end}": value for end, value in ends.items()}
@@ -62,13 +62,15 @@ def metrics(comparison: Comparison) -> dict[str, float]:
 
 
 def _name(backend: str, measure: Measure) -> str:
-    """A slash of the measure's own would make a section within the section."""
+    """The name of a backend's metric. A slash in the measure's own key would make a section within the
+    backend's section, so the measure's short key is used.
+    """
     return f"{backend}/{measure.short_key}"
 
 
 def note(comparison: Comparison, written: Written) -> str:
-    """Markdown for the description of the summary run: as much as fits of what the terminal shows, which is
-    everything but the single runs.
+    """The description of the summary run, in Markdown. It has what the terminal shows, which is everything
+    but the single runs, as far as it fits.
     """
     pages = ([written.report.name] if written.report else []) + ["comparison.md"]
     more = f"The runs and the figures are among the artifacts: {', '.join(pages)}."

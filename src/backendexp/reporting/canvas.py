@@ -1,7 +1,7 @@
-"""What all figures are drawn with: axes at exact places, rows with a label, and what a row shows.
+"""The parts that all figures are drawn with: axes at exact places, rows with a label, and marks in a row.
 
-Places are in units of the drawing (`svg.WIDTH` wide), from the top left. The axes of rows count the same
-units downwards, so that a row is placed by adding up heights.
+Places are measured from the top left, in units of the drawing, which is `svg.WIDTH` wide. The axes of rows
+count the same units downwards, so that a row is placed by adding up heights.
 """
 
 import math
@@ -22,8 +22,8 @@ from backendexp.reporting.palette import BAND, INK, LINE, MUTED
 from backendexp.reporting.svg import WIDTH
 
 MARGIN = 14.0  # left and right of the data
-AXIS = 46.0  # below the data: the numbers of the axis, and what they are
-HEAD = 24.0  # the label of a row
+AXIS = 46.0  # below the data, for the numbers of the axis and its name
+HEAD = 24.0  # above the data of a row, for its label
 
 
 _Dashes = Literal["solid"] | tuple[float, tuple[float, ...]]
@@ -31,7 +31,10 @@ _Dashes = Literal["solid"] | tuple[float, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Look:
-    """What tells a group from the others, with colour and without. dashes: of Matplotlib's lines."""
+    """What distinguishes a group from the others, with colour and without it.
+
+    dashes: the line style, as Matplotlib takes it.
+    """
 
     colour: str
     marker: str
@@ -42,7 +45,7 @@ _DASHES: tuple[_Dashes, ...] = ("solid", (0, (5, 2.5)), (0, (1.5, 2)), (0, (7, 2
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """24 differ; more repeat them."""
+    """A look for each label. 24 looks are different; further labels use them again."""
     series, markers = palette.SERIES, palette.MARKERS
     return {
         label: Look(series[n % len(series)], markers[n % len(markers)], _DASHES[n % len(_DASHES)])
@@ -51,8 +54,8 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 
 def shortened(label: str, most: int = 28) -> str:
-    """A label of `most` characters, for which a row has room beside its number: what tells two labels apart
-    stands at either end.
+    """The label with at most `most` characters, so that it fits beside a row's number. The middle is left
+    out, because labels differ at their beginning or their end.
     """
     if len(label) <= most:
         return label
@@ -65,7 +68,7 @@ def height_of(drawn: Drawing) -> float:
 
 
 def box(drawn: Drawing, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes at a place, without frame, numbers or grid."""
+    """Axes of a given place and size, without a frame or a grid."""
     full = height_of(drawn)
     axes = drawn.add_axes((left / WIDTH, 1 - (top + height) / full, width / WIDTH, height / full))
     for spine in axes.spines.values():
@@ -86,8 +89,12 @@ def rows(drawn: Drawing, top: float, height: float) -> Axes:
 def lane(
     axes: Axes, top: float, tall: float, band: tuple[float, float] | None = None, at: float | None = None
 ) -> None:
-    """What lies behind the data of a row, and not behind its label: the lines of the axis' numbers, a band,
-    and a line at a number that matters. The axis has its numbers before.
+    """Draw what lies behind the data of a row, but not behind its label: a line at each number of the axis,
+    and if asked for, a band and a line at a number that matters. Set the numbers of the axis first.
+
+    top, tall: where the lane begins, and its height.
+    band: the ends of the band.
+    at: the number that matters.
     """
     if band is not None:
         shade = Rectangle((band[0], top), band[1] - band[0], tall)
@@ -99,7 +106,7 @@ def lane(
 
 
 def write(drawn: Drawing, x: float, y: float, text: str, right: bool = False, strong: bool = False) -> None:
-    """Text whose baseline begins, or with `right` ends, at a place."""
+    """Write text. Its baseline begins at (x, y), or ends there if `right` is true."""
     left, height = _at(drawn, x, y)
     drawn.text(
         left,
@@ -113,20 +120,24 @@ def write(drawn: Drawing, x: float, y: float, text: str, right: bool = False, st
 
 
 def mark(drawn: Drawing, x: float, y: float, look: Look) -> None:
-    """The group's mark, its middle at a place."""
+    """Draw a group's mark with its middle at (x, y)."""
     left, height = _at(drawn, x, y)
     line = Line2D([left], [height], color=look.colour, marker=look.marker, markersize=8, linestyle="none")
     drawn.add_artist(line)
 
 
 def swatch(drawn: Drawing, x: float, y: float, colour: str) -> None:
-    """A square of the colour, its top left corner at a place."""
+    """Draw a square of the colour with its top left corner at (x, y)."""
     left, height = _at(drawn, x, y + 12)
     drawn.add_artist(Rectangle((left, height), 12 / WIDTH, 12 / height_of(drawn), color=colour, linewidth=0))
 
 
 def head(axes: Axes, y: float, label: str, value: str = "", look: Look | None = None) -> None:
-    """The label of a row on the baseline `y`, after the group's mark, and its number at the right."""
+    """Write the label of a row and, at the right, its number.
+
+    y: the baseline, in units of the axes.
+    look: of the group whose mark comes before the label; None for no mark.
+    """
     drawn = axes.get_figure()
     assert isinstance(drawn, Drawing)
     top = height_of(drawn) * (1 - float(axes.get_position().y1)) + y
@@ -138,7 +149,7 @@ def head(axes: Axes, y: float, label: str, value: str = "", look: Look | None = 
 
 
 def line_head(drawn: Drawing, y: float, label: str, value: str, look: Look, width: float) -> None:
-    """As `head`, for a line of a chart: after a piece of it."""
+    """Like `head`, for a line of a chart. A piece of the line comes before the label."""
     left, height = _at(drawn, MARGIN, y - 5)
     right, _ = _at(drawn, MARGIN + 28, y)
     drawn.add_artist(
@@ -150,23 +161,25 @@ def line_head(drawn: Drawing, y: float, label: str, value: str, look: Look, widt
 
 
 def _at(drawn: Drawing, x: float, y: float) -> tuple[float, float]:
-    """A place as shares of the drawing, from its lower left."""
+    """A place as fractions of the drawing's width and height, from the lower left."""
     return x / WIDTH, 1 - y / height_of(drawn)
 
 
 def name_axis(drawn: Drawing, name: str, above: float = 0.0) -> None:
-    """What the numbers of an axis are, `above` units from the lower edge of the drawing."""
+    """Write the name of an axis, `above` units from the lower edge of the drawing."""
     drawn.text(0.5, (10 + above) / height_of(drawn), name, ha="center", va="baseline", color=MUTED)
 
 
 def linear(axis: Axis, least: float, greatest: float, most: int = 5) -> None:
-    """An axis from `least` to `greatest` with some room at the ends, and a few round numbers."""
+    """Make an axis linear, from `least` to `greatest`, with some room at the ends and at most `most` round
+    numbers.
+    """
     room = 0.04 * (greatest - least) or 0.05 * abs(greatest) or 0.5
-    # What begins at 0, such as a bar, begins at the edge.
+    # Bars and the like begin at 0, which is the edge then.
     low = 0.0 if least == 0 else least - room
     _limit(axis, low, greatest + room)
     ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, greatest + room)
-    # A number at the very edge would be cut off.
+    # A number too close to the edge would be cut off.
     edge = 0.03 * (greatest + room - low)
     axis.set_major_locator(
         FixedLocator([t for t in ticks if low + edge * bool(low) <= t <= greatest + room - edge])
@@ -175,7 +188,11 @@ def linear(axis: Axis, least: float, greatest: float, most: int = 5) -> None:
 
 
 def logarithmic(axis: Axis, values: Sequence[float], written: Callable[[float], str], most: int = 5) -> None:
-    """A logarithmic axis that holds `values`, which are above 0, and a few round numbers."""
+    """Make an axis logarithmic, so wide that it holds all values, with at most `most` round numbers.
+
+    values: all above 0.
+    written: how a number of the axis is written.
+    """
     least, greatest = min(values), max(values)
     room = (greatest / least) ** 0.05 if greatest > least else 1.3
     least, greatest = least / room, greatest * room
@@ -198,7 +215,7 @@ def _limit(axis: Axis, least: float, greatest: float) -> None:
 
 
 def _round_numbers(least: float, greatest: float, most: int) -> list[float]:
-    """At most `most` round numbers within the limits, as evenly spaced on a logarithmic axis as can be."""
+    """At most `most` round numbers within the limits, spaced as evenly as possible on a logarithmic axis."""
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(greatest)) + 1)
 
     def within(numbers: Sequence[float]) -> list[float]:
@@ -212,19 +229,19 @@ def _round_numbers(least: float, greatest: float, most: int) -> list[float]:
         found = within([float(f"1e{decade}") for decade in decades if decade % step == 0])
         if 2 <= len(found) <= most:
             return found
-    # Less than a factor of 1.5 or so: round numbers of a linear axis lie evenly enough.
+    # Over a factor of less than about 1.5, the round numbers of a linear axis are spaced evenly enough.
     return within([float(t) for t in MaxNLocator(most - 1, steps=[1, 2, 5, 10]).tick_values(least, greatest)])
 
 
 def spread_out(count: int) -> Any:
-    """Heights from -0.5 to 0.5, shape (count,), the same every time: marks of equal numbers do not hide
-    each other. Multiples of the golden ratio, modulo 1, are evenly spread however many there are.
+    """Heights from -0.5 to 0.5, shape (count,), the same every time, at which the marks of equal numbers do
+    not hide each other. Multiples of the golden ratio modulo 1 are evenly spread, whatever their number.
     """
     return (np.arange(count) * 0.6180339887498949 + 0.5) % 1 - 0.5
 
 
 def dots(axes: Axes, x: Any, y: Any, look: Look, name: str) -> None:
-    """A mark a run, in an element that has the identifier `name`."""
+    """Draw a mark for each run, all in one element with the identifier `name`."""
     many = len(x) > 60
     axes.plot(
         x,
@@ -243,7 +260,7 @@ def dots(axes: Axes, x: Any, y: Any, look: Look, name: str) -> None:
 def quartiles(
     axes: Axes, low: float, median: float, high: float, top: float, tall: float, look: Look
 ) -> None:
-    """A box from the first to the third quartile, and a line at the median."""
+    """Draw a box from the first to the third quartile, and a line at the median."""
     frame = Rectangle((low, top), high - low, tall)
     frame.set(facecolor=look.colour, edgecolor="none", alpha=0.16, zorder=1)
     axes.add_patch(frame)
@@ -251,7 +268,7 @@ def quartiles(
 
 
 def rings(axes: Axes, x: Any, y: Any, name: str, size: float = 12) -> None:
-    """Around marks that a reader should look at, in an element that has the identifier `name`."""
+    """Draw rings around marks that a reader should notice, in one element with the identifier `name`."""
     axes.plot(
         x,
         y,

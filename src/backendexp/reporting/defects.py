@@ -1,4 +1,4 @@
-"""Artifacts that an error of our own keeps from being made. What was measured is told without them."""
+"""Keeps an error of backendexp itself in one artifact from preventing the others."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FILE = "defects.txt"
+TRACEBACKS_FILE = "defects.txt"
 
 
 @dataclass(frozen=True)
 class Written:
-    """folder: what was written. report: the page to look at, None where a defect kept it from being made.
+    """The artifacts that were written.
+
+    folder: where they are.
+    report: the page to look at; None if a defect prevented it.
     defects: a sentence for each artifact that is missing.
     """
 
@@ -22,36 +25,43 @@ class Written:
 
 @dataclass(frozen=True)
 class Defects:
-    """folder: of the artifacts; it gets FILE, which holds the tracebacks. told: a sentence each."""
+    """The errors that occurred while artifacts were made.
+
+    folder: the folder of the artifacts. The tracebacks are written into its file TRACEBACKS_FILE.
+    sentences: a sentence for each artifact that is missing.
+    """
 
     folder: Path
-    told: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
 
     @contextmanager
     def kept(self, artifact: str) -> Iterator[None]:
-        """Any error in the making of `artifact` is kept, and ends no more than that.
+        """Record any error that occurs while `artifact` is made, and continue with the next artifact.
 
-        For what is computed from checked numbers alone, where every error is a defect. Not for the writing of
-        files: a full disk is none.
+        Use it only for what is computed from checked numbers, where every error is a defect of backendexp.
+        Do not use it for writing files: a full disk is not a defect.
         """
         try:
             yield
         except Exception as error:
-            with (self.folder / FILE).open("a", encoding="utf-8") as file:
+            with (self.folder / TRACEBACKS_FILE).open("a", encoding="utf-8") as file:
                 file.write(f"{artifact}\n{traceback.format_exc()}\n")
             reason = (str(error).strip().splitlines() or ["no message"])[0]
-            self.told.append(
+            self.sentences.append(
                 f"{artifact} is missing: {type(error).__name__}, {reason}. This is a defect of backendexp, "
-                f"and the runs are not to blame. Please report it, with {self.folder / FILE}."
+                f"and the runs are not to blame. Please report it, with {self.folder / TRACEBACKS_FILE}."
             )
 
     def concluded(self, name: str, make: Callable[[], str]) -> Written:
-        """Write the page that `make` returns, the last of the artifacts, below `name`."""
+        """Write the page, which is the last of the artifacts.
+
+        name: of its file. make: returns its content.
+        """
         page = None
         with self.kept(name):
             page = make()
         if page is None:
-            return Written(self.folder, None, tuple(self.told))
+            return Written(self.folder, None, tuple(self.sentences))
         report = self.folder / name
         report.write_text(page, encoding="utf-8")
-        return Written(self.folder, report, tuple(self.told))
+        return Written(self.folder, report, tuple(self.sentences))

@@ -1,7 +1,7 @@
-"""The figures of a comparison: what each of them shows.
+"""The figures of a comparison, and the curves of experiment=scale.
 
-A row a group: its label above, and the whole width for the data, so that a phone can show it. A group has
-one colour and one shape in all figures. A figure without data is left out.
+In most figures each group has a row, with its label above and the whole width for the data, so that a phone
+can show it. A group has the same colour and the same shape in all figures. A figure without data is left out.
 """
 
 import math
@@ -35,7 +35,7 @@ from backendexp.runs.measures import (
 
 _UNDECIDED = (findings.INCONCLUSIVE, findings.WITHHELD)
 
-_LOG_FROM = 30.0  # greatest over least, from which an axis is logarithmic
+_LOG_FROM = 30.0  # an axis is logarithmic if the greatest value is more than so many times the least
 
 
 def of(comparison: Comparison) -> list[Figure]:
@@ -44,13 +44,13 @@ def of(comparison: Comparison) -> list[Figure]:
 
 
 def kinds() -> dict[str, Callable[[Comparison], Figure | None]]:
-    """What draws each figure, by the figure's name."""
+    """The function that draws each figure, by the figure's name."""
     drawn_by = (ratios, time_by_phase, steady_epoch, learning_curves, accuracy, parity)
     return {kind.__name__.replace("_", "-"): kind for kind in drawn_by}
 
 
 def ratios(comparison: Comparison) -> Figure | None:
-    """Each time, and the memory, of every candidate over the baseline's, with its interval."""
+    """The ratio of every candidate to its baseline in each time and in memory, with its interval."""
     pairs: dict[tuple[str, str], list[tuple[Contrast, float, float, float]]] = {}
     for c in comparison.contrasts:
         known = [n for n in (c.low, c.ratio, c.high) if n is not None and 0 < n < math.inf]
@@ -63,7 +63,7 @@ def ratios(comparison: Comparison) -> Figure | None:
     ends = [end for pair in pairs.values() for _, low, _, high in pair for end in (low, high)]
     title, row = 50.0, 42.0
     inner = sum(title + row * len(pair) for pair in pairs.values())
-    told = []
+    described = []
     with svg.drawing(inner + AXIS) as drawn:
         axes = canvas.rows(drawn, 0, inner)
         canvas.logarithmic(axes.xaxis, [*ends, margin, 1 / margin], "{:g}\N{MULTIPLICATION SIGN}".format)
@@ -76,7 +76,7 @@ def ratios(comparison: Comparison) -> Figure | None:
             top += title
             for c, low, ratio, high in pair:
                 value = f"{significant(ratio)}  ({_between(low, high)})"
-                told.append(f"{c.measure.title} of {candidate} over {baseline}: {value}, {c.verdict}.")
+                described.append(f"{c.measure.title} of {candidate} over {baseline}: {value}, {c.verdict}.")
                 canvas.head(axes, top + 12, c.measure.title, value)
                 canvas.lane(axes, top + 17, 18, (1 / margin, margin), at=1)
                 axes.plot([low, high], [top + 26] * 2, color=look.colour, linewidth=2, zorder=3)
@@ -89,7 +89,7 @@ def ratios(comparison: Comparison) -> Figure | None:
                     markersize=8,
                     markeredgewidth=1.6,
                     zorder=4,
-                    gid=f"ratio-{len(told)}",
+                    gid=f"ratio-{len(described)}",
                 )
                 top += row
         canvas.name_axis(drawn, "less   ←   ratio to the baseline   →   more")
@@ -97,7 +97,7 @@ def ratios(comparison: Comparison) -> Figure | None:
             drawn,
             "ratios",
             "Ratio to the baseline",
-            " ".join(told),
+            " ".join(described),
             "A mark is the mean of the blocks' ratios. Its line is the 95% interval, which is not adjusted "
             "for the number of comparisons. In the shaded band two times count as equivalent (margin "
             f"{comparison.margin:.0%}). A hollow mark has no verdict.",
@@ -108,7 +108,7 @@ _PHASES = ("import", "build", "compilation", "rest of training", "evaluation")
 
 
 def phase_medians(group: Group) -> tuple[float, ...]:
-    """Seconds of each of _PHASES, over the finished runs of the group; 0 where none has the number."""
+    """The median seconds of each of _PHASES over the finished runs of the group; 0 if no run has a value."""
 
     def median(seconds_of: Callable[[TrackedRun], float | None]) -> float:
         known = [s for s in map(seconds_of, group.finished) if s is not None and math.isfinite(s)]
@@ -128,7 +128,9 @@ def phase_medians(group: Group) -> tuple[float, ...]:
 
 
 def time_by_phase(comparison: Comparison) -> Figure | None:
-    """Stacked medians of the phases, in seconds; once more without the import where it hides the rest."""
+    """The medians of the phases, stacked. If the import is so long that it hides the rest, a second panel
+    shows the phases without it.
+    """
     rows = [(group, phases) for group in comparison.groups if any(phases := phase_medians(group))]
     if not rows:
         return None
@@ -160,7 +162,7 @@ def time_by_phase(comparison: Comparison) -> Figure | None:
                     start += seconds * scale
             top += inner + AXIS
             canvas.name_axis(drawn, f"{unit}, medians", above=canvas.height_of(drawn) - top)
-        told = [
+        described = [
             f"{group.label}: "
             + ", ".join(f"{name} {significant(s)} s" for name, s in zip(_PHASES, phases, strict=True))
             for group, phases in rows
@@ -169,7 +171,7 @@ def time_by_phase(comparison: Comparison) -> Figure | None:
             drawn,
             "time-by-phase",
             "Where the time goes",
-            f"Medians of the phases. {'. '.join(told)}.",
+            f"Medians of the phases. {'. '.join(described)}.",
             "The phases in the order of a run, each the median of the finished runs. Runs that one worker "
             "serves share its import, and each of them counts it.",
         )
@@ -184,7 +186,7 @@ def _key_of_phases(drawn: Drawing) -> None:
 
 
 def steady_epoch(comparison: Comparison) -> Figure | None:
-    """Every run's steady epoch, with the median and the quartiles of its group."""
+    """The steady epoch of every run, with the median and the quartiles of each group."""
     rows = _with_values(comparison, measures.measure(STEADY_EPOCH))
     if not rows:
         return None
@@ -193,7 +195,7 @@ def steady_epoch(comparison: Comparison) -> Figure | None:
     unit, scale = _unit(max(every))
     strip = 44.0
     row = HEAD + strip + 12
-    told, ringed = [], False
+    described, ringed = [], False
     with svg.drawing(len(rows) * row + AXIS) as drawn:
         axes = canvas.rows(drawn, 0, len(rows) * row)
         is_log = min(every) > 0 and max(every) / min(every) > _LOG_FROM
@@ -205,7 +207,7 @@ def steady_epoch(comparison: Comparison) -> Figure | None:
             x = np.array(values) * scale
             low, median, high = map(float, np.percentile(x, (25, 50, 75)))
             text = f"{significant(median)} {unit}  ({_between(low, high)})"
-            told.append(f"{group.label}: median {text}, {len(runs)} runs.")
+            described.append(f"{group.label}: median {text}, {len(runs)} runs.")
             look, top = looks[group.label], number * row
             canvas.head(axes, top + 14, group.label, text, look)
             canvas.lane(axes, top + HEAD, strip)
@@ -221,7 +223,7 @@ def steady_epoch(comparison: Comparison) -> Figure | None:
             drawn,
             "steady-epoch",
             "A steady epoch, run by run",
-            " ".join(told),
+            " ".join(described),
             "A mark is a run. The box holds the middle half of them, its line is the median."
             + (" A ring marks an outlier, which stays in every number." if ringed else ""),
         )
@@ -229,7 +231,10 @@ def steady_epoch(comparison: Comparison) -> Figure | None:
 
 @dataclass(frozen=True)
 class _Curve:
-    """Median and quartiles over the runs that got to an epoch. epochs: from 1."""
+    """The median and the quartiles over the runs that reached each epoch.
+
+    epochs: counted from 1.
+    """
 
     epochs: list[int]
     low: list[float]
@@ -251,7 +256,7 @@ def _curve(runs: Sequence[Sequence[float]]) -> _Curve | None:
 
 
 def learning_curves(comparison: Comparison) -> Figure | None:
-    """Training loss and accuracy by epoch: the median of the runs, and the band of their quartiles."""
+    """Training loss and accuracy by epoch: the median of the runs, with a band between their quartiles."""
     losses = [(g, _curve([run.loss_by_epoch for run in g.finished])) for g in comparison.groups]
     accuracies = [(g, _curve([run.accuracy_by_epoch for run in g.finished])) for g in comparison.groups]
     panels = [
@@ -263,7 +268,7 @@ def learning_curves(comparison: Comparison) -> Figure | None:
         return None
     looks = _looks(comparison)
     title, panel = 26.0, 160.0
-    told = []
+    described = []
     with svg.drawing(sum(title + HEAD * len(curves) + panel for _, curves in panels) + 14) as drawn:
         top = 0.0
         for name, curves in panels:
@@ -271,7 +276,7 @@ def learning_curves(comparison: Comparison) -> Figure | None:
             top += title
             for number, (group, curve) in enumerate(curves):
                 last = f"{significant(curve.median[-1])} after epoch {curve.epochs[-1]}"
-                told.append(f"{name} of {group.label}: {last}.")
+                described.append(f"{name} of {group.label}: {last}.")
                 canvas.line_head(drawn, top + 12, group.label, last, looks[group.label], _width(number))
                 top += HEAD
             _plot_curves(drawn, top, panel - 34, curves, looks, name)
@@ -281,7 +286,7 @@ def learning_curves(comparison: Comparison) -> Figure | None:
             drawn,
             "learning-curves",
             "Learning curves",
-            " ".join(told),
+            " ".join(described),
             "Lines are medians of the runs, bands their quartiles. Where backends compute the same, their "
             "lines lie on one another.",
         )
@@ -320,7 +325,8 @@ def _plot_curves(
             linewidth=_width(number),
             marker=look.marker,
             markersize=6,
-            # Not at the epochs of the line before, whose marks it would hide where the two coincide.
+            # The marks of two lines are at different epochs, so that they do not hide each other if the lines
+            # coincide.
             markevery=(number * max(1, step // len(curves)) % step, step),
             zorder=3 + number,
             gid=f"{name.replace(' ', '-')}-{number}",
@@ -328,12 +334,14 @@ def _plot_curves(
 
 
 def _width(number: int) -> float:
-    """Of a line: the later is drawn over the earlier, and thinner, so that both are seen."""
+    """The width of a line. A later line is drawn over an earlier one, and is thinner, so that both can be
+    seen.
+    """
     return max(1.4, 3.6 - 1.1 * number)
 
 
 def accuracy(comparison: Comparison) -> Figure | None:
-    """Every run's test accuracy, the mean of its group with a 95% interval, and what luck explains."""
+    """The test accuracy of every run, the mean of each group with a 95% interval, and what luck explains."""
     rows = _with_values(comparison, measures.measure(ACCURACY))
     if not rows:
         return None
@@ -341,7 +349,7 @@ def accuracy(comparison: Comparison) -> Figure | None:
     looks, luck = _looks(comparison), _luck(comparison)
     strip = 34.0
     row = HEAD + strip + 18 + 14
-    told = []
+    described = []
     with svg.drawing(len(rows) * row + AXIS) as drawn:
         axes = canvas.rows(drawn, 0, len(rows) * row)
         means = [_mean(group, values) for group, _, values in rows]
@@ -349,7 +357,7 @@ def accuracy(comparison: Comparison) -> Figure | None:
         canvas.linear(axes.xaxis, min(ends), max(ends))
         for number, ((group, runs, values), (low, mean, high)) in enumerate(zip(rows, means, strict=True)):
             text = f"{mean:.3f}  ({low:.3f} to {high:.3f})"
-            told.append(f"{group.label}: mean {text}, {len(runs)} runs.")
+            described.append(f"{group.label}: mean {text}, {len(runs)} runs.")
             look, top = looks[group.label], number * row
             canvas.head(axes, top + 14, group.label, text, look)
             canvas.lane(axes, top + HEAD, strip + 18, luck, at=0.5 if luck else None)
@@ -359,21 +367,21 @@ def accuracy(comparison: Comparison) -> Figure | None:
             axes.plot([low, high], [below] * 2, color=INK, linewidth=2, zorder=4)
             axes.plot([mean], [below], "D", color=INK, markersize=6, zorder=5)
         if luck is not None:
-            told.append(f"Guessing gets {luck[0]:.2f} to {luck[1]:.2f} in 95 of 100 runs.")
+            described.append(f"Guessing gets {luck[0]:.2f} to {luck[1]:.2f} in 95 of 100 runs.")
         canvas.name_axis(drawn, "accuracy on the test data")
         return svg.finish(
             drawn,
             "accuracy",
             "Accuracy, run by run",
-            " ".join(told),
+            " ".join(described),
             "A mark is a run; the diamond below is the mean of the group, its line the 95% interval."
             + (" The labels are coin flips: the shaded band holds 95 of 100 guessers." if luck else ""),
         )
 
 
 def _mean(group: Group, values: Sequence[float]) -> tuple[float, float, float]:
-    """(low, mean, high): the exact interval of the share that was right where labels are coin flips, else
-    Student's of the runs.
+    """(low, mean, high) of a group's accuracy. If the labels are coin flips, the interval is the exact one of
+    the share of right answers; else it is Student's interval of the runs' mean.
     """
     from scipy import stats
 
@@ -387,8 +395,8 @@ def _mean(group: Group, values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _luck(comparison: Comparison) -> tuple[float, float] | None:
-    """Where the accuracy of 95 of 100 runs lies that guess (binomial); None where there is something to
-    learn, or the runs had unlike numbers of test samples.
+    """The range in which 95 of 100 runs that guess have their accuracy (binomial). None if the labels can be
+    learned, or if the runs had different numbers of test samples.
     """
     from scipy import stats
 
@@ -406,7 +414,7 @@ def _luck(comparison: Comparison) -> tuple[float, float] | None:
 
 
 def parity(comparison: Comparison) -> Figure | None:
-    """How far each backend's losses are from the reference's, and how far rounding takes them."""
+    """How far the losses of each backend are from the reference's, and how far rounding explains."""
     rows = {
         label: pair for label, pair in comparison.parity.distances.items() if all(map(math.isfinite, pair))
     }
@@ -415,16 +423,16 @@ def parity(comparison: Comparison) -> Figure | None:
         return None
     looks = canvas.looks(list(dict.fromkeys([*(g.label for g in comparison.groups), *rows])))
     row = HEAD + 28
-    told = []
+    described = []
     with svg.drawing(len(rows) * row + AXIS) as drawn:
         axes = canvas.rows(drawn, 0, len(rows) * row)
-        # Room at the left, for a distance of 0.
+        # The axis begins further left, so that a distance of 0 has room.
         canvas.logarithmic(axes.xaxis, [*positive, min(positive) / 10], lambda value: scientific(value, 0))
         left, _ = axes.get_xlim()
         for number, (label, (distance, bound)) in enumerate(rows.items()):
             agrees = distance <= bound
             value = f"{scientific(distance)} {'of' if agrees else 'BEYOND'} {scientific(bound)}"
-            told.append(f"{label}: {scientific(distance)}, rounding explains {scientific(bound)}.")
+            described.append(f"{label}: {scientific(distance)}, rounding explains {scientific(bound)}.")
             look, top = looks[label], number * row
             canvas.head(axes, top + 14, label, value, look)
             canvas.lane(axes, top + HEAD - 4, 22)
@@ -448,16 +456,18 @@ def parity(comparison: Comparison) -> Figure | None:
             drawn,
             "parity",
             "Do they compute the same?",
-            " ".join(told),
+            " ".join(described),
             "A mark is the distance of a backend's losses from the reference's, trained without dropout from "
             "one start. A bar ends where rounding ceases to explain it; a ring marks what lies beyond.",
         )
 
 
 def scaling(points: Sequence[ScalePoint], measure: Measure, size: str = "samples") -> str:
-    """SVG text: the measure against the size, both logarithmic, a line a backend with its spread.
+    """The SVG text of a figure that shows a measure against a size, both on logarithmic axes. Each backend
+    has a line with its spread, and a ring marks where two lines cross.
 
-    points: of one measure. size: what was varied, for the axis. Where two lines cross has a ring.
+    points: the values of the measure.
+    size: what was varied, for the name of the axis.
     """
     labels = list(dict.fromkeys(point.backend for point in points))
     looks = canvas.looks(labels)
@@ -465,13 +475,13 @@ def scaling(points: Sequence[ScalePoint], measure: Measure, size: str = "samples
     drawable.sort(key=lambda p: p.size)
     unit = f", {measure.unit}" if measure.unit else ""
     left, panel, title = 58.0, 300.0, 30.0
-    told = []
+    described = []
     with svg.drawing(HEAD * len(labels) + title + panel + AXIS) as drawn:
         top = 0.0
         for label in labels:
             own = [p for p in drawable if p.backend == label]
             steps = [f"{numbers.of(measure, p.median)} at {p.size:,.10g}" for p in own]
-            told.append(f"{label}: {', '.join(steps)}.")
+            described.append(f"{label}: {', '.join(steps)}.")
             last = steps[-1] if steps else numbers.MISSING
             canvas.line_head(drawn, top + 14, label, last, looks[label], 2)
             top += HEAD
@@ -499,10 +509,10 @@ def scaling(points: Sequence[ScalePoint], measure: Measure, size: str = "samples
         met = [(c.size, _at(drawable, c.faster_below, c.size)) for c in crossings(drawable)]
         if met:
             canvas.rings(axes, [x for x, _ in met], [y for _, y in met], "crossings", size=15)
-            told.append(f"Lines cross at {', '.join(significant(x) for x, _ in met)} {size}.")
+            described.append(f"Lines cross at {', '.join(significant(x) for x, _ in met)} {size}.")
         canvas.name_axis(drawn, size)
         name = "-".join(["scaling", *f"{measure.key} {size}".replace("/", " ").split()])
-        return svg.finish(drawn, name, f"{measure.title} against {size}", " ".join(told), "").text
+        return svg.finish(drawn, name, f"{measure.title} against {size}", " ".join(described), "").text
 
 
 def _at(points: Sequence[ScalePoint], backend: str, size: float) -> float:
@@ -518,7 +528,7 @@ def _looks(comparison: Comparison) -> dict[str, Look]:
 def _with_values(
     comparison: Comparison, measure: Measure
 ) -> list[tuple[Group, list[TrackedRun], list[float]]]:
-    """The groups with the finished runs that have the number, and the numbers."""
+    """The groups in which a finished run has a value of the measure, with these runs and their values."""
     found = []
     for group in comparison.groups:
         runs = [run for run in group.finished if math.isfinite(run.values.get(measure.key, math.nan))]
@@ -528,7 +538,7 @@ def _with_values(
 
 
 def _unit(greatest_s: float) -> tuple[str, float]:
-    """(unit, how many of it a second has) for times up to `greatest_s`."""
+    """(the unit, how many of it a second has) for an axis of times up to `greatest_s` seconds."""
     return ("s", 1.0) if greatest_s >= 1 else ("ms", 1000.0)
 
 

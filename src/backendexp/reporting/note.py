@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from backendexp.reporting.tables import Table
 
-# What is longer is cut off by the store, in mid-table: https://mlflow.org/docs/latest/rest-api.html#set-tag
+# MLflow cuts off a longer tag, which would end in the middle of a table:
+# https://mlflow.org/docs/latest/rest-api.html#set-tag
 LONGEST_NOTE = 8000
 
 
 def note_of(parts: Sequence[str | Table], more: str) -> str:
-    """A Conclusion's note: sentences as bullets, and tables, as many as fit in their order.
+    """The note of a Conclusion: sentences as bullets, and tables. Parts that do not fit are left out whole.
 
-    more: where the rest is.
+    more: a last sentence that says where the rest is.
     """
     kept, room = [], LONGEST_NOTE - len(more) - 2
     for part in parts:

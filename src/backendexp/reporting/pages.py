@@ -1,14 +1,17 @@
-"""HTML pages that load nothing from anywhere, from the templates beside this module."""
+"""HTML pages that make no requests, from the templates in this folder."""
 
 from pathlib import Path
 
 from backendexp.reporting import palette, svg
 
 
-def render(template: str, **told: object) -> str:
-    """template: a file's name. told: what it lays out, besides `fonts` and the colours `light` and `dark`.
+def render(template: str, **values: object) -> str:
+    """The page that a template makes.
 
-    Text is escaped, but for what is markupsafe's Markup. Raises jinja2.UndefinedError: something is not told.
+    template: the name of its file.
+    values: what the template lays out, besides `fonts` and the colours `light` and `dark`, which every page
+        gets. Text is escaped unless it is markupsafe's Markup.
+    Raises jinja2.UndefinedError: the template uses a value that is missing.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -24,6 +27,6 @@ def render(template: str, **told: object) -> str:
         fonts=Markup(palette.FONTS),
         light=Markup(palette.css(dark=False)),
         dark=Markup(palette.css(dark=True)),
-        **told,
+        **values,
     )
     return svg.clean(page)

@@ -1,16 +1,16 @@
-"""The colours of reports and figures, on light pages and on dark ones, with a CSS variable for each.
+"""The colours of reports and figures on light and on dark pages, with a CSS variable for each.
 
-What is told apart by colour is told apart by colour-blind readers too (a test simulates that), and never by
+Colour-blind readers can distinguish the colours too (a test simulates that), and nothing is distinguished by
 colour alone.
 """
 
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 INK, MUTED, LINE, SURFACE = "#1b2027", "#57606a", "#d5dae0", "#ffffff"
-# Of what is compared.
+# The groups of a comparison, in their order.
 SERIES = ("#1d4fa3", "#d1600a", "#0f9d8a", "#5c1a4e", "#894e5d", "#062b09")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-# Phases of a run, in their order: neighbours differ in lightness.
+# The phases of a run, in their order. Neighbours differ in lightness.
 PHASES = ("#8b95a1", "#4e5763", "#c2570c", "#1f5fbf", "#5a8fe0")
 BAND = "#e9edf2"
 
@@ -24,7 +24,7 @@ NAMES = {
     **{colour: f"phase-{number}" for number, colour in enumerate(PHASES, 1)},
 }
 
-# Every colour above on a dark page.
+# The colour on a dark page that takes the place of each colour above.
 DARK = {
     INK: "#e6e9ee",
     MUTED: "#9aa5b1",
@@ -37,5 +37,8 @@ DARK = {
 
 
 def css(dark: bool) -> str:
-    """CSS declarations of the variables --ink, --muted, --line, --surface, --band, --series-1 and so on."""
+    """CSS declarations of the variables --ink, --muted, --line, --surface, --band, --series-1 and so on.
+
+    dark: whether the page is dark.
+    """
     return "; ".join(f"--{name}: {DARK[light] if dark else light}" for light, name in NAMES.items())

@@ -1,6 +1,6 @@
-"""A comparison as one HTML page: verdicts first, then what they rest on. It loads nothing from anywhere.
+"""A comparison as one HTML page that makes no requests: the verdicts first, then what they rest on.
 
-What is shown is decided here; report.html.j2 lays it out.
+This module decides what the page shows; report.html.j2 lays it out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,12 +25,12 @@ from backendexp.runs import measures
 from backendexp.runs.measures import Measure
 from backendexp.runs.results import FINISHED
 
-# Of a page that a phone can scroll; the CSV and the store have all.
+# A phone can scroll a page with so many runs. The CSV and the store have all runs.
 MOST_RUNS = 500
-# From here on the table of runs is folded.
+# If the page shows more runs than this, their table is folded at first.
 _FOLD_FROM = 30
 
-# A mark says what a colour says, and stands where a figure has the better half: down is less.
+# A character for each verdict, so that colour is not needed to see it. An arrow down means less.
 _MARKS = {
     findings.FASTER: "\N{DOWNWARDS ARROW}",
     findings.LESS: "\N{DOWNWARDS ARROW}",
@@ -45,7 +45,12 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """word: faster, equivalent and so on. mark: the same as one character."""
+    """A verdict as the page shows it.
+
+    word: "faster", "equivalent" and so on.
+    mark: the same as one character.
+    sentence: the verdict in words, with its numbers.
+    """
 
     word: str
     mark: str
@@ -60,7 +65,10 @@ class PairVerdicts:
 
 
 def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
-    """The whole page. drawn: its figures, as `figures.of` draws them; None draws them."""
+    """The page.
+
+    drawn: its figures, as `figures.of` draws them; None draws them now.
+    """
     from markupsafe import Markup
 
     drawn = figures.of(comparison) if drawn is None else drawn
@@ -121,16 +129,16 @@ def _day(since_1970_ms: int) -> Any:
 
 
 def _verdicts(comparison: Comparison) -> Iterator[PairVerdicts]:
-    """Of every pair with a baseline, what `Comparison.headlines` says. Those without any verdict go last, and
-    say why once.
+    """The verdicts of `Comparison.headlines`, by pair. Pairs without any verdict come last, and give the
+    reason once.
     """
-    told: dict[tuple[str, str], list[Contrast | QualityContrast]] = {}
+    pairs: dict[tuple[str, str], list[Contrast | QualityContrast]] = {}
     every: list[Contrast | QualityContrast] = [*comparison.contrasts, *comparison.qualities]
     for c in every:
         if c.measure.headline and c.baseline in comparison.baselines:
-            told.setdefault((c.candidate, c.baseline), []).append(c)
+            pairs.setdefault((c.candidate, c.baseline), []).append(c)
     withheld = []
-    for (candidate, baseline), pair in told.items():
+    for (candidate, baseline), pair in pairs.items():
         reasons = {c.withheld for c in pair if isinstance(c, Contrast)}
         if {c.verdict for c in pair} == {findings.WITHHELD} and len(reasons) == 1:
             sentence = f"No verdict on times or accuracy: {reasons.pop()}."
@@ -143,7 +151,7 @@ def _verdicts(comparison: Comparison) -> Iterator[PairVerdicts]:
 
 
 def _throughout(comparison: Comparison) -> Iterator[Verdict]:
-    """What the verdicts on the pairs stand on: that the same was computed, and how much of it was luck."""
+    """What all verdicts depend on: whether the backends computed the same, and whether accuracy is luck."""
     parity = comparison.parity
     if parity.agree is None:
         yield Verdict("not checked", "?", "Whether the backends compute the same was not checked.")
@@ -172,7 +180,7 @@ def _throughout(comparison: Comparison) -> Iterator[Verdict]:
 
 
 def _medians(comparison: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Rows of (measure, for each group its (median, quartiles))."""
+    """The rows of the table of medians: (heading of the measure, (median, quartiles) of each group)."""
     rows = []
     for measure in measures.compared():
         spreads = [group.spreads.get(measure.key) for group in comparison.groups]
@@ -190,7 +198,12 @@ def _spread(measure: Measure, spread: Spread | None) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class PairTable:
-    """rows: (measure, cells, verdict). beside: not with the candidate's own baseline, so of less interest."""
+    """The table of one pair.
+
+    beside: whether the pair is of less interest, because it is not with the candidate's own baseline.
+    rows: (title of the measure, cells, verdict).
+    reasons: why verdicts are withheld, each reason once.
+    """
 
     candidate: str
     baseline: str
@@ -239,7 +252,10 @@ def _quality_cells(q: QualityContrast) -> list[str]:
 
 @dataclass(frozen=True)
 class RunRow:
-    """cells: (number, is an outlier) of each of `measures.shown_by_run`."""
+    """A row of the table of runs.
+
+    cells: for each measure of `measures.shown_by_run`, (its number, whether the run is an outlier in it).
+    """
 
     run: TrackedRun
     group: str
@@ -250,7 +266,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunRows:
-    """shown: of `total` runs. fold: whether the table begins closed."""
+    """The table of runs.
+
+    shown: the rows that the page shows. total: how many runs there are.
+    fold: whether the table is closed at first.
+    """
 
     shown: list[RunRow]
     total: int
@@ -258,7 +278,9 @@ class RunRows:
 
 
 def _runs(comparison: Comparison) -> RunRows:
-    """In the order of their beginning. Of too many, those that failed or are outliers go first."""
+    """The runs in the order of their start. If there are too many to show, those that failed or are outliers
+    come first.
+    """
     members = [(run, group) for group in comparison.groups for run in group.runs]
     members.sort(key=lambda member: member[0].began_ms)
     if len(members) > MOST_RUNS:

@@ -1,4 +1,4 @@
-"""The files of experiment=scale: a page that loads nothing from anywhere, its tables and its figures."""
+"""The files of experiment=scale: a page that makes no requests, the tables and the figures."""
 
 import csv
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ PAGE = "scale.html"
 
 @dataclass(frozen=True)
 class Growth:
-    """How the backends grow with one size. counts: what it is a number of, "samples".
+    """How the measures of the backends grow with one size.
 
-    curves: measures with a point a backend and size.
+    counts: what the size counts, such as "samples".
+    curves: measures, each with its points, one for each backend and size.
     """
 
     counts: str
@@ -28,7 +29,12 @@ class Growth:
 
 @dataclass(frozen=True)
 class ScaleFindings:
-    """said: sentences. growths: one for each size that was varied. notes: for before believing it."""
+    """The findings of experiment=scale.
+
+    said: the conclusions, as sentences.
+    growths: one for each size that was varied.
+    notes: what a reader must know before believing the conclusions.
+    """
 
     title: str
     said: Sequence[str]
@@ -41,9 +47,9 @@ class ScaleFindings:
 
 
 def write(found: ScaleFindings, folder: Path) -> Written:
-    """scale.md, a .csv a table, scale.html and figures/*.svg below `folder`.
+    """Write scale.md, a .csv file for each table, scale.html and figures/*.svg into `folder`.
 
-    A figure that cannot be drawn because of a defect is in neither place, and the rest is there.
+    If a figure cannot be drawn because of a defect, the folder and the page have all but that figure.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     (folder / "scale.md").write_text(f"# {found.title}\n\n{found.markdown()}", encoding="utf-8")
@@ -60,7 +66,7 @@ def write(found: ScaleFindings, folder: Path) -> Written:
 
 
 def _draw(growth: Growth, defects: Defects) -> dict[str, str]:
-    """SVG text by the name of its file."""
+    """The SVG text of each figure, by the name of its file."""
     from backendexp.reporting import figures
 
     drawn = {}
@@ -72,7 +78,10 @@ def _draw(growth: Growth, defects: Defects) -> dict[str, str]:
 
 
 def html(found: ScaleFindings, drawings: Sequence[Sequence[str]]) -> str:
-    """drawings: the SVG of each curve of each growth."""
+    """The page.
+
+    drawings: for each growth, the SVG text of its curves.
+    """
     return pages.render("scale.html.j2", found=found, parts=list(zip(found.growths, drawings, strict=True)))
 
 

@@ -23,16 +23,21 @@ from backendexp.reporting.palette import INK, LINE, MUTED, SURFACE
 SVG = "http://www.w3.org/2000/svg"
 _XLINK = "{http://www.w3.org/1999/xlink}"
 
-# A unit is a CSS pixel where the figure is shown at its own width. A phone of 390 px has room for 358:
-# the text is 13 units high, so that it is read there at 11.6 px.
+# A unit is a CSS pixel when the figure is shown at its own width. A phone of 390 px has room for 358 px. Text
+# of 13 units is then 11.6 px high, which can be read.
 WIDTH = 400.0
 TEXT = 13.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    """name: of its file, without the ending. title: for a heading. description: what the drawing shows, for
-    those who do not see it. caption: how to read it. text: the SVG.
+    """A figure for a page or a file.
+
+    name: the name of its file, without the suffix.
+    title: for a heading.
+    description: what the drawing shows, for readers who cannot see it.
+    caption: how to read the drawing.
+    text: the SVG.
     """
 
     name: str
@@ -66,13 +71,16 @@ def drawing(height: float) -> Iterator[Drawing]:
         "ytick.labelcolor": MUTED,
     }
     with style.context(["default", ours]), warnings.catch_warnings():
-        # The reader's browser chooses the font, so what Matplotlib's own lacks is not missing.
+        # The browser chooses the font, so it does not matter which characters Matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield Drawing(figsize=(WIDTH / 72, height / 72))  # Matplotlib writes 72 units an inch.
 
 
 def finish(drawn: Drawing, name: str, title: str, description: str, caption: str) -> Figure:
-    """Call it within `drawing`."""
+    """The figure that was drawn. Call this within `drawing`.
+
+    name, title, description, caption: as in Figure.
+    """
     buffer = io.StringIO()
     drawn.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -87,12 +95,12 @@ def finish(drawn: Drawing, name: str, title: str, description: str, caption: str
 
 
 def clean(text: str) -> str:
-    """Without the characters that XML cannot hold, such as the escapes that colour a terminal."""
+    """The text without the characters that XML does not allow, such as the escapes that colour a terminal."""
     return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _lighten(root: Element) -> None:
-    """Leave out what the page has anyway, and say once what a thousand marks share."""
+    """Remove what the page has anyway, and move a style that all marks of a group share to the group."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}style", f"{{{SVG}}}metadata"):
@@ -109,7 +117,9 @@ def _lighten(root: Element) -> None:
 
 
 def _rename(element: Element, name: str) -> None:
-    """Identifiers become those of this figure, and tags lose their namespace, which the root declares."""
+    """Put the figure's name before identifiers, so that they are unique on a page, and remove the namespace
+    from tags, because the root declares it.
+    """
     element.tag = element.tag.removeprefix(f"{{{SVG}}}")
     if "id" in element.attrib:
         element.set("id", f"{name}-{element.get('id')}")
@@ -121,9 +131,10 @@ def _rename(element: Element, name: str) -> None:
 
 
 def _recolour(element: Element) -> None:
-    """Colours become variables. One that is not in the palette would be wrong on one of the two pages.
+    """Add a declaration with the palette's variable after each declaration of a colour. A colour that is not
+    in the palette would be wrong on light pages or on dark ones.
 
-    A renderer that knows no variables keeps the declaration before.
+    A renderer that does not know variables uses the original declaration.
     """
     declared = element.get("style")
     if declared is None:
@@ -148,14 +159,14 @@ def _introduce(root: Element, name: str, title: str, description: str) -> None:
     root.set("height", height)
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-description")
-    told = (("title", title), ("desc", description))
-    for place, (tag, text) in enumerate(told):
+    texts = (("title", title), ("desc", description))
+    for place, (tag, text) in enumerate(texts):
         element = Element(tag, {"id": f"{name}-{'title' if tag == 'title' else 'description'}"})
         element.text = text
         root.insert(place, element)
     rules = Element("style")
     rules.text = _rules()
-    root.insert(len(told), rules)
+    root.insert(len(texts), rules)
 
 
 def _rules() -> str:

@@ -1,4 +1,4 @@
-"""The words and tables at the end of a run and of a sweep."""
+"""The summary of a run, the tables at the end of a sweep, and what a reader of them must know."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
 from backendexp.worker.data import labels_are_chance
 
-# Keys of the plan that every table shows in a column of its own.
+# Every table has a column for each of these keys of the plan.
 _ALWAYS_SHOWN = ("backend.name", "runtime.name", "seed")
 
 
 def _written(measure: Measure, value: float | None) -> str:
-    """A value as these tables write it: short, because a row has many. numbers.of writes a comparison's."""
+    """A value of a measure. It is shorter than in a comparison (`numbers.of`), because a row has many."""
     if value is None:
         return "-"
     return _seconds(value) if measure.decimals is None else f"{value:.{measure.decimals}f}"
@@ -38,7 +38,9 @@ class Table:
 
 
 def run_table(records: list[RunRecord]) -> Table:
-    """A row a run, failures included. What differs between the plans has a column."""
+    """A table with a row for each run, including failed ones, and a column for each key in which the plans
+    differ.
+    """
     varied = [key for key in _varied_keys(records) if key not in _ALWAYS_SHOWN]
     titles = ["backend", "runtime", "seed", *varied, "status", *_headings()]
     rows = []
@@ -54,7 +56,7 @@ def run_table(records: list[RunRecord]) -> Table:
 
 
 def numbers_line(result: RunResult) -> str:
-    """The numbers of the table's row in one line, each after its heading."""
+    """The run's numbers in `run_table`, in one line, each after its heading."""
     written = (_written(measure, result.value(measure)) for measure in measures.columns())
     return "  ".join(f"{heading} {number}" for heading, number in zip(_headings(), written, strict=True))
 
@@ -95,7 +97,7 @@ def by_backend(records: list[RunRecord]) -> list[BackendRuns]:
 
 
 def median_table(records: list[RunRecord]) -> Table:
-    """Per backend and runtime, the medians of the runs that finished."""
+    """A table with the medians over the finished runs of each backend on each runtime."""
     titles = ["backend", "runtime", "finished", *(f"median {heading}" for heading in _headings())]
     rows = [
         [
@@ -110,7 +112,7 @@ def median_table(records: list[RunRecord]) -> Table:
 
 
 def caveats(records: list[RunRecord]) -> list[str]:
-    """What a reader of the table must know before believing it."""
+    """Sentences about what a reader of the tables must know before believing them."""
     said = []
     if len({r.spec.runtime for r in records}) > 1:
         said.append(
@@ -130,10 +132,10 @@ def caveats(records: list[RunRecord]) -> list[str]:
 
 
 def label_caveats(records: Sequence[RunRecord]) -> list[str]:
-    """What the labels make of the numbers, once for all runs that it is true of."""
+    """Sentences about labels that make accuracy or training meaningless, each sentence only once."""
     said: dict[str, None] = {}
     for record in records:
-        # Runs of earlier versions do not tell of their labels.
+        # Runs of earlier versions have not recorded their labels.
         data = (record.result.data if record.result else None) or {}
         for name, labels in data.get("labels", {}).items():
             if labels["low"] == labels["high"]:
@@ -147,7 +149,7 @@ def label_caveats(records: Sequence[RunRecord]) -> list[str]:
 
 
 def phases(result: RunResult) -> str:
-    """The phases of a run in the order of time."""
+    """The phases of a run and how long they took, in their order."""
     return " · ".join(
         f"{measure.phase} {_seconds(value)} s"
         for measure in measures.tracked()
@@ -181,7 +183,9 @@ def run_lines(record: RunRecord) -> Iterable[str]:
 
 
 def _chance(record: RunRecord) -> str:
-    """Where accuracy lies by luck alone: two standard errors of a fair coin, Bernoulli."""
+    """The range in which luck alone puts the accuracy: two standard errors of a fair coin on either side of
+    one half. Empty if the labels can be learned.
+    """
     if not labels_are_chance(record.spec.data.kind):
         return ""
     half_width = 2 * (0.25 / record.spec.data.test_samples) ** 0.5

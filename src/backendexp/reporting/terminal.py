@@ -1,4 +1,4 @@
-"""Tables for whoever reads stdout: a person at a terminal, or a file."""
+"""Prints tables to stdout, for a person at a terminal or into a file."""
 
 import sys
 
@@ -14,6 +14,6 @@ def print_table(table: Table) -> None:
     drawn = Drawn(*table.titles, box=SIMPLE)
     for row in table.rows:
         drawn.add_row(*map(escape, row))
-    # Piped into a file, a table is as wide as it needs to be.
+    # A terminal limits the width of a table; a file does not.
     console = Console() if sys.stdout.isatty() else Console(width=240)
     console.print(drawn)

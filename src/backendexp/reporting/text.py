@@ -25,10 +25,10 @@ from backendexp.runs import measures
 from backendexp.runs.measures import Measure
 from backendexp.runs.results import FINISHED
 
-# Of the JSON: raised when a field changes its meaning or is taken away, not when one is added.
+# The version of the JSON. It is raised when a field is removed or changes its meaning, not when one is added.
 SCHEMA = 1
 
-# Of the CSV. Names are not changed; new columns come last.
+# The columns of the CSV. Their names do not change, and new columns are added at the end.
 CSV_COLUMNS = (
     "group",
     "backend",
@@ -66,7 +66,7 @@ CSV_COLUMNS = (
 
 
 def paragraphs(comparison: Comparison) -> list[str | Table]:
-    """All of it for a terminal: verdicts first, what to know before believing them last."""
+    """The comparison for a terminal: the verdicts first, and last the notes on what could mislead."""
     return [
         *comparison.headlines(),
         *tables(comparison),
@@ -79,8 +79,8 @@ def paragraphs(comparison: Comparison) -> list[str | Table]:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """Medians of every group; for each pair with a baseline its ratios; and the differences of all of them.
-    They are narrow enough for a terminal of 80 columns, where two backends are compared.
+    """The medians of every group, the ratios of each pair with a baseline, and the differences of all these
+    pairs. If two backends are compared, the tables fit a terminal of 80 columns.
     """
     ratios: dict[str, list[Contrast]] = {}
     for c in comparison.contrasts:
@@ -94,7 +94,10 @@ def tables(comparison: Comparison) -> list[Table]:
 
 
 def _without(table: Table, left_out: set[str], renamed: dict[str, str]) -> Table:
-    """The table without some columns, with other titles."""
+    """The table without some of its columns, and with some titles changed.
+
+    left_out: titles of columns. renamed: from the present title to the new one.
+    """
     kept = [at for at, title in enumerate(table.titles) if title not in left_out]
     titles = [renamed.get(table.titles[at], table.titles[at]) for at in kept]
     return Table(titles, [[row[at] for at in kept] for row in table.rows])
@@ -104,13 +107,13 @@ def _without(table: Table, left_out: set[str], renamed: dict[str, str]) -> Table
 
 
 def markdown(comparison: Comparison) -> str:
-    """The verdicts, then everything that they rest on, down to the single runs."""
+    """The comparison in Markdown: the verdicts, then all that they rest on, down to the single runs."""
     parts = [f"# {' '.join(comparison.title.split())}", _bullets(comparison.headlines())]
     for title, own in _sections(comparison):
         content = [part for part in own if part]
         if content:
             parts += [f"## {title}", *content]
-    # What a person named may look like HTML, and would be taken for it.
+    # Names that users chose may look like HTML, and a browser would take them for it.
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", "\n\n".join(filter(None, parts))) + "\n"
 
 
@@ -151,7 +154,7 @@ def _on_intervals(pairs: Sequence[Contrast | QualityContrast]) -> list[str]:
 
 
 def _withheld(contrasts: Sequence[Contrast]) -> Iterator[str]:
-    """Each reason once, with what it is for."""
+    """A sentence for each reason why verdicts are withheld, with the pair and the measures that it is for."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for c in contrasts:
         if c.withheld:
@@ -164,7 +167,7 @@ def _withheld(contrasts: Sequence[Contrast]) -> Iterator[str]:
 
 
 def _medians(comparison: Comparison) -> Table:
-    """A column a group, because there are more measures than groups."""
+    """The medians and quartiles. Each group has a column, because there are more measures than groups."""
     groups = comparison.groups
     rows = [["engine", *(group.engine or numbers.MISSING for group in groups)]]
     rows.append(["finished", *(f"{len(group.finished)} of {len(group.runs)}" for group in groups)])
@@ -274,7 +277,7 @@ def _pair(contrast: Contrast | QualityContrast) -> str:
 
 
 def _words(text: str) -> str:
-    """On one line, as a cell of a table must be."""
+    """The text on one line, as a table's cell needs it."""
     return " ".join(text.split())
 
 
@@ -282,7 +285,9 @@ def _words(text: str) -> str:
 
 
 def csv(comparison: Comparison) -> str:
-    """A row a group and measure, in full precision, compared with `Comparison.baseline_of` the group."""
+    """The comparison as CSV, in full precision. There is a row for each group and measure, in which the group
+    is compared with its baseline (`Comparison.baseline_of`).
+    """
     ratios = {(c.candidate, c.baseline, c.measure.key): c for c in comparison.contrasts}
     differences = {(q.candidate, q.baseline, q.measure.key): q for q in comparison.qualities}
     text = io.StringIO()
@@ -359,7 +364,7 @@ def _cell(value: Any) -> Any:
 
 
 def to_json(comparison: Comparison) -> str:
-    """The dataclasses of `findings` as they are. What is no finite number is null."""
+    """The dataclasses of `findings` as JSON. Numbers that are not finite become null."""
     return dumps({"schema": SCHEMA, **_plain(comparison)}, indent=1, allow_nan=False) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""The events of a run, as they arrive from the worker and as they lie in the run's events.jsonl.
+"""The events of a run, as they arrive from the worker and as they are stored in the run's events.jsonl.
 
-`worker/contract.py` names them. The parent adds one of its own, `ended`, when it was not the worker that
-ended the run: so the file alone tells how the run went.
+`worker/contract.py` lists them. The parent adds an event of its own, `ended`, if it was not the worker that
+ended the run. So the file alone shows how the run went.
 """
 
 import json
@@ -17,7 +17,7 @@ Event = dict[str, Any]
 
 VERSION = 1
 
-# Why the parent ended a run, or found it ended.
+# Why the parent ended a run, or found that it had ended.
 DEADLINE = "deadline"
 INTERRUPTED = "interrupted"
 PARENT_LOST = "parent_lost"
@@ -43,17 +43,20 @@ def parse(line: bytes) -> Event:
 
 
 class BeingWritten(Exception):
-    """Another process writes these events, so it lives."""
+    """Another process is writing these events, so that process is alive."""
 
 
 class EventFile:
-    """Appends events to a file, each at once, so that a killed parent leaves what it had heard.
+    """Appends events to a file. Each is written immediately, so that they are kept if the parent is killed.
 
-    The file is locked until it is closed, and the system unlocks it when the process ends, however that
-    happens. So nobody else writes into it meanwhile. locked: it is, because the file system can do it.
-    A last line that a kill has cut off is removed first. failure: why the file takes no more, as on a full
-    disk. unwritten: the events since then, which only this process has.
-    Raises BeingWritten.
+    The file is locked until it is closed, so that no other process writes into it. The system unlocks it when
+    the process ends, however that happens. If a kill has cut off the last line of the file, that line is
+    removed first.
+
+    locked: whether the file is locked; some file systems have no locks.
+    failure: why nothing more can be written, for example because the disk is full; else None.
+    unwritten: the events that could not be written, which only this process has.
+    Raises BeingWritten: another process has the file open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,7 +86,7 @@ class EventFile:
 
     def _write(self, line: bytes) -> None:
         assert self._file is not None
-        while line:  # a disk that is nearly full takes a part
+        while line:  # if the disk is nearly full, only a part may be written
             line = line[self._file.write(line) :]
 
     def close(self) -> None:
@@ -96,7 +99,7 @@ if sys.platform == "win32":
     import os
 
     def _lock(descriptor: int) -> bool:
-        # Of a byte far behind the events: there a locked byte cannot be read by others.
+        # The locked byte is far behind the events, because on Windows other processes cannot read it.
         os.lseek(descriptor, 2**30, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -108,9 +111,9 @@ else:
     import fcntl
 
     def _lock(descriptor: int) -> bool:
-        """False: the file system has no locks, as some network file systems have none.
+        """Lock the file. False if the file system has no locks, as some network file systems have none.
 
-        filelock would lock a file of its own beside this one, which would be an artifact of the run.
+        filelock would make a second file for its lock, which would become an artifact of the run.
         """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,7 +125,7 @@ else:
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a file. A last line that was cut off by a kill is left out."""
+    """The events in a file. If a kill has cut off the last line, that line is left out."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")

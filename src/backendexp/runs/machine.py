@@ -1,8 +1,9 @@
-"""Facts of this machine and this process that every run is tagged with.
+"""Facts of this machine and of this process, which every run has as tags.
 
-Who a process is takes more than host name and pid: containers share host names, start their pids at 1, and
-may run on one kernel or on several. So a run is also tagged with the machine (machine-id(5)), the boot and
-the pid namespace (pid_namespaces(7)). What these cannot tell, the lock on the run's events may, see `Fate`.
+The host name and the pid do not identify a process: containers may share a host name, their pids start at 1,
+and they may run on one kernel or on several. So a run also has tags for the machine (machine-id(5)), the boot
+and the pid namespace (pid_namespaces(7)). If these do not show whether the process is alive, the lock on the
+run's events may, see `Fate`.
 """
 
 import enum
@@ -22,7 +23,7 @@ from backendexp.runs.plan import usable_cores
 
 _MACHINE, _NAMESPACE = "backendexp.machine", "backendexp.pid_namespace"
 _UNKNOWN_NAMESPACE = "unknown"
-# The token of a process that is there, but not to be looked at.
+# The token of a process that exists, but whose start time cannot be read.
 _HIDDEN = "alive"
 # PROC_PID_INIT_INO of https://github.com/torvalds/linux/blob/master/include/linux/proc_ns.h
 _FIRST_NAMESPACE = str(0xEFFFFFFC)
@@ -30,7 +31,7 @@ _FIRST_NAMESPACE = str(0xEFFFFFFC)
 
 @cache
 def cpu_model() -> str:
-    """ "AMD EPYC 7B13" and the like; the architecture where the system tells no more."""
+    """The model of the CPU, such as "AMD EPYC 7B13"; the architecture if the system does not report more."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -55,7 +56,7 @@ def git_commit(folder: str) -> str | None:
 def user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # the user of a container may have no name
         return "unknown"
 
 
@@ -64,10 +65,12 @@ def host() -> str:
 
 
 class Fate(enum.Enum):
-    """What the tags of a run say about the process that made it.
+    """What the tags of a run show about the process that made it.
 
-    LOCK_TELLS: it cannot be seen from here. But the run's events, if they lie here, are locked as long as it
-    lives, and if they can be locked it is dead.
+    LIVES, DEAD: it is alive, or it is dead.
+    LOCK_TELLS: this process cannot see it. But while it is alive, the run's events are locked. So if the
+        events are on this machine and can be locked, it is dead.
+    UNKNOWN: nothing can be known about it.
     """
 
     LIVES = "lives"
@@ -77,7 +80,7 @@ class Fate(enum.Enum):
 
 
 def fate(tags: Mapping[str, str]) -> Fate:
-    """Of the process whose `tags()` these are. DEAD only where nothing else is possible."""
+    """The fate of the process that set these tags, see `tags`. DEAD only if nothing else is possible."""
     pid, token = tags.get("backendexp.pid", ""), tags.get("backendexp.process", "")
     if tags.get("backendexp.host") != host() or not pid.isdigit() or not token:
         return Fate.UNKNOWN
@@ -100,9 +103,11 @@ def fate(tags: Mapping[str, str]) -> Fate:
 
 
 def _fate_by_token(token: str) -> Fate:
-    """Of a process of this boot that an earlier version of backendexp has tagged, without its namespace and
-    without a lock: the one that started when the token says may have any pid here. The first namespace sees
-    the processes of all.
+    """The fate of a process of this boot whose tags come from an earlier version of backendexp, without a
+    namespace and without a lock.
+
+    The process may have any pid in this namespace, so it is recognised by the start time in its token. Only
+    the first namespace sees the processes of all namespaces.
     """
     pids = {1, *(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())}
     found = {process_token(pid) for pid in pids}
@@ -112,10 +117,10 @@ def _fate_by_token(token: str) -> Fate:
 
 
 def process_token(pid: int) -> str | None:
-    """What tells a process from a later one with the same pid, or None: there is no such process.
+    """What distinguishes a process from a later one with the same pid; None if there is no such process.
 
-    On Linux the boot and its start time in clock ticks since then (proc(5)); elsewhere, and where the user
-    may not see the process, "alive".
+    On Linux it is the boot and the process's start time, in clock ticks since the boot (proc(5)). On other
+    systems, and if the user may not see the process, it is "alive".
     """
     try:
         return _token_of(f"/proc/{pid}/stat")
@@ -130,7 +135,7 @@ def _token_of(stat: str) -> str | None:
 
 
 def _token_without_proc(pid: int) -> str | None:
-    if sys.platform == "win32":  # there `os.kill` would end it
+    if sys.platform == "win32":  # on Windows, `os.kill` would end the process
         return _HIDDEN
     try:
         os.kill(pid, 0)
@@ -147,7 +152,7 @@ def _has_proc() -> bool:
 
 @cache
 def _boot() -> str:
-    """The first eight digits of the kernel's random id of this boot; nothing but on Linux."""
+    """The first eight digits of the kernel's random id of this boot; empty on other systems than Linux."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")[:8]
     except OSError:
@@ -155,8 +160,8 @@ def _boot() -> str:
 
 
 def _pid_namespace() -> str:
-    """The number of the namespace in which this process has its pid; "unknown" where there are no namespaces,
-    and where /proc shows another one, as after `unshare --pid` alone.
+    """The number of the namespace in which this process has its pid. It is "unknown" if there are no
+    namespaces, or if /proc shows another namespace, as after `unshare --pid` alone.
     """
     try:
         ours = Path("/proc/self").readlink().name == str(os.getpid())
@@ -167,21 +172,23 @@ def _pid_namespace() -> str:
 
 @cache
 def _machine_id() -> str:
-    """A digest, because machine-id(5) wants the id itself kept from others. Nothing where there is none."""
+    """A digest of the machine's id, because machine-id(5) forbids disclosing the id itself. Empty if the
+    machine has no id.
+    """
     try:
-        told = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+        identity = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
     except OSError:
-        told = ""
-    if not told and not _has_proc():
+        identity = ""
+    if not identity and not _has_proc():
         address = uuid.getnode()
-        told = "" if address >> 40 & 1 else f"{address:012x}"  # that bit marks one that was made up
-    return hashlib.sha256(f"backendexp {told}".encode()).hexdigest()[:16] if len(told) > 8 else ""
+        identity = "" if address >> 40 & 1 else f"{address:012x}"  # this bit marks a random address
+    return hashlib.sha256(f"backendexp {identity}".encode()).hexdigest()[:16] if len(identity) > 8 else ""
 
 
 def load() -> dict[str, str]:
-    """A tag that tells how busy the machine is: the runnable processes, in the mean of the last minute.
+    """A tag that shows how busy the machine is: the mean number of runnable processes in the last minute.
 
-    Nothing where the system does not tell, as Windows does not.
+    Empty if the system does not report it; Windows does not.
     """
     try:
         return {"load_average": f"{os.getloadavg()[0]:.2f}"}
@@ -190,7 +197,7 @@ def load() -> dict[str, str]:
 
 
 def tags() -> dict[str, str]:
-    """Tags of the machine and of this process, from which a later start sees whether it still lives."""
+    """Tags of the machine and of this process. From them a later process finds out whether this one lives."""
     try:
         token = _token_of("/proc/self/stat")
     except OSError:

@@ -1,4 +1,4 @@
-"""The plan: what will be run, frozen, as JSON, with an identity that depends on nothing else."""
+"""The plan of a run: frozen, written as JSON, with an id that depends on nothing but the plan."""
 
 import copy
 import hashlib
@@ -29,13 +29,18 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run, with nothing left to decide.
+    """The plan of one run, with nothing left to decide.
 
-    backend: the value of KERAS_BACKEND. runtime: keras3 or keras2, never auto.
-    python: an interpreter named by the user, or None for the runtime's own.
-    start: fork or spawn. threads: of the engine. timeout_s: deadline, or None.
-    model, training, controls: as the configuration has them. The plan owns them, and nobody changes them.
-    probe: 0, or the number of a rounding probe of the parity check, see `backendexp.analysis.trajectories`.
+    backend: the value of KERAS_BACKEND.
+    runtime: keras3 or keras2, never auto.
+    python: an interpreter that the user named, or None for the runtime's own.
+    start: fork or spawn.
+    model, training, controls: as in the configuration. The plan owns these objects, and nobody changes them.
+    threads: the number of threads that the engine may use.
+    timeout_s: the time limit in seconds, or None.
+    log_model: whether the trained model is saved.
+    probe: 0 for an ordinary run, else the number of the rounding probe of the parity check, see
+        `backendexp.analysis.trajectories`.
     """
 
     backend: str
@@ -54,7 +59,7 @@ class RunSpec:
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits: equal for equal plans, on any machine and at any time."""
+        """Twelve hexadecimal digits, which are the same for equal plans on any machine and at any time."""
         fields = self.to_json()
         if fields["model"]["kind"] == "mlp":  # the only one there was at first: ids of plans do not change
             del fields["model"]["kind"]
@@ -66,12 +71,12 @@ class RunSpec:
 
     @property
     def title(self) -> str:
-        """What a person calls the run."""
+        """The run in words."""
         probe = f", rounding probe {self.probe}" if self.probe else ""
         return f"{self.backend} on {self.runtime}, seed {self.seed}{probe}"
 
     def to_json(self) -> dict[str, Any]:
-        """The shape of the configuration, which is also what the worker reads."""
+        """The plan in the structure of the configuration, as the worker reads it."""
         fields = asdict(self)
         fields["backend"] = {"name": fields.pop("backend")}
         fields["runtime"] = {
@@ -102,7 +107,7 @@ class RunSpec:
         )
 
     def params(self) -> dict[str, str]:
-        """The plan under the dotted names of the configuration, as MLflow wants it: flat, in text."""
+        """The plan under the dotted names of the configuration: flat text, as MLflow needs it."""
         return dict(sorted(_flatten(self.to_json())))
 
 
@@ -158,14 +163,18 @@ def plan_run(config: Config) -> RunSpec:
 
 
 def _expanded(path: str) -> str:
-    """~ is the home folder: shells see to it at the start of a word, and KEY=~/file is one word."""
+    """The path with ~ replaced by the home folder. Shells do that only at the start of a word, not in
+    KEY=~/file.
+    """
     return os.path.expanduser(path)  # noqa: PTH111 (pathlib's own raises for a user that there is not)
 
 
 def choose_runtime(backend: str, name: str, python: str | None) -> catalogue.RuntimeFacts:
-    """The runtime for `backend`: the named one, or the first that offers it.
+    """The runtime for a backend.
 
-    python: an interpreter that decides the runtime by the Keras that it has, when `name` is auto.
+    name: of the runtime; "auto" chooses the first that offers the backend.
+    python: an interpreter that the user named. If `name` is "auto", the Keras that this interpreter has
+        decides the runtime.
     Raises BackendUnavailable: the runtime does not offer the backend.
     """
     if name == "auto":

@@ -1,6 +1,6 @@
-"""What a person sees while something is under way: a live line on a terminal, plain lines elsewhere.
+"""Shows progress while something is under way: a live line on a terminal, plain lines elsewhere.
 
-Everything goes to stderr; stdout is for results.
+Everything is written to stderr, because stdout is for results.
 """
 
 import sys
@@ -23,13 +23,13 @@ _WAITS = {
     "evaluate": "evaluating",
     "save": "saving the model",
 }
-# Without a terminal: what has been waited for this long gets a line, and so does training now and then.
+# Without a terminal, a wait gets a line once it has lasted this long, and training gets one this often.
 _WAIT_WORTH_A_LINE_S = 1.0
 _LINE_EVERY_S = 5.0
 
 
 class Progress(Protocol):
-    """Told of a run's events and of waits. A context manager around one run."""
+    """Shows the events of a run and what is being waited for. It is a context manager around one run."""
 
     def __enter__(self) -> "Progress": ...
 
@@ -38,18 +38,19 @@ class Progress(Protocol):
     ) -> None: ...
 
     def say(self, text: str) -> None:
-        """What happens next, or what is being waited for."""
+        """Show what happens next, or what is being waited for."""
 
-    def hear(self, event: Event) -> None: ...
+    def hear(self, event: Event) -> None:
+        """Show an event of the run."""
 
 
 def progress_for(spec: RunSpec) -> Progress:
-    """A live line when stderr is a terminal, plain lines when it is not."""
+    """A live line if stderr is a terminal, else plain lines."""
     return LiveProgress(spec) if sys.stderr.isatty() else PlainProgress(spec)
 
 
 def describe(event: Event, spec: RunSpec) -> str | None:
-    """What an event means for whoever waits, or None when it changes nothing."""
+    """A line about an event, for a person who waits for the run; None if the event is not worth a line."""
     name = event["event"]
     if name == "ready":
         return f"Keras {event['keras']} on {event['engine']} {event['engine_version']} is ready"
@@ -64,7 +65,7 @@ def describe(event: Event, spec: RunSpec) -> str | None:
 
 
 class PlainProgress:
-    """Lines for logs and pipes: a wait once it has lasted a second, and now and then the epoch."""
+    """Lines for logs and pipes: one for each wait that has lasted a second, and now and then an epoch."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -107,7 +108,9 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """One line that shows the phase, then a bar of the epochs with loss and time. It leaves nothing."""
+    """One line that shows the phase, and then a bar of the epochs with the loss and the time. The line is
+    removed at the end.
+    """
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -127,7 +130,7 @@ class LiveProgress:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            # The screen is drawn this seldom, so that drawing does not compete with the training.
+            # The line is drawn so rarely that drawing it does not slow down the training.
             refresh_per_second=4,
         )
         self._bar.start()

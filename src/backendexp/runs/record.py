@@ -1,14 +1,14 @@
-"""A run's directory: everything about the run is on disk here before the tracking store is asked.
+"""A run's directory: everything about the run is on disk here before it is sent to the tracking store.
 
 spec.json         the plan
-context.json      what is known before the run: names, tags, where it is to be tracked
+context.json      what is known before the run: names, tags, and where it will be tracked
 config.yaml       Hydra's resolved configuration
-events.jsonl      what the worker said, as it said it
+events.jsonl      the events that the worker sent, as it sent them
 worker.log        what the engine printed
 environment.json  the worker's package versions
-result.json       status, metrics and facts, for whoever reads the directory without MLflow
-model/            the trained model, when asked for: model.keras or model.h5
-tracked.json      written last: the tracking store has taken it all
+result.json       status, reason, message and metrics, for readers without MLflow
+model/            the trained model, if it was asked for: model.keras or model.h5
+tracked.json      is written last, when the tracking store has taken everything
 """
 
 import json
@@ -38,13 +38,16 @@ _MLFLOW_NOTE = "mlflow.note.content"
 
 @dataclass(frozen=True)
 class Context:
-    """
-    id: of this run, for ever; the store knows the run by it.
-    name: in the UI. kind: mlflow or none.
-    uri, experiment, experiment_id: where it is to be tracked; the id goes before the name. The uri is as
-        `tracking.addresses` shows it.
-    run_id: the MLflow run that it continues (`mlflow run` makes one), or None.
-    tags: of the machine, the process, the sweep. began: seconds since 1970.
+    """What is known before the run.
+
+    id: the run's own id, which never changes. A tag of the store's run holds it.
+    name: the name of the run in the UI.
+    kind: of the tracking, mlflow or none.
+    uri, experiment, experiment_id: where the run will be tracked. If there is an experiment_id, it is used,
+        and not the experiment's name. The uri is as `tracking.addresses` shows it.
+    run_id: the MLflow run that this run continues, because `mlflow run` has made it; else None.
+    tags: tags of the machine, the process and the sweep.
+    began: seconds since 1970.
     """
 
     id: str
@@ -60,9 +63,11 @@ class Context:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run's directory and what has been written to it. `result` is None while the run is under way.
+    """A run's directory and what has been written into it.
 
-    unwritten: the events that the directory did not take. failure: why it did not take all of the run.
+    result: None while the run is under way.
+    unwritten: the events that could not be written into the directory.
+    failure: why something could not be written; None if everything was.
     """
 
     directory: Path
@@ -71,19 +76,24 @@ class RunRecord:
     result: RunResult | None = None
     unwritten: tuple[Event, ...] = ()
     failure: OSError | None = None
-    _told: dict[str, str] = field(default_factory=dict, compare=False)
+    # Holds the store's run id once it is known, even if the directory cannot be written.
+    _tracked_as: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def tracked_run_id(self) -> str | None:
-        """The run of the store that holds all of this, or None: it is not tracked, or only in part."""
+        """The id of the store's run that holds all of this run, or None if it is not tracked completely."""
         path = self.directory / "tracked.json"
-        if "run_id" in self._told:
-            return self._told["run_id"]
+        if "run_id" in self._tracked_as:
+            return self._tracked_as["run_id"]
         return json.loads(path.read_text(encoding="utf-8"))["run_id"] if path.exists() else None
 
     def mark_tracked(self, run_id: str) -> OSError | None:
-        """Returns why the directory does not tell it, or None: it does."""
-        self._told["run_id"] = run_id
+        """Remember that the store has taken everything. Returns the error if that could not be written into
+        the directory, else None.
+
+        run_id: of the store.
+        """
+        self._tracked_as["run_id"] = run_id
         try:
             _write(self.directory / "tracked.json", {"run_id": run_id, "uri": self.context.uri})
         except OSError as error:
@@ -96,8 +106,12 @@ class RunRecord:
 
 
 def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[RunRecord, EventFile]:
-    """A new run's directory below `root`, and its events. As long as these are open nobody else closes the
-    run. `context`: the fields of Context but id and began.
+    """Make the directory of a new run, and open the file of its events.
+
+    root: the directory is made below it.
+    context: the fields of Context, without id and began.
+
+    While the file is open, no other process closes the run.
     """
     identity = uuid.uuid4().hex
     directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
@@ -109,7 +123,7 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[
             file = EventFile(directory / "events.jsonl")
             _write(directory / "spec.json", spec.to_json())
             (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
-            # The last: from here on `find` finds the run.
+            # This file is written last, because from then on `find` finds the run.
             _write(directory / "context.json", asdict(known))
     except UserError:
         if file is not None:
@@ -120,7 +134,7 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[
 
 
 def load(directory: Path) -> RunRecord:
-    """The record of a directory, with its result if the run has one."""
+    """The record of a directory, with its result if the run is over."""
     spec = RunSpec.from_json(json.loads((directory / "spec.json").read_text(encoding="utf-8")))
     known = json.loads((directory / "context.json").read_text(encoding="utf-8"))
     context = Context(**{**known, "uri": addresses.keep(known["uri"])})
@@ -131,7 +145,9 @@ def load(directory: Path) -> RunRecord:
 
 
 def _hide_password(directory: Path, uri: str) -> None:
-    """Earlier versions wrote the whole address. What is uploaded is the directory as it stands."""
+    """Remove the password from a directory that an earlier version wrote: it wrote the whole address, and
+    the directory is uploaded as it is.
+    """
     for name in ("context.json", "config.yaml", "tracked.json"):
         file = directory / name
         if file.exists():
@@ -142,8 +158,10 @@ def _hide_password(directory: Path, uri: str) -> None:
 
 
 def find(roots: list[Path]) -> list[Path]:
-    """The directories of runs below `roots`, oldest first. A run's directory is named after its id; a copy
-    of it among the artifacts of a store is not. Warm-up runs are left out, but for a root of their own.
+    """The directories of runs below `roots`, oldest first.
+
+    A run's directory is named after its id, which distinguishes it from a copy among the artifacts of a
+    store. Warm-up runs are left out, unless a root is inside their own folder.
     """
     found = {
         path.parent
@@ -155,9 +173,10 @@ def find(roots: list[Path]) -> list[Path]:
 
 
 def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
-    """Fold the events into the result and write it. file: of the events, where it may not have taken all.
+    """Compute the result from the events, and write it.
 
-    What cannot be written is in the record that is returned.
+    file: the file of the events; it knows which events could not be written.
+    Returns the record with the result, and with what could not be written.
     """
     if file is not None:
         record = replace(record, unwritten=tuple(file.unwritten), failure=file.failure)
@@ -167,7 +186,7 @@ def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
     try:
         if result.facts:
             _write(record.directory / "environment.json", result.facts)
-        if not record.unwritten:  # else the directory would say that it holds all of the run
+        if not record.unwritten:  # with result.json the directory would claim that it holds the whole run
             _write(record.directory / "result.json", {**summary, "metrics": result.metrics()})
     except OSError as error:
         failure = failure or error
@@ -175,9 +194,10 @@ def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
 
 
 def close_lost(record: RunRecord) -> RunRecord:
-    """The run with its result, if its process is dead. If that had not ended it, the run was killed, and
-    keeps what it had. A run whose process lives, or may live, is returned without a result, and nothing is
-    written.
+    """Close a run whose process is dead, and return it with its result. If the run had not ended, it counts
+    as killed, and keeps the events that it had.
+
+    If the process lives, or may live, the run is returned without a result, and nothing is written.
     """
     fate = machine.fate(record.context.tags)
     if fate not in (Fate.DEAD, Fate.LOCK_TELLS):
@@ -204,7 +224,7 @@ def _is_over(directory: Path) -> bool:
 
 
 def report(record: RunRecord) -> Report:
-    """What the tracking store is told of a run that is over."""
+    """Everything that the tracking store gets of a run that is over."""
     result, context = record.result, record.context
     assert result is not None
     history = [
@@ -254,7 +274,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
 
 
 def _note(result: RunResult) -> str | None:
-    """Why the run did not finish, in the Markdown that the UI shows as its description."""
+    """Why the run did not finish, in Markdown, which the UI shows as the run's description."""
     if result.status == results.FINISHED:
         return None
     parts = [f"**{result.status}** ({result.reason}): {result.message}"]
@@ -281,7 +301,7 @@ def _ms(seconds: float) -> int:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Whole or not at all: a reader never sees half a file."""
+    """Write a file completely or not at all, so that a reader never sees half of it."""
     part = path.with_suffix(path.suffix + ".part")
     try:
         part.write_text(json.dumps(content, indent=1), encoding="utf-8")

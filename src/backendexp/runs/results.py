@@ -1,4 +1,4 @@
-"""What a run came to: its events, folded."""
+"""The result of a run, which is computed from its events."""
 
 import signal
 import statistics
@@ -17,8 +17,11 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Epoch:
-    """number: from 1. seconds: since the end of the epoch before, or since fit began. ended: seconds
-    since 1970.
+    """An epoch of training.
+
+    number: counted from 1.
+    seconds: since the end of the previous epoch; for epoch 1, since fit began.
+    ended: seconds since 1970.
     """
 
     number: int
@@ -30,23 +33,31 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RunResult:
-    """
+    """The result of a run. A value that the run did not reach is None.
+
     status: FINISHED, FAILED or KILLED.
-    reason: why it did not finish: exception, non_finite_loss, out_of_memory, killed_by_signal,
-        deadline, interrupted, parent_lost, worker_lost, engine_missing, keras_missing, wrong_backend.
-    message: one sentence or more for a person. traceback: the worker's, when it raised.
-    import_s: seconds to import keras and the engine. With fork, the import is shared by the runs of one
-        worker, and each of them reports it.
-    build_s: to build and compile the model and to set its weights.
-    training_time_s: wall time of the whole fit, what the tutorial measured.
-    evaluate_s: of evaluate, with the compilation of the test step where the engine compiles one.
-    peak_bytes: greatest resident memory of the run's own process.
-    cpu_s: processor time of that process, over all its threads. Divided by the wall time, it tells how many
-        threads were really at work. A spawned process pays its import too.
-    tiers: what ran the training steps, name to number of steps, where the engine has several ways.
-    facts: of the `ready` event: keras, engine, engine_version, python, packages.
-    compile_cache: empty or filled, what the engine's compiled code on disk was when the run started; None
-        for an engine that keeps none.
+    reason: why the run did not finish: exception, non_finite_loss, out_of_memory, killed_by_signal, deadline,
+        interrupted, parent_lost, worker_lost, engine_missing, keras_missing or wrong_backend.
+    message: why the run did not finish, in one sentence or more.
+    traceback: the worker's traceback, if it raised an exception.
+    facts: from the `ready` event: keras, engine, engine_version, python, packages.
+    start: fork or spawn.
+    compile_cache: whether the engine's compiled code on disk was "empty" or "filled" when the run started;
+        None for an engine that keeps no such code.
+    data: from the `data` event: digest, shapes, bytes and labels.
+    weights: the number of the model's weights. weights_digest: of the initial weights.
+    import_s: seconds to import keras and the engine. With fork, the runs of one worker share its import, and
+        each of them reports it.
+    build_s: seconds to build and compile the model and to set its weights.
+    training_time_s: the wall time of the whole fit, which is what the tutorial measured, in seconds.
+    evaluate_s: seconds of evaluate, including the compilation of the test step if the engine compiles one.
+    loss, accuracy: of evaluate on the test data.
+    peak_bytes: the greatest resident memory of the run's own process.
+    cpu_s: processor time of that process over all its threads, in seconds. Divided by the wall time, it shows
+        how many threads were working. For a spawned process it includes the import.
+    model_file: the path of the trained model, if it was saved.
+    tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
+    epochs: the epochs that ended.
     """
 
     status: str
@@ -73,18 +84,18 @@ class RunResult:
 
     @property
     def first_epoch_s(self) -> float | None:
-        """Seconds from the start of fit to the end of epoch 1, which also compiles the graph."""
+        """Seconds from the start of fit to the end of epoch 1, which includes compiling the graph."""
         return self.epochs[0].seconds if self.epochs else None
 
     @property
     def steady_epoch_s(self) -> float | None:
-        """Median wall time of epochs 2..n, in seconds; None with one epoch."""
+        """The median wall time of epochs 2 to n, in seconds; None if there is only one epoch."""
         seconds = [epoch.seconds for epoch in self.epochs[1:]]
         return statistics.median(seconds) if seconds else None
 
     @property
     def remaining_epochs_s(self) -> float | None:
-        """Seconds of epochs 2..n together."""
+        """The wall time of epochs 2 to n together, in seconds; None if there is only one epoch."""
         return sum(e.seconds for e in self.epochs[1:]) if len(self.epochs) > 1 else None
 
     @property
@@ -106,7 +117,7 @@ class RunResult:
 
 
 def fold(stream: Iterable[Event]) -> RunResult:
-    """The result of a run whose events are `stream`, in any state that it may have ended in."""
+    """The result of a run with these events, however the run ended."""
     seen: dict[str, Event] = {}
     epochs = []
     for event in stream:
@@ -149,7 +160,10 @@ def fold(stream: Iterable[Event]) -> RunResult:
 
 
 def _verdict(seen: dict[str, Event]) -> tuple[str, str | None, str | None]:
-    """(status, reason, message) of a run that has had these events."""
+    """(status, reason, message) of a run.
+
+    seen: its events by name.
+    """
     if "finished" in seen:
         return FINISHED, None, None
     if "refused" in seen:
@@ -166,7 +180,7 @@ def _verdict(seen: dict[str, Event]) -> tuple[str, str | None, str | None]:
 
 
 def signal_name(number: int) -> str:
-    """ "SIGKILL"; real-time signals have numbers only."""
+    """The name of a signal, such as "SIGKILL". Real-time signals have only numbers."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""One process's work: its workers, its tracking store, and the runs it has made."""
+"""A session is the work of one process: its workers, its tracking stores, and the runs that it has made."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from backendexp.tracking.mlflow_connection import absolute_uri, default_uri
 from backendexp.tracking.stores import open_tracker
 
 DEFAULT_EXPERIMENT = "backendexp"
-# A store that could not be reached is asked again by the first run that begins this much later.
+# If a store could not be reached, the first run that begins this much later tries again.
 _ASK_AGAIN_S = 60.0
 # Windows has no SIGHUP.
 _HANGUP = getattr(signal, "SIGHUP", None)
@@ -36,8 +36,11 @@ _ENDINGS = [signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else [])]
 
 @dataclass(frozen=True)
 class Destination:
-    """Where runs are tracked. kind: mlflow, or none: they stay in their directories. uri: without
-    a password, see `tracking.addresses`.
+    """Where runs are tracked.
+
+    kind: mlflow, or none for runs that stay in their directories.
+    uri: without a password, see `tracking.addresses`.
+    experiment, experiment_id: see `record.Context`.
     """
 
     kind: str
@@ -47,7 +50,11 @@ class Destination:
 
 
 def destination(tracking: TrackingConfig, folder: Path) -> Destination:
-    """As MLflow decides it: what is named here goes before the environment, and that before defaults."""
+    """Where runs are tracked, by MLflow's rules: the configuration overrides the environment, and the
+    environment overrides the defaults.
+
+    folder: relative addresses start from here.
+    """
     uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(folder)
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID") if tracking.experiment is None else None
     name = tracking.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
@@ -56,10 +63,12 @@ def destination(tracking: TrackingConfig, folder: Path) -> Destination:
 
 @dataclass
 class Session:
-    """
-    joined: the MLflow run that `mlflow run` made for us; the first run, or the summary, continues it.
-    records: the runs that this process has made, in order. untracked: why the store does not have all of
-    them. unwritten: why their directories do not.
+    """The work of one process.
+
+    joined: the MLflow run that `mlflow run` has made; the first run, or the summary run, continues it.
+    records: the runs that this process has made, in their order.
+    untracked: why the store does not have all of them.
+    unwritten: why their directories do not have all of them.
     """
 
     joined: str | None = None
@@ -75,7 +84,7 @@ class Session:
         return joined
 
     def start_worker(self, spec: RunSpec) -> None:
-        """Have the worker of a plan import keras already, while something else is done."""
+        """Start the worker of a plan, so that it imports keras while this process does something else."""
         self._pool.start(spec, prepare.prepare(spec, lambda text: None))
 
     def run(
@@ -88,11 +97,15 @@ class Session:
         tags: dict[str, str] | None = None,
         run_id: str | None = None,
     ) -> RunRecord:
-        """Train `spec` in a worker and track it. The record is on disk whatever becomes of the store.
+        """Train `spec` in a worker and track the run. The record is on disk even if the store fails.
 
-        root: the run's directory is made below it. tags: besides the plan's and the machine's.
-        Raises KeyboardInterrupt, once the run is recorded as KILLED; RuntimeUnavailable, before there
-        is a run.
+        root: the run's directory is made below it.
+        config_yaml: the resolved configuration, which is kept in the run's directory.
+        name: of the run; None makes one of the backend, the runtime and the seed.
+        tags: besides the tags of the plan and of the machine.
+        run_id: the MLflow run that this run continues, or None.
+        Raises KeyboardInterrupt after the run was recorded as KILLED. RuntimeUnavailable: the runtime cannot
+        be built or used; then no run was made.
         """
         with progress_for(spec) as progress, _Interrupts() as interrupts:
             interrupts.take_effect()
@@ -121,8 +134,8 @@ class Session:
 
             try:
                 interrupts.take_effect()
-                # The worker imports keras while this process imports mlflow. It trains only when both
-                # are done, so that nothing else runs while a clock does.
+                # The worker imports keras while this process imports mlflow. It trains only when both are
+                # finished, so that nothing else runs while a phase is being timed.
                 worker = self._pool.start(spec, interpreter)
                 progress.say(f"importing Keras on {spec.backend}")
                 tracker = self.tracker(where)
@@ -137,7 +150,8 @@ class Session:
                     file.append(events.ended(events.INTERRUPTED, "interrupted before it began"))
                 raise
             finally:
-                # Not a call: Python may look for signals when one begins, and the run would stay RUNNING.
+                # This is not a method call, because Python may handle a signal when a call begins. Then the
+                # run would stay RUNNING.
                 interrupts.postponed = True
                 try:
                     done = record.finish(draft, file)
@@ -150,7 +164,9 @@ class Session:
         return done
 
     def tracker(self, where: Destination) -> Tracker | None:
-        """The store, connected at first use. None: there is none, or it cannot be reached now."""
+        """The store, which is connected when it is first used. None if runs are not tracked, or if the store
+        cannot be reached now.
+        """
         if where.kind == "none":
             return None
         if where not in self._trackers:
@@ -198,7 +214,7 @@ class Session:
 
     def _note_unwritten(self, done: RunRecord, error: OSError) -> None:
         why = places.sentence(error, done.directory, places.RUNS)
-        if not any(str(done.directory) in told for told in self.unwritten):
+        if not any(str(done.directory) in known for known in self.unwritten):
             self.unwritten.append(why)
 
     def _note(self, why: str) -> None:
@@ -210,10 +226,12 @@ class Session:
 
 
 class _Interrupts:
-    """Ctrl-C, SIGTERM and SIGHUP during one run: they take effect at once, as their handlers have it, or
-    while `postponed`, as in the beginning, at the next `take_effect` or at the end. So a run that is over is
-    recorded as what it was, and a run that the store has begun is known here. While one waits, the next
-    takes effect at once.
+    """Handles Ctrl-C, SIGTERM and SIGHUP during one run.
+
+    An interrupt takes effect immediately through its own handler. While `postponed` is true, which it is at
+    first, it takes effect at the next `take_effect`, or at the end. So a run that is over is recorded as what
+    it was, and if the store has begun a run, this process knows its id. While one interrupt is waiting, the
+    next one takes effect immediately.
     """
 
     def __init__(self) -> None:
@@ -222,7 +240,7 @@ class _Interrupts:
         self._waiting: int | None = None
 
     def __enter__(self) -> "_Interrupts":
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
+        if threading.current_thread() is threading.main_thread():  # Python sets handlers only in this thread
             for number in _ENDINGS:
                 handler = signal.getsignal(number)
                 if callable(handler):
@@ -244,7 +262,7 @@ class _Interrupts:
             self._handlers[number](number, frame)
 
     def take_effect(self) -> None:
-        """From here on interrupts are at once. Raises what has been postponed, a KeyboardInterrupt."""
+        """From now on, interrupts take effect immediately. Raises KeyboardInterrupt if one was postponed."""
         self.postponed = False
         if self._waiting is not None:
             number, self._waiting = self._waiting, None
@@ -252,9 +270,10 @@ class _Interrupts:
 
 
 def close_runs_of_dead_processes(tracker: Tracker) -> None:
-    """Runs of this host that are RUNNING although their process is dead: they were killed, with all of
-    their process. Those whose directory is still here keep what they had. A run whose process may live is
-    left alone, see `machine.fate`.
+    """Close the runs of this host that the store has as RUNNING although their process is dead.
+
+    Such a process was killed. Runs whose directory still exists keep the events that they had. A run whose
+    process may be alive is not changed, see `machine.fate`.
     """
     for run in tracker.open_runs(machine.host()):
         directory = Path(run.tags.get("backendexp.directory", ""))
@@ -269,7 +288,7 @@ def close_runs_of_dead_processes(tracker: Tracker) -> None:
 
 
 def source_tags() -> dict[str, str]:
-    """Who ran what, in MLflow's own tags (https://mlflow.org/docs/latest/tracking/#system-tags)."""
+    """Who ran which code, in MLflow's own tags (https://mlflow.org/docs/latest/tracking/#system-tags)."""
     tags = {"mlflow.user": machine.user(), "mlflow.source.name": "backendexp"}
     tags["mlflow.source.type"] = "LOCAL"
     commit = machine.git_commit(str(Path.cwd()))

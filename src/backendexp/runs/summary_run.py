@@ -1,7 +1,7 @@
-"""The run that sums others up: on disk before the tracking store is asked, as `record` has it for the others.
+"""The run that summarises others. Like every run, it is on disk before it is sent to the tracking store.
 
-summary-<8 hex digits>.json, in the folder of the runs: where it is to be tracked, all that the store is told,
-and, once the store has taken it, the run that holds it.
+Its file is summary-<8 hex digits>.json in the folder of the runs. The file says where the run will be
+tracked, holds everything that the store gets, and, once the store has taken it, the id of the store's run.
 """
 
 import json
@@ -21,8 +21,13 @@ _PATTERN = "summary-" + 8 * "[0-9a-f]" + ".json"
 
 @dataclass(frozen=True)
 class SummaryRun:
-    """file: where all of this stands. joins: the run of MLflow that it continues, or None.
-    tracked_run_id: the store's run that holds all of it, or None.
+    """A run that summarises others.
+
+    file: the file that holds all of this.
+    where: where the run will be tracked.
+    report: what the store gets.
+    joins: the MLflow run that this one continues, or None.
+    tracked_run_id: the id of the store's run that holds everything, or None if there is none yet.
     """
 
     file: Path
@@ -33,7 +38,7 @@ class SummaryRun:
 
 
 def write(folder: Path, where: Destination, report: Report, joins: str | None) -> Path:
-    """The file of a new one in `folder`, which holds the report's artifacts."""
+    """Write a new summary run into `folder`, which holds the report's artifacts. Returns its file."""
     summary = SummaryRun(folder / f"summary-{report.record_id[:8]}.json", where, report, joins)
     folder.mkdir(parents=True, exist_ok=True)
     _write(summary)
@@ -41,22 +46,22 @@ def write(folder: Path, where: Destination, report: Report, joins: str | None) -
 
 
 def load(file: Path) -> SummaryRun:
-    told = json.loads(file.read_text(encoding="utf-8"))
-    report = told["report"]
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    report = stored["report"]
     report["metrics"] = [Metric(**metric) for metric in report["metrics"]]
     report["artifacts"] = [file.parent / path for path in report["artifacts"]]
-    where = Destination(**{**told["where"], "uri": addresses.keep(told["where"]["uri"])})
-    return SummaryRun(file, where, Report(**report), told["joins"], told["tracked_run_id"])
+    where = Destination(**{**stored["where"], "uri": addresses.keep(stored["where"]["uri"])})
+    return SummaryRun(file, where, Report(**report), stored["joins"], stored["tracked_run_id"])
 
 
 def find(roots: Sequence[Path]) -> list[Path]:
-    """The files of the summaries below `roots`, by name of their folder."""
+    """The files of summary runs below `roots`, sorted by their paths."""
     return sorted({file for root in roots for file in root.rglob(_PATTERN)})
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[SummaryRun]:
-    """What the file holds, while no other process uploads it."""
+    """The summary run in a file. Within the `with` block, no other process uploads it."""
     from filelock import FileLock
 
     with FileLock(cache.lock_file(str(file.resolve()))):
@@ -64,9 +69,10 @@ def locked(file: Path) -> Iterator[SummaryRun]:
 
 
 def upload(summary: SummaryRun, tracker: Tracker) -> str:
-    """Tell the store, and keep that it was told. Returns the run's id.
+    """Send the summary run to the store, and note in its file that the store has it. Returns the run's id.
 
-    Raises TrackingError: the store did not take it. What it took is not there twice when it is told again.
+    Raises TrackingError: the store did not take everything. Safe to retry: what arrived the first time is not
+    stored twice.
     """
     report = summary.report
     run_id = tracker.find(report.record_id) or tracker.begin(
@@ -78,17 +84,19 @@ def upload(summary: SummaryRun, tracker: Tracker) -> str:
 
 
 def _write(summary: SummaryRun) -> None:
-    """Whole or not at all. Paths of artifacts are relative, so that the folder can be moved."""
+    """Write the file completely or not at all. Paths of artifacts are relative, so that the folder can be
+    moved.
+    """
     folder = summary.file.parent
     report: dict[str, Any] = {f.name: getattr(summary.report, f.name) for f in fields(summary.report)}
     report["metrics"] = [asdict(metric) for metric in report["metrics"]]
     report["artifacts"] = [str(path.relative_to(folder)) for path in report["artifacts"]]
-    told = {
+    stored = {
         "where": {**asdict(summary.where), "uri": addresses.shown(summary.where.uri)},
         "joins": summary.joins,
         "tracked_run_id": summary.tracked_run_id,
         "report": report,
     }
     part = summary.file.with_suffix(".part")
-    part.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    part.write_text(json.dumps(stored, indent=1), encoding="utf-8")
     part.replace(summary.file)

@@ -1,7 +1,7 @@
-"""Worker processes, seen from the parent: started, asked for runs, stopped.
+"""Worker processes as the parent handles them: it starts them, asks them for runs, and stops them.
 
-A worker serves one (interpreter, environment): one runtime, one backend, one number of threads. The pool
-keeps those that fork, so that the next run of the same kind pays no import.
+A worker serves one interpreter and environment, so one runtime, one backend and one number of threads. The
+pool keeps workers that fork, so that the next run of the same kind needs no import.
 """
 
 import contextlib
@@ -40,16 +40,16 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "NPROC",  # the size of XLA's own thread pool
 )
-# Of the tracking store and of Hydra; the former are set in this process when it first asks the store. And
-# what TensorFlow 2 leaves in the environment of a program that imports it, which changes TensorFlow 1.14.
+# Variables of the tracking store and of Hydra, of which the former are set when this process first uses the
+# store. And a variable that TensorFlow 2 sets in a program that imports it, which changes TensorFlow 1.14.
 _NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", addresses.KEPT, "HYDRA_", "TF2_BEHAVIOR")
-# The worker sends every event at once; this long after a kill, nothing of it can still be on its way.
+# The worker sends every event immediately, so none can still arrive this long after the worker was killed.
 _LAST_WORDS_S = 1.0
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Runs of one kind may share a worker."""
+    """What runs must have in common to share a worker."""
 
     python: str
     environment: tuple[tuple[str, str], ...]
@@ -59,8 +59,9 @@ class _Kind:
 def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
     """The environment of the worker for a plan.
 
-    The user's ~/.keras, compile caches and MLflow settings are kept out of it. Another interpreter than
-    our own is also kept from our Python paths.
+    It is free of the user's ~/.keras, compile caches and MLflow settings.
+    own_interpreter: whether the worker runs on this process's interpreter. Any other interpreter does not get
+        the variables that say where this one finds its packages.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_WORKERS)}
     if not own_interpreter:
@@ -73,7 +74,7 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         KERAS_HOME=str(cache.writable("keras", spec.runtime)),
         BACKENDEXP_COMPILE_CACHE=str(compiled),
         BACKENDEXP_WORKER_START=spec.start,
-        # Its log is UTF-8, whatever the terminal is: an engine that prints must not fail for it.
+        # The log is UTF-8 whatever the terminal's encoding is, so that an engine can print anything.
         PYTHONIOENCODING="utf-8:backslashreplace",
     )
     if spec.backend == "jax":
@@ -87,16 +88,16 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         flags = environment.get("PYTENSOR_FLAGS", "")
         environment["PYTENSOR_FLAGS"] = f"{flags},base_compiledir={compiled}".lstrip(",")
     if spec.backend == "theano" and old:
-        # Theano's keys of compiled modules hold hashes, so that with other hash seeds it would compile some
-        # of them anew in every process.
+        # Theano's keys of compiled modules contain hashes. With a random hash seed it would compile some
+        # modules again in every process.
         environment["PYTHONHASHSEED"] = "0"
         environment["THEANO_FLAGS"] = f"device=cpu,floatX={spec.training.dtype},base_compiledir={compiled}"
     return environment
 
 
 class Worker:
-    """One worker process. Its first words are waited for by the first `run`, not by the start, so that
-    the parent can do something else while the worker imports keras.
+    """One worker process. The first `run` waits until the worker is ready, not the start of the worker, so
+    that the parent can do something else while the worker imports keras.
     """
 
     def __init__(self, python: str, environment: dict[str, str], script: Path | None = None) -> None:
@@ -109,7 +110,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**environment, "BACKENDEXP_WORKER_LOG": log},
-            # Ctrl-C is for the parent: it decides how the run ends.
+            # Ctrl-C must not reach the worker: the parent decides how the run ends.
             start_new_session=sys.platform != "win32",
         )
         self._heard: queue.SimpleQueue[Event | WorkerError | None] = queue.SimpleQueue()
@@ -134,10 +135,13 @@ class Worker:
         return self._process.poll() is None
 
     def run(self, spec: RunSpec, directory: Path, hear: Callable[[Event], None]) -> None:
-        """Train `spec` and hand every event to `hear`, the last of which tells how it ended.
+        """Train `spec`.
 
-        timeout_s of the plan counts for the import and, anew, for the run.
-        KeyboardInterrupt ends the run, is told to `hear`, and is raised again.
+        directory: of the run.
+        hear: gets every event. The last one says how the run ended.
+
+        The plan's timeout_s limits the import, and then the run, each for itself. KeyboardInterrupt ends the
+        run, becomes an event, and is raised again.
         """
         self.used = True
         try:
@@ -147,7 +151,7 @@ class Worker:
                 hear(self._ready)
             if self._ready is None or self._ready["event"] != "ready":
                 return
-            with contextlib.suppress(OSError):  # a full disk: the result is worth more than the log
+            with contextlib.suppress(OSError):  # on a full disk, the result matters more than the log
                 (directory / "worker.log").write_bytes(self._log.read_bytes())
             self._order(spec, directory)
             self._until("exited", None, timeout_s=spec.timeout_s, hear=hear)
@@ -164,16 +168,20 @@ class Worker:
             self._process.stdin.write((json.dumps(order) + "\n").encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # the worker has died, and what it said last is in the queue
+            pass  # the worker has died, and its last events are in the queue
 
     def _until(
         self, *names: str | None, timeout_s: float | None, hear: Callable[[Event], None]
     ) -> Event | None:
-        """Hand on events until one of `names`, or None: the worker's end. Returns that one."""
+        """Pass events to `hear` until one of `names` arrives, and return that one. Returns None if the worker
+        ends first, or if the time is up.
+
+        timeout_s: None for no limit.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             try:
-                # Never without a timeout: Windows would not see Ctrl-C.
+                # On Windows, Ctrl-C does not interrupt a wait without a timeout.
                 event = self._heard.get(timeout=_at_most(deadline, 3600.0))
             except queue.Empty:
                 if deadline is not None and time.monotonic() >= deadline:
@@ -184,7 +192,7 @@ class Worker:
                 continue
             if isinstance(event, WorkerError):
                 self._process.kill()
-                self._process.wait()  # until then it would count as alive, and be asked again
+                self._process.wait()  # otherwise it would count as alive, and get the next run
                 hear(events.ended(events.WORKER_LOST, str(event)))
                 return None
             if event is None:
@@ -201,7 +209,7 @@ class Worker:
     def _last_words(self) -> str:
         try:
             code = self._process.wait(timeout=_LAST_WORDS_S)
-        except subprocess.TimeoutExpired:  # it has closed its pipe and lives on
+        except subprocess.TimeoutExpired:  # it has closed its pipe, but is still running
             self._process.kill()
             code = self._process.wait()
         how = f"was killed by {results.signal_name(-code)}" if code < 0 else f"left with code {code}"
@@ -209,15 +217,15 @@ class Worker:
         return "\n".join([f"the worker {how}. Its last lines:", *lines[-8:]])
 
     def _kill_run(self) -> None:
-        """Kill the run. A worker that has no run under way is killed itself."""
+        """Kill the process of the run. If the worker has no run under way, kill the worker itself."""
         if self._run_pid is None or self._run_pid == self._process.pid:
             self._process.kill()
         else:
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 os.kill(self._run_pid, signal.SIGKILL)
 
     def _drain(self, hear: Callable[[Event], None]) -> None:
-        """Hand on what the worker had said before it was killed, up to how it ended."""
+        """Pass on the events that the worker had sent before it was killed, up to the end of the run."""
         deadline = time.monotonic() + _LAST_WORDS_S
         while True:
             try:
@@ -232,11 +240,11 @@ class Worker:
                 return
 
     def close(self) -> None:
-        """Stop the worker, and with it a run that is under way."""
+        """Stop the worker, and a run that is under way in it."""
         assert self._process.stdin is not None
-        if self._ready is None:  # it is importing, and will not see the end of its orders for seconds
+        if self._ready is None:  # it is importing, and would notice the closed pipe only seconds later
             self._process.kill()
-        with contextlib.suppress(BrokenPipeError):  # an order that a dead worker never read
+        with contextlib.suppress(BrokenPipeError):  # a dead worker has not read its last order
             self._process.stdin.close()
         try:
             self._process.wait(timeout=2)
@@ -250,13 +258,13 @@ class Worker:
 
 
 class WorkerPool:
-    """The workers of this process, one a kind of run."""
+    """The workers of this process, one for each kind of run."""
 
     def __init__(self) -> None:
         self._workers: dict[_Kind, Worker] = {}
 
     def start(self, spec: RunSpec, interpreter: Interpreter) -> Worker:
-        """The worker for `spec`: one that is there, or a new one, which imports keras meanwhile."""
+        """The worker for a plan: an existing one, or a new one, which imports keras in the background."""
         environment = worker_environment(spec, interpreter.own)
         kind = _Kind(interpreter.python, tuple(sorted(environment.items())), spec.start)
         worker = self._workers.get(kind)
