@@ -1,5 +1,5 @@
-"""The recipes of docs/extending.md, each followed in a copy of the code: a new kind touches the files that its
-recipe names, and no others.
+"""The recipes of docs/extending.md, each followed in a copy of the code: a new kind touches the files that
+its recipe names, and no others.
 """
 
 import os

@@ -33,10 +33,10 @@ BAD = [
     (["docter"], "Did you mean 'doctor'?"),
     (["--backend", "jax"], "--backend is not an option"),
     (["--cfg", "job", "backend=thaeno"], "thaeno"),
-    (["sync", "nowhere"], "nowhere is not there"),
-    (["ui"], "mlflow.db is not there yet"),
+    (["sync", "nowhere"], "nowhere does not exist"),
+    (["ui"], "mlflow.db does not exist yet"),
     (["ui", "port=0"], "port is '0'"),
-    (["compare"], "mlflow.db is not there, so there are no runs to read"),
+    (["compare"], "mlflow.db does not exist, so there are no runs to read"),
     (["compare", "--format", "htm"], "--format is 'htm'. Did you mean 'html'?"),
 ]
 

@@ -109,14 +109,14 @@ def test_bad_argument_is_refused_in_one_message(argument: str, said: str) -> Non
         (("--config-name", "nothing"), "Cannot find primary config 'nothing'"),
         (
             ("experiment=compare", "backend=theano"),
-            "backend=theano names one backend, and experiment=compare runs several. Leave it out, or choose",
+            "backend=theano names one backend, but experiment=compare runs several. Leave it out, or choose",
         ),
         (
             ("experiment=scale", "backend.name=theano"),
-            "backend.name=theano names one backend, and experiment=scale runs several. Leave it out, or",
+            "backend.name=theano names one backend, but experiment=scale runs several. Leave it out, or",
         ),
         (("-m", "experiment=compare", "seed=1,2"), "experiment=compare makes its own runs, so it cannot be"),
-        (("-m", "experiment=scale"), "so it cannot be a job of a sweep. Leave -m out"),
+        (("-m", "experiment=scale"), "so it cannot be a job of a sweep. Leave out -m, and"),
         (("experiment=compare", "compare.backends=[jax,thaeno]"), "Did you mean 'theano'?"),
         (("experiment=compare", "compare.baseline=tensorflwo"), "Did you mean 'tensorflow'?"),
         (("experiment=compare", "compare.blocks=2"), "compare.blocks is 2: expected a number from 3 to"),

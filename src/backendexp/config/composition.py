@@ -295,5 +295,5 @@ def sentence(error: BaseException) -> str:
         cause, (HydraException, OmegaConfBaseException, ValueError, OSError, pickle.PickleError)
     ):
         why = ": ".join([type(cause).__name__, *kept])
-        return f"Hydra does not take this command line ({why})"
+        return f"Hydra does not accept this command line ({why})"
     return f"{key}: {' '.join(kept)}" if key and key not in kept[0] else " ".join(kept)

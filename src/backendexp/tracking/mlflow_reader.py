@@ -38,7 +38,7 @@ class MlflowReader:
         file = database_file(uri)
         if file is not None and not os.path.isfile(file):
             raise UserError(
-                f"{file} is not there, so there are no runs to read. Name the store that holds them: "
+                f"{file} does not exist, so there are no runs to read. Name the store that holds them: "
                 "tracking.uri=sqlite:///path/to/mlflow.db or tracking.uri=http://host:5000"
             )
         with self._told(), patient_database(uri):

@@ -41,7 +41,7 @@ def test_runtime_that_can_be_built_comes_on_first_use(
     theano = found(doctor.examine(), "keras2", "theano")
     assert theano.state == "on first use"
     assert theano.remedy == "backendexp doctor --build keras2"
-    assert theano.versions.startswith("to be built with ")
+    assert theano.versions.startswith("will be built with ")
 
 
 def test_runtime_that_cannot_be_built_is_missing_with_what_brings_it(
