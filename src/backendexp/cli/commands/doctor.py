@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 
 def examine() -> list[Finding]:
-    """Return a finding for every backend of every runtime. No engine is imported, in this process or another."""
+    """Return a finding for every backend of every runtime. No process imports an engine for it."""
     return [
         finding
         for facts in catalogue.RUNTIMES.values()
