@@ -36,7 +36,7 @@ def test_named_interpreter_of_the_other_generation_is_refused(
     spec = make_spec("tensorflow", "keras3", runtime__python=keras2_python)
     with pytest.raises(
         RuntimeUnavailable,
-        match=r"which has Keras 2\.3\.1: runtime 'keras3' expects Keras 3\. Use runtime=auto",
+        match=r"which has Keras 2\.3\.1, but runtime 'keras3' expects Keras 3\. Use runtime=auto",
     ):
         prepare.check_available(spec)
 

@@ -1,7 +1,7 @@
 """Builds the runtimes that backendexp provides itself: one virtual environment for each lock file.
 
 A runtime is in <cache>/runtimes/<name>-<digest of its lock>. It is built in a folder next to that one, which
-is then renamed, under a file lock. A folder of that name is therefore either complete or absent: two processes
+is then renamed, under a file lock. A folder of that name is therefore complete or absent: two processes
 may need it at the same time, and a process that is killed leaves nothing broken.
 """
 

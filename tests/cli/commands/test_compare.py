@@ -334,7 +334,7 @@ BAD = [
     (["x" * 300], "mlflow.db does not exist, so there are no runs to read"),
     (["--output", "x" * 300 + "/out.md"], "expected a file in a folder"),
     ([f"tracking.uri=sqlite:///{'x' * 300}"], "does not exist, so there are no runs to read"),
-    ([], "mlflow.db does not exist, so there are no runs to read. Name the store that holds them"),
+    ([], "mlflow.db does not exist, so there are no runs to read. Choose the store that holds them"),
     (["a/1", "tracking.uri=sqlite:///mine.db"], "mine.db does not exist, so there are no runs to read"),
 ]
 
