@@ -295,6 +295,6 @@ def test_runs_of_a_folder_that_cannot_be_written_are_uploaded(
     result.parent.chmod(stat.S_IRWXU)
     assert f"{broken.relative_to(project)}: cannot be read: " in told(ended)
     assert "tracked.json" in ended.stderr
-    assert "cannot be written: Permission denied. Make room, or sync a copy" in ended.stderr
+    assert "cannot be written: Permission denied. Make room, or copy the folder" in ended.stderr
     assert "1 uploaded, 1 refused, 0 with nothing to upload" in ended.stdout
     assert json.loads(result.read_text(encoding="utf-8"))["status"] == "FINISHED"

@@ -69,7 +69,7 @@ from support.checking import check, check_all, refusal
         ("timeout_s=0", "timeout_s is 0.0: expected a number above 0"),
         ("runtime.start=forkk", "runtime.start is 'forkk', which is not known. Did you mean 'fork'?"),
         ("runtime.python=/nowhere/python", "runtime.python is '/nowhere/python', which does not run as a"),
-        ("data=npz", "data=npz wants a file, e.g. data.path=my-data.npz"),
+        ("data=npz", "data=npz needs a file, e.g. data.path=my-data.npz"),
         ("data.path=my.npz", "data.path is set, but data=random reads no file. Use data=npz"),
         ("backend", "'backend' is neither a setting nor a command."),
         ("docter", "'docter' is neither a setting nor a command. Did you mean 'doctor'?"),

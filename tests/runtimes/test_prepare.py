@@ -90,6 +90,6 @@ def test_runtime_that_is_not_built_needs_something_to_build_it_with(
     prepare.check_available(make_spec("theano", "keras2"))
     for name in ("PATH", "PYENV_ROOT", "HOME", "UV_PYTHON_INSTALL_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
-    with pytest.raises(RuntimeUnavailable, match=r"runtime 'keras2' needs Python 3\.7, and none was found"):
+    with pytest.raises(RuntimeUnavailable, match=r"runtime 'keras2' needs Python 3\.7, but it was not found"):
         prepare.check_available(make_spec("theano", "keras2"))
     assert not (tmp_path / "cache").exists()

@@ -213,7 +213,7 @@ def test_password_that_hydra_would_write_elsewhere_is_refused(word: str, named: 
 
 
 def test_password_beside_an_interpolation_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected the password to be interpolated") as refusal:
+    with pytest.raises(ConfigError, match=r"expected an interpolated password, such as") as refusal:
         addresses.taken_from(["tracking.uri=http://me:hunter2@${oc.env:HOST}"], of_hydra=True)
     assert "hunter2" not in str(refusal.value)
 
@@ -276,7 +276,7 @@ def test_sync_asks_for_the_password_that_is_not_kept(
 ) -> None:
     streams.record_of(project / "outputs", make_spec(), streams.whole(), uri=SHOWN)
     assert sync.main(["outputs"]) == 1
-    assert f"the tracking store {SHOWN} needs its password, which is not kept" in capsys.readouterr().err
+    assert f"the tracking store {SHOWN} needs its password, which is not saved" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [["--uri", WHOLE], [f"--uri={WHOLE}"], [f"tracking.uri={WHOLE}"], None])
@@ -335,5 +335,5 @@ def test_parameters_of_mlflow_run_are_told_without_their_password(
     monkeypatch.setattr("sys.argv", ["mlproject", "main", "--overrides", f"tracking.uri='{WHOLE}"])
     assert mlproject.main() == 2
     said = capsys.readouterr().err
-    assert "is not a command line" in said
+    assert "cannot be read as a command line" in said
     assert "ter2" not in said

@@ -178,7 +178,7 @@ def test_name_of_an_experiment_that_no_store_holds_is_refused(
     with pytest.raises(ConfigError) as refusal:
         schema.check_tracking(TrackingConfig(experiment="x" * length))
     assert str(refusal.value) == (
-        f"tracking.experiment has {length} characters: expected 256 at most, "
+        f"tracking.experiment has {length} characters: expected at most 256, "
         "e.g. tracking.experiment=optimizers"
     )
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x" * length)
