@@ -89,7 +89,7 @@ def test_a_working_directory_that_cannot_be_written_is_told_before_anything_runs
 def test_a_run_whose_folder_is_elsewhere_goes_on_without_the_store(closed: Path, tmp_path: Path) -> None:
     place = tmp_path / "outputs"
     ended = as_ordinary_user(command("finishes", *TRAIN, f"hydra.run.dir={place}"), closed)
-    assert "its folder cannot be written. Make room, or name another store: tracking.uri=" in told(ended)
+    assert "its folder cannot be written. Make room, or choose another store: tracking.uri=" in told(ended)
     assert ended.returncode not in (exit_codes.RUN_FAILED, exit_codes.BAD_INPUT)
     assert "FINISHED" in ended.stdout
     assert status(tmp_path) == "FINISHED"
@@ -109,7 +109,9 @@ def test_a_run_without_its_cache_uses_temporary_files_and_says_it_once(
         ended = as_ordinary_user(command("finishes", *TRAIN, NO_STORE, "hydra.run.dir=out"), project, **env)
         (line,) = told(ended).splitlines()
         assert line.startswith(f"backendexp: {closed}")
-        assert " cannot be written: Permission denied. Name another cache: BACKENDEXP_CACHE=FOLDER. " in line
+        assert (
+            " cannot be written: Permission denied. Choose another cache: BACKENDEXP_CACHE=FOLDER. " in line
+        )
         assert ended.returncode == exit_codes.OK
     assert len(list((tmp_path / "temporary").iterdir())) == 1  # the next run finds what this one has compiled
 
@@ -136,13 +138,13 @@ def test_temporary_files_go_elsewhere_and_where_there_is_no_place_it_is_said(
     nowhere = as_ordinary_user(words, project, before="ulimit -f 0", TMPDIR=str(closed))
     (line,) = told(nowhere).splitlines()
     assert line.startswith("backendexp: No usable temporary directory found in ")
-    assert line.endswith("Name a folder for temporary files: TMPDIR=FOLDER")
+    assert line.endswith("Choose a folder for temporary files: TMPDIR=FOLDER")
     assert nowhere.returncode == exit_codes.BAD_INPUT
 
 
 def test_doctor_tells_that_the_cache_cannot_be_written(closed: Path, project: Path) -> None:
     ended = as_ordinary_user(backendexp("doctor"), project, BACKENDEXP_CACHE=str(closed))
-    assert f"  cache: {closed} cannot be written: Permission denied. Name another cache: " in ended.stdout
+    assert f"  cache: {closed} cannot be written: Permission denied. Choose another cache: " in ended.stdout
     assert told(ended) == ""
 
 
@@ -156,8 +158,8 @@ def test_a_runtime_that_cannot_be_built_for_its_place_says_it(
     ended = as_ordinary_user(words, project, BACKENDEXP_CACHE=str(closed))
     assert ended.returncode == exit_codes.BAD_INPUT
     assert told(ended) == (
-        f"backendexp: runtime 'keras2' has to be built: {closed}/runtimes cannot be written: Permission "
-        "denied. Name another cache: BACKENDEXP_CACHE=FOLDER\n"
+        f"backendexp: runtime 'keras2' must be built first: {closed}/runtimes cannot be written: Permission "
+        "denied. Choose another cache: BACKENDEXP_CACHE=FOLDER\n"
     )
 
 
@@ -271,7 +273,7 @@ def test_a_disk_of_so_many_kilobytes_costs_no_traceback(room: int, tmp_path: Pat
         assert "cannot be written: No space left on device. Make room, " in told(ended)
         return
     assert "FINISHED  jax" in ended.stdout
-    assert "disk is full. Make room, or name another store: tracking.uri=" in told(ended)
+    assert "disk is full. Make room, or choose another store: tracking.uri=" in told(ended)
     assert ended.returncode != exit_codes.RUN_FAILED
 
 
@@ -293,6 +295,6 @@ def test_runs_of_a_folder_that_cannot_be_written_are_uploaded(
     result.parent.chmod(stat.S_IRWXU)
     assert f"{broken.relative_to(project)}: cannot be read: " in told(ended)
     assert "tracked.json" in ended.stderr
-    assert "cannot be written: Permission denied. Make room, or sync a copy" in ended.stderr
+    assert "cannot be written: Permission denied. Make room, or copy the folder" in ended.stderr
     assert "1 uploaded, 1 refused, 0 with nothing to upload" in ended.stdout
     assert json.loads(result.read_text(encoding="utf-8"))["status"] == "FINISHED"

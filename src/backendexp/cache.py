@@ -1,4 +1,4 @@
-"""Where backendexp keeps what can be made again: built runtimes and compiled code."""
+"""Keeps the files that can be made again, which are built runtimes and compiled code."""
 
 import functools
 import hashlib
@@ -14,24 +14,26 @@ from backendexp.errors import UserError
 
 
 def folder(*parts: str) -> Path:
-    """A folder below the cache: $BACKENDEXP_CACHE, or the user's cache directory. Not created: that is for
-    `writable`.
+    """Return the path of a folder in the cache, which is $BACKENDEXP_CACHE or the user's cache directory.
+
+    The folder is not created; `writable` does that.
     """
     root = os.environ.get("BACKENDEXP_CACHE") or platformdirs.user_cache_dir("backendexp", False)
     return Path(root).absolute().joinpath(*parts)
 
 
 def writable(*parts: str) -> Path:
-    """The same, created. Where the cache cannot be written, a folder among the temporary files: the user's
-    own, and the same in every process. That is said once.
+    """Create the folder and return its path.
 
-    Raises UserError: neither of them can be written.
+    If the cache cannot be written, a folder in the temporary directory is used instead, and a message says so
+    once. That folder belongs to the user, and all processes use the same one.
+    Raises UserError: neither of the two folders can be written.
     """
     place = folder(*parts)
     why = why_not(place)
     if why is None:
         return place
-    why = why_not(folder()) or why  # one sentence for all of it
+    why = why_not(folder()) or why  # so that one sentence covers the whole cache
     instead = _temporary() / Path(*parts)
     if (also := why_not(instead)) is not None:
         raise UserError(places.sentence(also, instead, places.TEMPORARY))
@@ -40,7 +42,10 @@ def writable(*parts: str) -> Path:
 
 
 def why_not(place: Path) -> OSError | None:
-    """What stands in the way of writing a file to `place`, which is made, or None."""
+    """Return the error that prevents writing a file into `place`, or None.
+
+    The folder is created if it does not exist.
+    """
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place) as file:
@@ -51,10 +56,13 @@ def why_not(place: Path) -> OSError | None:
 
 
 def check_temporary() -> None:
-    """Raises UserError: no folder for temporary files can be written."""
+    """Check that there is a writable folder for temporary files.
+
+    Raises UserError: no folder for temporary files can be written.
+    """
     try:
         tempfile.gettempdir()
-    except FileNotFoundError as error:  # it names those that were tried
+    except FileNotFoundError as error:  # the error names the folders that were tried
         raise UserError(f"{error.strerror}. {places.TEMPORARY}") from error
 
 
@@ -68,7 +76,7 @@ def _temporary() -> Path:
         own = place.lstat().st_uid == user
     except FileExistsError:
         own = False
-    # What somebody else has put there is not to be trusted.
+    # A folder that belongs to another user cannot be trusted.
     return place if own else Path(tempfile.mkdtemp(prefix="backendexp-"))
 
 
@@ -78,5 +86,8 @@ def _say(text: str) -> None:
 
 
 def lock_file(of: str) -> Path:
-    """A file to lock while one process at a time works on `of`, whatever that names. Its folder is there."""
+    """Return the path of a lock file, which lets only one process at a time work on `of`.
+
+    of: any text that names the shared thing. The folder of the lock file is created.
+    """
     return writable("locks") / f"{hashlib.sha256(of.encode()).hexdigest()[:16]}.lock"

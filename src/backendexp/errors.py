@@ -1,13 +1,13 @@
-"""Every error that backendexp raises on purpose.
+"""Defines every error that backendexp raises on purpose.
 
 BackendexpError
-├── UserError                 something the user can mend: one message, no traceback, exit code 2
-│   ├── ConfigError           a value or a key of the configuration
+├── UserError                 a mistake that the user can mend: one message, no traceback, exit code 2
+│   ├── ConfigError           a value or a key of the configuration cannot be used
 │   ├── BackendUnavailable    the runtime does not offer the backend, or its engine is missing
 │   ├── RuntimeUnavailable    the runtime's interpreter cannot be found, built or used
-│   └── ComparisonError       runs that cannot be compared, or are too few
+│   └── ComparisonError       the runs cannot be compared, or are too few
 ├── WorkerError               the worker process broke the contract
-└── TrackingError             the tracking store did not take what it was given
+└── TrackingError             the tracking store did not accept what it was given
 """
 
 
@@ -32,11 +32,11 @@ class RuntimeUnavailable(UserError):
 
 
 class ComparisonError(UserError):
-    """The runs cannot be compared: unlike, too few, still under way, or all of one backend."""
+    """The runs cannot be compared: they are unlike, too few, not finished, or all of one backend."""
 
 
 class WorkerError(BackendexpError):
-    """A worker process sent what the contract does not know, or ended before it was ready."""
+    """A worker process sent something that the contract does not know, or ended before it was ready."""
 
 
 class TrackingError(BackendexpError):

@@ -1,4 +1,4 @@
-"""What is said where something cannot be written: what it is, why, and how to name another place."""
+"""Builds the message for a place that cannot be written: which place, why, and how to choose another."""
 
 import errno
 import os
@@ -9,25 +9,34 @@ from pathlib import Path
 from backendexp.errors import UserError
 
 RUNS = (
-    "Make room, start in a folder that can be written, or name another: hydra.run.dir=FOLDER, of a sweep "
-    "hydra.sweep.dir=FOLDER, and of the store tracking.uri=sqlite:////FOLDER/mlflow.db"
+    "Make room, start in a writable folder, or choose other places: hydra.run.dir=FOLDER for a run, "
+    "hydra.sweep.dir=FOLDER for a sweep, and tracking.uri=sqlite:////FOLDER/mlflow.db for the store"
 )
-STORE = "Make room, or name another store: tracking.uri=sqlite:////FOLDER/mlflow.db"
-CACHE = "Name another cache: BACKENDEXP_CACHE=FOLDER"
-TEMPORARY = "Name a folder for temporary files: TMPDIR=FOLDER"
+STORE = "Make room, or choose another store: tracking.uri=sqlite:////FOLDER/mlflow.db"
+CACHE = "Choose another cache: BACKENDEXP_CACHE=FOLDER"
+TEMPORARY = "Choose a folder for temporary files: TMPDIR=FOLDER"
 _ERRORS = ("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "EEXIST", "ENOTDIR", "ENAMETOOLONG")
 _CANNOT_WRITE = {getattr(errno, name) for name in _ERRORS if hasattr(errno, name)}
 
 
 def sentence(error: OSError, place: "Path | str", remedy: str) -> str:
-    """place: what was written, where the error names no file, as that of a full disk does not."""
+    """Return the message for a place that cannot be written.
+
+    place: the place that was written to. It is shown if the error names no file, as the error of a full disk
+        does not.
+    remedy: what the user can do about it.
+    """
     place = os.path.abspath(error.filename) if error.filename else place
     return f"{place} cannot be written: {error.strerror}. {remedy}"
 
 
 @contextmanager
 def writing(place: "Path | str", remedy: str) -> Iterator[None]:
-    """For what writes below `place`. Raises UserError: it cannot be written."""
+    """Turn the errors of code that writes below `place` into UserError.
+
+    remedy: what the user can do about it.
+    Raises UserError: the place cannot be written.
+    """
     try:
         yield
     except OSError as error:

@@ -1,7 +1,8 @@
-"""Hydra's sweeper `cached`: the basic one, with the jobs' configurations from backendexp.config.job_configs.
+"""Hydra's sweeper `cached`, which is the basic sweeper with job configurations from
+backendexp.config.job_configs.
 
-It is the default of conf/config.yaml; `hydra/sweeper=basic` does without it. Hydra finds sweepers only in
-modules of the namespace package `hydra_plugins`.
+conf/config.yaml makes it the default; `hydra/sweeper=basic` switches it off. This module is in the namespace
+package `hydra_plugins` because Hydra finds sweepers only there.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from backendexp.config.job_configs import Loader
 
 class CachedSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        # Hydra imports this module whenever it looks for plugins, which is no time to import our application.
+        # Hydra imports this module whenever it looks for plugins, and that must not import our application.
         from backendexp.cli import application
 
         quick = HydraContext(
@@ -28,7 +29,7 @@ class CachedSweeper(BasicSweeper):
 
 @dataclass
 class CachedSweeperConfig:
-    """The settings of Hydra's basic sweeper."""
+    """Has the same settings as Hydra's basic sweeper."""
 
     _target_: str = "hydra_plugins.backendexp_sweeper.CachedSweeper"
     max_batch_size: int | None = None

@@ -43,7 +43,9 @@ def test_the_latest_sweep_is_compared_backend_by_backend(swept: tuple[Project, l
     project, (_, second) = swept
     answer = project.run("compare")
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr == f"backendexp: the latest sweep of more than one backend is {second}\n"
+    assert (
+        answer.stderr == f"backendexp: comparing the latest sweep that has more than one backend: {second}\n"
+    )
     assert answer.stdout.startswith(f"# jax, theano: sweep {second}\n")
     assert "training_time_s" in answer.stdout.splitlines()[2]
     assert "4 of 4 | 4 of 4" in answer.stdout

@@ -268,7 +268,7 @@ def test_a_comparison_whose_store_is_away_is_on_disk(lab: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["backend=theano"], "backend=theano names one backend, and experiment=compare runs several"),
+        (["backend=theano"], "backend=theano names one backend, but experiment=compare runs several"),
         (["-m", "seed=1,2"], "it cannot be a job of a sweep"),
         (["compare.backends=[jax]"], "expected two or more different ones"),
         (["compare.blocks=1"], "compare.blocks is 1: expected a number from 3"),

@@ -113,9 +113,7 @@ def test_a_parameter_that_mlproject_does_not_declare_is_an_override(clone: Proje
     ("parameter", "message"),
     [
         ("backend=tensorflwo", "Did you mean 'tensorflow'?"),
-        pytest.param(
-            "overrides=trainig.epochs=3", "trainig.epochs is not a key", marks=pytest.mark.extended
-        ),
+        pytest.param("overrides=trainig.epochs=3", "trainig.epochs is not a key", marks=pytest.mark.extended),
         ("overrides='not closed", "No closing quotation"),
     ],
 )

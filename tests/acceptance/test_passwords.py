@@ -135,14 +135,14 @@ def test_password_is_given_anew_to_upload_later(lab: Project, serve: Servers, ga
     port = free_port()
     uri = f"http://admin:{PASSWORD}@127.0.0.1:{port}"
     away = lab.run("-m", *QUICK, "seed=1,2", MLFLOW_TRACKING_URI=uri)
-    assert f"the tracking store http://admin:***@127.0.0.1:{port} did not take it" in away.stderr
+    assert f"the tracking store http://admin:***@127.0.0.1:{port} did not accept it" in away.stderr
     told_nowhere(lab, away)
 
     server = serve(lab)
     gates.append(Gate(port, server))
     refused = lab.run("sync")
     assert refused.returncode == 1
-    assert refused.stderr.count("needs its password, which is not kept on disk. Give the whole") == 3
+    assert refused.stderr.count("needs its password, which is not saved on disk. Give the whole") == 3
     (one, *_) = lab.directories()
     by_argument = lab.run("sync", str(one), f"tracking.uri={uri}")
     assert by_argument.returncode == 0, by_argument.stderr
@@ -158,7 +158,7 @@ def test_wrong_password_is_told_without_it(lab: Project, serve: Servers, gates: 
     gates.append(Gate(free_port(), serve(lab)))
     uri = f"http://admin:{ESCAPED}z@127.0.0.1:{gates[0].server_address[1]}"
     answer = lab.run(*QUICK, MLFLOW_TRACKING_URI=uri)
-    assert "did not take it" in answer.stderr
+    assert "did not accept it" in answer.stderr
     assert "401" in answer.stderr
     told_nowhere(lab, answer)
 

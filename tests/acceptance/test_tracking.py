@@ -137,4 +137,4 @@ def test_a_server_that_goes_away_during_the_run_gets_the_rest_by_sync(lab: Proje
 def test_sync_of_a_folder_that_is_not_there_is_a_mistake(lab: Project) -> None:
     answer = lab.run("sync", str(Path("nowhere")))
     assert answer.returncode == 2
-    assert "nowhere is not there" in answer.stderr
+    assert "nowhere does not exist" in answer.stderr

@@ -233,7 +233,9 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         lambda: tracked_runs.of_experiment(uri, "backendexp"),
         lambda: tracked_runs.latest_sweep(uri, "backendexp"),
     ):
-        with pytest.raises(UserError, match=r"mlflow\.db is not there, so there are no runs to read\. Name"):
+        with pytest.raises(
+            UserError, match=r"mlflow\.db does not exist, so there are no runs to read\. Choose"
+        ):
             read()
     assert list(tmp_path.iterdir()) == [tmp_path / "project"]
 

@@ -146,7 +146,7 @@ def test_any_value_of_an_undeclared_parameter_survives_mlflow_and_the_shell(valu
 def test_key_that_is_given_twice_is_refused_with_the_way_out() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"training\.epochs is given twice: use -P epochs=\.\.\., and leave it out of overrides",
+        match=r"training\.epochs is given twice: use -P epochs=\.\.\., remove it from overrides",
     ):
         command_line("main", ["--epochs", "20", "--overrides", "training.epochs=5"])
     with pytest.raises(ConfigError, match=r"seed is given twice: use -P seed="):
@@ -160,7 +160,7 @@ def test_key_of_an_entry_point_of_its_own_is_known_by_its_short_name() -> None:
 
 @pytest.mark.parametrize("overrides", ["seed='0", 'a="b', "a=1\\"])
 def test_overrides_that_are_no_command_line_are_refused(overrides: str) -> None:
-    with pytest.raises(ConfigError, match=r"overrides is .*, which is not a command line: "):
+    with pytest.raises(ConfigError, match=r"overrides is .*, which cannot be read as a command line: "):
         command_line("main", ["--overrides", overrides])
 
 

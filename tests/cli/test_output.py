@@ -192,7 +192,7 @@ def test_a_run_goes_on_when_its_output_is_on_a_full_disk(project: Path) -> None:
     ended = in_shell(command("finishes", *TRAIN, NO_STORE), "> /dev/full")
     assert ended.returncode == exit_codes.OK
     assert ended.stderr.splitlines()[-1] == (
-        "backendexp: stdout did not take all that was printed: No space left on device"
+        "backendexp: stdout could not take everything that was printed: No space left on device"
     )
     assert "Traceback" not in ended.stderr
     assert status(project) == "FINISHED"
@@ -203,7 +203,10 @@ def test_a_run_goes_on_when_its_output_is_on_a_full_disk(project: Path) -> None:
 def test_a_command_whose_output_is_lost_says_so(project: Path) -> None:
     ended = in_shell([sys.executable, "-m", "backendexp", "doctor"], "> /dev/full")
     assert ended.returncode == exit_codes.BAD_INPUT
-    assert ended.stderr == "backendexp: stdout did not take all that was printed: No space left on device\n"
+    assert (
+        ended.stderr
+        == "backendexp: stdout could not take everything that was printed: No space left on device\n"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes are not made non-blocking there")

@@ -407,7 +407,7 @@ def test_what_hydra_shows_is_left_to_it(form: str, capsys: pytest.CaptureFixture
     ("form", "said"),
     [
         ("backend=[theano,jax]", "-m backend=theano,jax or as -m 'backend=choice(theano,jax)'"),
-        ("-m backend=[theano,jax]", "backend=[theano,jax] is a list, and a job has one backend."),
+        ("-m backend=[theano,jax]", "backend=[theano,jax] is a list, but a job has only one backend."),
         ("-m backend=[theano,jax],tensorflow", "as -m backend=theano,jax"),
         ("-m 'backend=choice([theano,jax],tensorflow)'", "as -m backend=theano,jax"),
         ("'backend=[\"theano\",jax]'", "as -m backend=theano,jax"),
@@ -436,15 +436,15 @@ def test_what_hydra_takes_and_would_do_without_a_word_is_refused(
     [
         (
             "backend=null",
-            "backend=null chooses nothing, which Hydra does not take. Leave it out, or",
+            "backend=null chooses nothing, which Hydra does not accept. Leave it out, or",
         ),
         ("--config-dir nowhere", "--config-dir is 'nowhere': no such folder"),
         ("--config-dir mine training=broken", "mine/training/broken.yaml"),
         ("--config-dir mine training=latin", "is not text in UTF-8"),
         ("--config-dir mine --config-name bare", "the configuration has no schema"),
         ("hydra.job.env_copy=[NOPE]", "KeyError: 'NOPE'"),
-        ("--run -m", "--run and --multirun exclude each other"),
-        ("backend=jax --cfg job seed=1", "'seed=1' stands apart from the other settings"),
+        ("--run -m", "--run and --multirun cannot be combined"),
+        ("backend=jax --cfg job seed=1", "'seed=1' is separated from the other settings"),
         ("--cfg nope", "argument --cfg/-c: invalid choice: 'nope'"),
     ],
 )
@@ -503,7 +503,7 @@ def _overrides(draw: st.DrawFn) -> str:
 
 def _deliberate(message: str) -> bool:
     """What Hydra takes and we do not, see above."""
-    reasons = ("is a list, and a job has one", "chooses nothing", "has no values", "is not known")
+    reasons = ("is a list, but a job has only one", "chooses nothing", "has no values", "is not known")
     return any(reason in message for reason in (*reasons, "is not a key"))
 
 

@@ -40,7 +40,7 @@ def test_every_loss_takes_its_labels_and_no_others(loss: str) -> None:
         if found in TAKEN[loss]:
             labels.check("y_train", found, loss, "linear")
         else:
-            with pytest.raises(ConfigError, match=f"^y_train holds .*, and training.loss={loss} takes "):
+            with pytest.raises(ConfigError, match=f"^y_train holds .*, but training.loss={loss} accepts "):
                 labels.check("y_train", found, loss, "linear")
 
 
@@ -57,43 +57,43 @@ def test_labels_of_the_data_that_is_drawn_suit_every_loss_and_output(loss: str, 
         (
             DIGITS,
             "binary_crossentropy",
-            "y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9, and training.loss=binary_crossentropy "
-            "takes labels from 0 to 1. The model has one output: for classes, make two of them, 0 and 1; for "
-            "amounts, use training.loss=mean_squared_error model.output_activation=linear",
+            "y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9, but training.loss=binary_crossentropy "
+            "accepts labels from 0 to 1. The model has one output: for classes, make two of them, 0 and 1; "
+            "for amounts, use training.loss=mean_squared_error model.output_activation=linear",
         ),
         (
             SIGNS,
             "binary_crossentropy",
-            "y_train holds the labels -1 and 1, and training.loss=binary_crossentropy takes labels from 0 to "
-            "1. Write -1 as 0, or use training.loss=hinge model.output_activation=tanh",
+            "y_train holds the labels -1 and 1, but training.loss=binary_crossentropy accepts labels from 0 "
+            "to 1. Replace -1 by 0, or use training.loss=hinge model.output_activation=tanh",
         ),
         (
             FROM_ONE,
             "binary_focal_crossentropy",
-            "y_train holds the labels 1 and 2, and training.loss=binary_focal_crossentropy takes labels from "
-            "0 to 1. Write them as 0 and 1, or use training.loss=mean_squared_error "
+            "y_train holds the labels 1 and 2, but training.loss=binary_focal_crossentropy accepts labels "
+            "from 0 to 1. Replace them by 0 and 1, or use training.loss=mean_squared_error "
             "model.output_activation=linear",
         ),
         (
             of(-1, 0, 1),
             "squared_hinge",
-            "y_train holds the labels -1, 0 and 1, and training.loss=squared_hinge takes -1 and 1, or 0 and "
-            "1. The model has one output",
+            "y_train holds the labels -1, 0 and 1, but training.loss=squared_hinge accepts -1 and 1, or 0 "
+            "and 1. The model has one output",
         ),
         (
             PROBABILITIES,
             "hinge",
-            "y_train holds labels from 0 to 1, and training.loss=hinge takes -1 and 1, or 0 and 1. Use "
+            "y_train holds labels from 0 to 1, but training.loss=hinge accepts -1 and 1, or 0 and 1. Use "
             "training.loss=binary_crossentropy",
         ),
         (
             AMOUNTS,
             "poisson",
-            "y_train holds labels from -7.1428571 to 71.285714, and training.loss=poisson takes labels "
+            "y_train holds labels from -7.1428571 to 71.285714, but training.loss=poisson accepts labels "
             "from 0 up. ",
         ),
-        (of(2), "binary_crossentropy", "y_train holds the label 2 alone, and "),
-        (of(0.1, 1.0000001), "binary_crossentropy", "y_train holds the labels 0.1 and 1.0000001, and "),
+        (of(2), "binary_crossentropy", "y_train holds the label 2 alone, but "),
+        (of(0.1, 1.0000001), "binary_crossentropy", "y_train holds the labels 0.1 and 1.0000001, but "),
     ],
 )
 def test_refusal_names_the_labels_and_the_loss_that_takes_them(found: Labels, loss: str, said: str) -> None:
@@ -119,8 +119,8 @@ def test_what_a_refusal_names_is_taken(found: Labels, loss: str) -> None:
 
 def test_output_that_cannot_come_near_to_the_labels_is_refused() -> None:
     said = (
-        "y_test holds the labels 1 and 2, and model.output_activation=sigmoid gives numbers from 0 to 1 "
-        "only. Use model.output_activation=linear"
+        "y_test holds the labels 1 and 2, but model.output_activation=sigmoid gives only numbers from 0 "
+        "to 1. Use model.output_activation=linear"
     )
     with pytest.raises(ConfigError, match=re.escape(said)):
         labels.check("y_test", FROM_ONE, "huber", "sigmoid")

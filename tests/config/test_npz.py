@@ -374,7 +374,9 @@ def test_encrypted_array_is_told(tmp_path: Path) -> None:
 def test_cut_off_archive_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "cut.npz"
     _cut_off(path)
-    with pytest.raises(ConfigError, match=r"begins as a zip archive and does not end as one; it was cut off"):
+    with pytest.raises(
+        ConfigError, match=r"begins like a zip archive but does not end like one; it was cut off"
+    ):
         npz.read(str(path))
 
 

@@ -220,7 +220,7 @@ def test_experiment_whose_seeds_would_not_suffice_is_refused(part: str, count: s
     config.seed = 2**32 - 6
     check(config)
     config.seed += 1
-    with pytest.raises(ConfigError, match=rf"experiment={part} counts up from it 5 times: expected to end"):
+    with pytest.raises(ConfigError, match=rf"experiment={part} counts up from it 5 times: expected the last"):
         check(config)
 
 
@@ -243,7 +243,7 @@ def test_size_that_cannot_be_is_refused(key: str) -> None:
 def test_samples_of_a_file_cannot_be_varied() -> None:
     config = Config()
     config.data.kind, config.data.path, config.scale.enabled = "npz", "x.npz", True
-    with pytest.raises(ConfigError, match=r"Use scale\.samples=\[\] to vary the width alone"):
+    with pytest.raises(ConfigError, match=r"Use scale\.samples=\[\] to vary only the width"):
         check(config)
     config.scale.samples = []
     check(config)

@@ -40,7 +40,9 @@ def test_interpreter_that_is_nowhere_is_told_with_every_place_that_was_looked_at
     with pytest.raises(RuntimeUnavailable) as refusal:
         interpreters.find_python("3.99", needed_by="keras2")
     message = str(refusal.value)
-    assert message.startswith("runtime 'keras2' needs Python 3.99, and none was found: not as python3.99 on")
+    assert message.startswith(
+        "runtime 'keras2' needs Python 3.99, but it was not found: not as python3.99 on"
+    )
     for place in ("PATH", "pyenv", "uv", "conda"):
         assert place in message
     assert "pyenv install 3.99" in message

@@ -36,7 +36,7 @@ def test_named_interpreter_of_the_other_generation_is_refused(
     spec = make_spec("tensorflow", "keras3", runtime__python=keras2_python)
     with pytest.raises(
         RuntimeUnavailable,
-        match=r"which has Keras 2\.3\.1: runtime 'keras3' expects Keras 3\. Use runtime=auto",
+        match=r"which has Keras 2\.3\.1, but runtime 'keras3' expects Keras 3\. Use runtime=auto",
     ):
         prepare.check_available(spec)
 
@@ -90,6 +90,6 @@ def test_runtime_that_is_not_built_needs_something_to_build_it_with(
     prepare.check_available(make_spec("theano", "keras2"))
     for name in ("PATH", "PYENV_ROOT", "HOME", "UV_PYTHON_INSTALL_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
-    with pytest.raises(RuntimeUnavailable, match=r"runtime 'keras2' needs Python 3\.7, and none was found"):
+    with pytest.raises(RuntimeUnavailable, match=r"runtime 'keras2' needs Python 3\.7, but it was not found"):
         prepare.check_available(make_spec("theano", "keras2"))
     assert not (tmp_path / "cache").exists()

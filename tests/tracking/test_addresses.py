@@ -131,7 +131,7 @@ def test_password_that_nobody_gave_is_asked_for(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(TrackingError) as refusal:
         addresses.whole(SHOWN)
     assert str(refusal.value) == (
-        f"the tracking store {SHOWN} needs its password, which is not kept on disk. Give the whole address, "
+        f"the tracking store {SHOWN} needs its password, which is not saved on disk. Give the whole address, "
         "with the password in place of ***, in MLFLOW_TRACKING_URI, or as tracking.uri=ADDRESS"
     )
 
@@ -213,7 +213,7 @@ def test_password_that_hydra_would_write_elsewhere_is_refused(word: str, named: 
 
 
 def test_password_beside_an_interpolation_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected the password to be interpolated") as refusal:
+    with pytest.raises(ConfigError, match=r"expected an interpolated password, such as") as refusal:
         addresses.taken_from(["tracking.uri=http://me:hunter2@${oc.env:HOST}"], of_hydra=True)
     assert "hunter2" not in str(refusal.value)
 
@@ -226,7 +226,7 @@ def test_password_in_a_file_of_the_user_is_refused_with_the_way_out(
     ended = backendexp("--config-dir", "mine", "tracking=server", "backend=theano")
     assert ended.returncode == 2
     assert ended.stdout == ""
-    assert "tracking.uri is 'http://me:***@h' with a password, in a configuration file" in ended.stderr
+    assert "tracking.uri has a password in a configuration file, 'http://me:***@h'" in ended.stderr
     assert "uri: ${oc.env:MY_STORE}" in ended.stderr
     assert "hunter2" not in ended.stderr
     assert [path.name for path in project.iterdir()] == ["mine"]
@@ -276,7 +276,7 @@ def test_sync_asks_for_the_password_that_is_not_kept(
 ) -> None:
     streams.record_of(project / "outputs", make_spec(), streams.whole(), uri=SHOWN)
     assert sync.main(["outputs"]) == 1
-    assert f"the tracking store {SHOWN} needs its password, which is not kept" in capsys.readouterr().err
+    assert f"the tracking store {SHOWN} needs its password, which is not saved" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [["--uri", WHOLE], [f"--uri={WHOLE}"], [f"tracking.uri={WHOLE}"], None])
@@ -293,7 +293,7 @@ def test_sync_takes_the_password_from_where_it_is_given(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", WHOLE)
     assert sync.main(["outputs", *(given or [])]) == 1
     said = capsys.readouterr().err
-    assert f"the tracking store {SHOWN} did not take it: " in said
+    assert f"the tracking store {SHOWN} did not accept it: " in said
     assert "password" not in said
     assert "ter2" not in said
 
@@ -335,5 +335,5 @@ def test_parameters_of_mlflow_run_are_told_without_their_password(
     monkeypatch.setattr("sys.argv", ["mlproject", "main", "--overrides", f"tracking.uri='{WHOLE}"])
     assert mlproject.main() == 2
     said = capsys.readouterr().err
-    assert "is not a command line" in said
+    assert "cannot be read as a command line" in said
     assert "ter2" not in said

@@ -58,7 +58,7 @@ def test_server_that_never_answers_is_told_within_seconds(
     assert time.monotonic() - began < 20
     assert str(refusal.value) == (
         f"the tracking store {silent_server} cannot be read: no answer within 1 s. Is an MLflow server "
-        "running there? A slow one gets more time with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
+        "running there? If it is slow, allow more time with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
     )
 
 
@@ -110,7 +110,7 @@ def test_errors_of_ours_are_not_translated_again() -> None:
 
 def test_the_first_line_of_an_error_is_the_reason() -> None:
     with (
-        pytest.raises(TrackingError, match=r"^the tracking store http://host did not take it: no room$"),
+        pytest.raises(TrackingError, match=r"^the tracking store http://host did not accept it: no room$"),
         translated("http://host"),
     ):
         raise RuntimeError("no room\nat all")
@@ -122,7 +122,7 @@ def test_an_error_of_somebody_else_does_not_tell_the_password(uri: str) -> None:
     with pytest.raises(TrackingError) as refusal, translated(addresses.keep(uri)):
         raise RuntimeError(f"cannot open {uri} for me with s<cret or 's%3ccret'")
     assert str(refusal.value) == (
-        f"the tracking store {shown} did not take it: cannot open {shown} for me with *** or '***'"
+        f"the tracking store {shown} did not accept it: cannot open {shown} for me with *** or '***'"
     )
 
 

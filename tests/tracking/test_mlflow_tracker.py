@@ -240,26 +240,26 @@ def test_deleted_experiment_is_refused_with_the_line_that_restores_it(
 
 def test_server_that_is_not_there_is_told_within_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(TrackingError, match=r"the tracking store http://127\.0\.0\.1:9 did not take it: "):
+    with pytest.raises(TrackingError, match=r"the tracking store http://127\.0\.0\.1:9 did not accept it: "):
         MlflowTracker("http://127.0.0.1:9", "backendexp", None, tmp_path)
     assert time.monotonic() - began < 60
 
 
 def test_file_that_is_no_database_is_a_tracking_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database, but text that is long enough to be read" * 99)
-    with pytest.raises(TrackingError, match=r"did not take it: .*file is not a database"):
+    with pytest.raises(TrackingError, match=r"did not accept it: .*file is not a database"):
         MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", "backendexp", None, tmp_path)
 
 
 def test_kind_of_store_that_mlflow_does_not_know_is_a_tracking_error(tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match=r"the tracking store ftp://nowhere did not take it"):
+    with pytest.raises(TrackingError, match=r"the tracking store ftp://nowhere did not accept it"):
         MlflowTracker("ftp://nowhere", "backendexp", None, tmp_path)
 
 
 def test_run_that_is_not_there_is_a_tracking_error(tracker: MlflowTracker) -> None:
-    with pytest.raises(TrackingError, match="did not take it"):
+    with pytest.raises(TrackingError, match="did not accept it"):
         tracker.end("f" * 32, report_of())
-    with pytest.raises(TrackingError, match="did not take it"):
+    with pytest.raises(TrackingError, match="did not accept it"):
         tracker.begin("id", "name", 1000, {}, "f" * 32)
 
 

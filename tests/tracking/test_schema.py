@@ -110,7 +110,7 @@ def refusals(file: Path) -> tuple[str, str]:
         MlflowReader(uri, "backendexp")
     assert file.read_bytes() == before
     return (
-        str(writing.value).removeprefix(f"the tracking store {uri} did not take it: "),
+        str(writing.value).removeprefix(f"the tracking store {uri} did not accept it: "),
         str(reading.value).removeprefix(f"the tracking store {uri} cannot be read: "),
     )
 
@@ -186,8 +186,8 @@ def test_machines_that_make_one_store_at_once_share_it(tmp_path: Path) -> None:
 
 
 HALF_MADE = (
-    "its tables are half made, as the process that made them was killed. There are no runs in it: remove it, "
-    "and the next run makes it anew"
+    "its tables are incomplete, because the process that created them was killed. It contains no runs: "
+    "remove it, and the next run creates it again"
 )
 
 
@@ -223,8 +223,8 @@ def test_store_of_an_older_mlflow_is_refused_and_not_upgraded_unasked(tmp_path: 
     upgraded_to(file, "451aebb31d03")
     change(file, USED)
     said = (
-        f"its tables are of an older MLflow than this one, {mlflow_version}. Make a copy of it, and upgrade "
-        f"it: mlflow db upgrade 'sqlite:///{file}'"
+        f"its tables are from an older MLflow than this one, {mlflow_version}. Make a copy of the "
+        f"store, and upgrade it: mlflow db upgrade 'sqlite:///{file}'"
     )
     assert refusals(file) == (said, said)
 
@@ -232,8 +232,8 @@ def test_store_of_an_older_mlflow_is_refused_and_not_upgraded_unasked(tmp_path: 
 def test_store_of_a_newer_mlflow_is_refused_with_what_reads_it(file: Path) -> None:
     change(file, "UPDATE alembic_version SET version_num = 'fffffffffff0'")
     said = (
-        f"its tables are of a newer MLflow than this one, {mlflow_version}. Upgrade this one: pip install "
-        "--upgrade mlflow; or name another store, such as tracking.uri=sqlite:///new.db"
+        f"its tables are from a newer MLflow than this one, {mlflow_version}. Upgrade this MLflow: "
+        "pip install --upgrade mlflow; or choose another store, such as tracking.uri=sqlite:///new.db"
     )
     assert refusals(file) == (said, said)
 
@@ -243,8 +243,8 @@ def test_upgrade_that_was_killed_is_told(tmp_path: Path) -> None:
     upgraded_to(file, "451aebb31d03")
     change(file, USED, "CREATE TABLE _alembic_tmp_runs (run_uuid VARCHAR(32))")
     said = (
-        "its tables are half upgraded, as the process that upgraded them was killed. Put back the copy from "
-        "before, or name another store, such as tracking.uri=sqlite:///new.db"
+        "its tables are only partly upgraded, because the process that upgraded them was killed. Restore "
+        "your copy from before the upgrade, or choose another store, such as tracking.uri=sqlite:///new.db"
     )
     assert refusals(file) == (said, said)
 
@@ -252,7 +252,7 @@ def test_upgrade_that_was_killed_is_told(tmp_path: Path) -> None:
 def test_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     change(tmp_path / "places.db", "CREATE TABLE bookmarks (url TEXT)")
     said = (
-        "it is a database of something else, with the table 'bookmarks'. Name a file of its own, such as "
+        "it is a database of another program, with the table 'bookmarks'. Choose another file, such as "
         "tracking.uri=sqlite:///mlflow.db"
     )
     assert refusals(tmp_path / "places.db") == (said, said)

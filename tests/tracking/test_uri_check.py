@@ -12,8 +12,8 @@ from backendexp.tracking.mlflow_reader import MlflowReader
 from backendexp.tracking.mlflow_tracker import MlflowTracker
 from backendexp.tracking.uri_check import fault, missing_driver
 
-NO_FILE = "it names no file. Expected sqlite:/// and the path of a file, such as sqlite:///mlflow.db"
-NO_HOST = "it names no host. Expected one such as sqlite:///mlflow.db or http://host:5000"
+NO_FILE = "it does not name a file. Expected sqlite:/// and the path of a file, such as sqlite:///mlflow.db"
+NO_HOST = "it does not name a host. Expected one such as sqlite:///mlflow.db or http://host:5000"
 WRITE = "In a password, write %40 for @, %2F for /, %3A for :, %23 for # and %3F for ?"
 
 
@@ -66,15 +66,18 @@ def test_address_that_names_nothing_is_refused(uri: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("ftp://", "'ftp' is no kind of store that MLflow knows."),
+        ("ftp://", "'ftp' is not a kind of store that MLflow knows."),
         ("ftp://host", "Expected one such as sqlite:///mlflow.db or http://host:5000"),
         ("postgres://host/db", "Did you mean 'postgresql'?"),
         ("htps://host", "Did you mean 'https'?"),
         ("localhost:5000", "Did you mean http://localhost:5000?"),
         ("127.0.0.1:5000/mlflow", "Did you mean http://127.0.0.1:5000/mlflow?"),
-        ("sqlite:///:memory:", "what is kept in memory is lost when this process ends."),
-        ("http://host:port", "its port is no number from 0 to 65535, or its host cannot be read. Expected"),
-        ("http://host:99999", "its port is no number from 0 to 65535"),
+        ("sqlite:///:memory:", "a store in memory is lost when this process ends."),
+        (
+            "http://host:port",
+            "its port is not a number from 0 to 65535, or its host cannot be read. Expected",
+        ),
+        ("http://host:99999", "its port is not a number from 0 to 65535"),
         ("http://[::1", "its host cannot be read"),
         ("postgresql:host", "it cannot be read. Expected postgresql://USER:PASSWORD@HOST:5432/DATABASE."),
         ("postgresql://host:port/db", "it cannot be read."),
@@ -105,10 +108,10 @@ def test_password_that_must_be_written_otherwise_is_told_and_not_shown(uri: str)
 def test_folder_is_no_database(project: Path) -> None:
     (project / "results").mkdir()
     assert fault("sqlite:///results") == (
-        "that is a folder. Expected a file, such as sqlite:///results/mlflow.db"
+        "it is a folder. Expected a file, such as sqlite:///results/mlflow.db"
     )
     assert fault(f"sqlite:///{project}/") == (
-        f"that is a folder. Expected a file, such as sqlite:///{project}/mlflow.db"
+        f"it is a folder. Expected a file, such as sqlite:///{project}/mlflow.db"
     )
 
 
@@ -117,13 +120,13 @@ def test_folder_is_no_database(project: Path) -> None:
     [
         (
             "postgresql+psycopg2://host/db",
-            "the driver psycopg2, which is not here. Install it with: pip install",
+            "the driver psycopg2, which is not installed. Install it with: pip install",
         ),
         (
             "mssql://host/db",
-            "it needs the driver pyodbc, which is not here. Install it with: pip install 'pyodbc'",
+            "it needs the driver pyodbc, which is not installed. Install it with: pip install 'pyodbc'",
         ),
-        ("postgresql+nothing://host/db", "'nothing' is no driver of postgresql that SQLAlchemy knows"),
+        ("postgresql+nothing://host/db", "'nothing' is not a driver for postgresql that SQLAlchemy knows"),
     ],
 )
 def test_database_without_its_driver_is_refused_with_what_brings_it(uri: str, lacks: str) -> None:
@@ -140,7 +143,7 @@ def test_other_stores_need_no_driver(uri: str) -> None:
 
 def test_address_of_the_environment_is_judged_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///")
-    with pytest.raises(ConfigError, match=r"^MLFLOW_TRACKING_URI is sqlite:///: it names no file"):
+    with pytest.raises(ConfigError, match=r"^MLFLOW_TRACKING_URI is sqlite:///: it does not name a file"):
         schema.check_tracking(TrackingConfig())
     schema.check_tracking(TrackingConfig(uri="sqlite:///mine.db"))
     schema.check_tracking(TrackingConfig(kind="none"))
@@ -152,15 +155,19 @@ def test_every_command_judges_the_address(project: Path) -> None:
         (ui.main, ["tracking.uri=ftp://host"]),
         (sync.main, ["--uri", "ftp://host"]),
     ):
-        with pytest.raises(ConfigError, match=r" is ftp://host: 'ftp' is no kind of store"):
+        with pytest.raises(ConfigError, match=r" is ftp://host: 'ftp' is not a kind of store"):
             command(arguments)
     assert list(project.iterdir()) == []
 
 
 def test_address_that_was_written_down_long_ago_is_judged_too(tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match=r"^the tracking store http:// did not take it: it names no host"):
+    with pytest.raises(
+        TrackingError, match=r"^the tracking store http:// did not accept it: it does not name a host"
+    ):
         MlflowTracker("http://", "backendexp", None, tmp_path)
-    with pytest.raises(TrackingError, match=r"^the tracking store http:// cannot be read: it names no host"):
+    with pytest.raises(
+        TrackingError, match=r"^the tracking store http:// cannot be read: it does not name a host"
+    ):
         MlflowReader("http://", "backendexp")
 
 
@@ -171,7 +178,7 @@ def test_name_of_an_experiment_that_no_store_holds_is_refused(
     with pytest.raises(ConfigError) as refusal:
         schema.check_tracking(TrackingConfig(experiment="x" * length))
     assert str(refusal.value) == (
-        f"tracking.experiment has {length} characters: expected 256 at most, "
+        f"tracking.experiment has {length} characters: expected at most 256, "
         "e.g. tracking.experiment=optimizers"
     )
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x" * length)

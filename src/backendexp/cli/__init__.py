@@ -1,1 +1,1 @@
-"""The command line: what a user types, and what the process answers with."""
+"""The command line: it reads what the user types and prints what the program answers."""

@@ -1,4 +1,6 @@
-"""The Hydra application: every job becomes a plan, every plan a tracked run, and the end says it all."""
+"""The Hydra application: it turns every job into a plan and every plan into a tracked run, and reports at the
+end.
+"""
 
 import copy
 import math
@@ -33,8 +35,10 @@ from backendexp.tracking import addresses, links
 
 
 def check(arguments: list[str]) -> Checked:
-    """Raises UserError: before anything is started, see `preflight`. Runtimes are built here, so that no
-    job of a sweep waits for one, or fails for the lack of it, half-way.
+    """Check the command line before anything is started, and build the runtimes that it needs.
+
+    Runtimes are built here so that no job of a sweep waits for one, or fails half-way because one is missing.
+    Raises UserError: something cannot be run, see `preflight`.
     """
     register_schema()
     cache.check_temporary()
@@ -51,9 +55,9 @@ def register_schema() -> None:
 
 
 def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
-    """Run the command line through Hydra. What it raises is ours to tell, not Hydra's to print.
+    """Run the command line through Hydra. Errors are reported by us, not printed by Hydra.
 
-    Raises ConfigError: Hydra refuses what only its launchers, sweepers and the like can know.
+    Raises ConfigError: Hydra refuses something that only its launchers, sweepers and other plugins can know.
     """
     import hydra
     from hydra.errors import HydraException
@@ -61,7 +65,7 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        # Hydra makes the folders of the runs.
+        # Hydra creates the folders of the runs.
         with places.writing("The folder of the run", places.RUNS):
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -70,10 +74,15 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
 
 @dataclass
 class Application:
-    """What one process of a Hydra application does.
+    """Runs the jobs of one process of a Hydra application.
 
-    planned: jobs, where they are known before. parallel: it is a launcher's own process, one of several.
-    group, where, experiment: None until the first job is known; group and experiment stay so for one run.
+    planned: the number of jobs, or 0 if it is not known in advance.
+    parallel: whether this is one of several processes that a launcher has started.
+    group: the sweep that the runs belong to. It is None until the first job is known, and stays None for a
+        single run.
+    where: the store that the runs are tracked in. It is None until the first job is known.
+    experiment: the experiment that the job asks for. It is None until the first job is known, and stays None
+        for a single run.
     """
 
     session: Session
@@ -84,8 +93,9 @@ class Application:
     experiment: Experiment | None = None
 
     def run_job(self, tree: Any, hydra: Any) -> float:
-        """Run what a job's configuration plans. Returns the test loss (for sweepers that minimise), NaN
-        when the run failed.
+        """Run what the configuration of a job plans.
+
+        Returns the test loss, which some sweepers minimise, or NaN if the run failed.
         """
         checked = schema.parse(tree)
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
@@ -127,11 +137,11 @@ class Application:
         return record.result
 
     def expect_sweep(self, directory: str) -> None:
-        """Know the sweep before its jobs, which a launcher may run in other processes."""
+        """Remember the sweep before its jobs start, because a launcher may run them in other processes."""
         self.group = sweep.sweep_of(directory)
 
     def conclude(self) -> int:
-        """Stop the workers, say what came out and where to look. Returns the exit code."""
+        """Stop the workers and report the results and where to find them. Returns the exit code."""
         self.session.close()
         for why in self.session.unwritten:
             print(f"backendexp: {why}", file=sys.stderr)
@@ -152,7 +162,7 @@ class Application:
         return _code([record]) or self._code_of_store([record])
 
     def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
-        # What the disk did not take, this process has all the same.
+        # If the disk was full, this process still has the records of its own runs.
         own = {record.directory: record for record in self.session.records}
         records = [own.get(record.directory, record) for record in done.records()]
         if not records:
@@ -166,7 +176,7 @@ class Application:
             with places.writing(tempfile.gettempdir(), places.TEMPORARY):
                 done = replace(done, directory=Path(tempfile.mkdtemp(prefix="backendexp-")))
                 conclusion = self._conclusion(done, records)
-            print(f"backendexp: what sums the runs up is in {done.directory}", file=sys.stderr)
+            print(f"backendexp: the summary of the runs is in {done.directory} instead", file=sys.stderr)
         for said in conclusion.said:
             if isinstance(said, tables.Table):
                 print_table(said)
@@ -178,12 +188,12 @@ class Application:
         return code or self._code_of_store(records, summary_id)
 
     def _lost(self, records: list[RunRecord], summary_id: str | None = None) -> bool:
-        """Whether a run, or the one that sums a sweep up, is in no store."""
+        """Return whether a run, or the summary run of a sweep, is missing from the store."""
         no_summary = self.group is not None and summary_id is None
         return no_summary or any(record.tracked_run_id is None for record in records)
 
     def _code_of_store(self, records: list[RunRecord], summary_id: str | None = None) -> int:
-        """NOT_TRACKED: a store was asked for, and it did not take all."""
+        """Return NOT_TRACKED if a store was asked for but did not accept all the runs, otherwise OK."""
         assert self.where is not None
         asked = self.where.kind != "none"
         return NOT_TRACKED if asked and self._lost(records, summary_id) else OK
@@ -196,7 +206,7 @@ class Application:
     def _say_where(
         self, records: list[RunRecord], summary_id: str | None = None, report: Path | None = None
     ) -> None:
-        """The report, the store and the links; or, for what the store did not take, how it gets there."""
+        """Print where the report and the runs are, and how to upload the runs that the store lacks."""
         assert self.where is not None
         if report is not None:
             print(f"  report  {report}")
@@ -219,12 +229,16 @@ class Application:
                 print(f"backendexp: {why}", file=sys.stderr)
             place = self.group.directory if self.group else records[0].directory
             print(f"  results  {place}")
-            if not any(record.failure for record in records):  # they are not there to be uploaded
+            # A run that could not be saved on disk cannot be uploaded from there.
+            if not any(record.failure for record in records):
                 print(f"  upload them with  backendexp sync {for_shell(str(place))}")
 
 
 def _resolved(tree: Any) -> str:
-    """The configuration in YAML, without interpolations: of an address one may bring the password in."""
+    """Return the configuration as YAML, with interpolations resolved and passwords hidden.
+
+    The address of the store is shortened first, because an interpolation may bring a password into it.
+    """
     from omegaconf import OmegaConf
 
     tree = copy.deepcopy(tree)
@@ -241,7 +255,10 @@ _current: Application | None = None
 
 
 def start(checked: Checked, joined: str | None) -> Application:
-    """The application of this process. joined: the run that `mlflow run` has made for it."""
+    """Start the application of this process.
+
+    joined: the id of the run that `mlflow run` has created for it, or None.
+    """
     global _current
     sweep.draw_mark()
     _current = Application(Session(joined=joined), planned=len(checked.specs))
@@ -253,14 +270,17 @@ def start(checked: Checked, joined: str | None) -> Application:
 
 
 def current() -> Application:
-    """The application of this process; a launcher's own process makes its own, and ends it at exit."""
+    """Return the application of this process.
+
+    A process that a launcher has started creates its own application, and closes it at exit.
+    """
     global _current
     if _current is None:
         import atexit
 
         output.protect()
         register_schema()
-        # The parent of the launcher has it, and joins it with its summary.
+        # The parent of the launcher has this run id, and joins that run with its summary.
         os.environ.pop("MLFLOW_RUN_ID", None)
         _current = Application(Session(), parallel=True)
         atexit.register(_current.session.close)
@@ -270,12 +290,15 @@ def current() -> Application:
 def _code(records: list[RunRecord]) -> int:
     if session.failures(records):
         return RUN_FAILED
-    # A run that neither its directory nor the store has is lost.
+    # A run that is neither in its directory nor in the store is lost.
     return BAD_INPUT if any(r.failure and not r.tracked_run_id for r in records) else OK
 
 
 def _say_line(record: RunRecord, place: str) -> None:
-    """One line a run of a sweep, as it ends. place: in the experiment, or nothing."""
+    """Print one line when a run of a sweep ends.
+
+    place: the position of the run in the experiment, or an empty string.
+    """
     result = record.result
     assert result is not None
     numbers = tables.numbers_line(result)

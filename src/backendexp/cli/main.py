@@ -3,9 +3,10 @@
 backendexp [-m] [KEY=VALUE ...]     a Hydra application: one run, or with -m a sweep
 backendexp compare|doctor|sync|ui   see `backendexp compare --help` and so on
 
-SIGTERM, and SIGHUP of a terminal that is closed, end it as Ctrl-C does: what was done is recorded. A signal
-that is ignored from the start stays so: nohup wants it to outlive the terminal, and a shell without job
-control wants what is in its background to outlive a Ctrl-C. SIGTERM ends it there too.
+SIGTERM, and the SIGHUP that a closed terminal sends, end the program as Ctrl-C does: the work done so far is
+recorded. A signal that is already ignored at the start stays ignored, because nohup expects the program to
+outlive its terminal, and a shell without job control expects its background jobs to survive a Ctrl-C. SIGTERM
+ends the program in these cases too.
 """
 
 import gc
@@ -23,14 +24,16 @@ from backendexp.tracking import addresses
 
 
 def main() -> int:
-    """The exit code: 0 all went well, 1 a run failed, 2 bad input, 3 all went well but the store did not take
-    all of it, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
+    """Run the command line and return the exit code.
+
+    0: everything succeeded. 1: a run failed. 2: the input was bad. 3: every run succeeded, but the store did
+    not accept all the results. 129: ended by SIGHUP. 130: ended by Ctrl-C. 143: ended by SIGTERM.
     """
-    # Hydra's parser wants its options before the settings; a user puts -m anywhere.
+    # Hydra's parser expects its options before the settings, but users write -m anywhere.
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     arguments = multirun + [word for word in sys.argv[1:] if word not in multirun]
     signal.signal(signal.SIGTERM, _terminate)
-    # Windows has no SIGHUP; under nohup it is ignored, and stays so.
+    # Windows has no SIGHUP. Under nohup the signal is ignored, and must stay ignored.
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _terminate)
     output.protect()
@@ -40,7 +43,8 @@ def main() -> int:
         if command_given:
             command = import_module(f"backendexp.cli.commands.{arguments[0]}")
             code = int(command.main(arguments[1:]))
-            # What a command prints is all that it makes, where runs are on disk and in the store.
+            # A command produces only what it prints, so lost output is a failure. Runs, in contrast, are
+            # also on disk and in the store.
             return BAD_INPUT if _is_not_printed() and code == OK else code
         code = experiment(arguments)
         _is_not_printed()
@@ -51,19 +55,19 @@ def main() -> int:
     except KeyboardInterrupt as interrupt:
         return {"SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}.get(str(interrupt), INTERRUPTED)
     finally:
-        # The interpreter's last collection would walk through all of mlflow, for most of a second.
+        # The last garbage collection of the interpreter would spend most of a second on mlflow's objects.
         gc.freeze()
 
 
 def _is_not_printed() -> bool:
     why = output.lost()
     if why is not None:
-        print(f"backendexp: stdout did not take all that was printed: {why}", file=sys.stderr)
+        print(f"backendexp: stdout could not take everything that was printed: {why}", file=sys.stderr)
     return why is not None
 
 
 def experiment(arguments: list[str]) -> int:
-    """Check everything that the command line asks for, then let Hydra run it, then say what came out."""
+    """Check everything that the command line asks for, let Hydra run it, and report the results."""
     from backendexp.cli import application
 
     checked = application.check(arguments)
@@ -76,14 +80,15 @@ def experiment(arguments: list[str]) -> int:
 
 
 def _job(tree: Any) -> float:
-    """One Hydra job, in this process or, with another launcher, in one of its own."""
+    """Run one Hydra job, in this process or, if another launcher is used, in a process of its own."""
     from hydra.core.hydra_config import HydraConfig
 
     from backendexp.cli import application
 
     hydra = HydraConfig.get()
     if hydra.job.chdir:
-        # Paths mean what they meant when they were checked. A run's files go to its directory all the same.
+        # Relative paths must mean what they meant when they were checked. The files of a run are written to
+        # its directory regardless.
         os.chdir(hydra.runtime.cwd)
     return application.current().run_job(tree, hydra)
 

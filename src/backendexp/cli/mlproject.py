@@ -1,7 +1,7 @@
-"""The entry points of MLproject: from MLflow's parameters to the command line of `backendexp`.
+"""Turns the parameters of an MLproject entry point into a command line of `backendexp`.
 
-MLflow calls `python -m backendexp.cli.mlproject ENTRY --name value ...`, declared parameters first. Every
-parameter that MLproject does not declare arrives as `--key value` too, and is taken for an override.
+MLflow calls `python -m backendexp.cli.mlproject ENTRY --name value ...`, with the declared parameters first.
+Parameters that MLproject does not declare also arrive as `--key value`, and are treated as overrides.
 """
 
 import shlex
@@ -12,7 +12,7 @@ from backendexp.cli.exit_codes import BAD_INPUT
 from backendexp.errors import ConfigError
 from backendexp.tracking import addresses
 
-# MLproject's names, where they are not the configuration's.
+# The parameters whose names in MLproject differ from the keys of the configuration.
 _KEYS = {
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
@@ -21,7 +21,7 @@ _KEYS = {
     "optimizer": "training.optimizer",
     "learning_rate": "training.learning_rate",
 }
-# And those that mean something else under an entry point of their own.
+# The parameters that have another meaning in one entry point.
 _KEYS_OF = {
     "compare": {
         "backends": "compare.backends",
@@ -36,10 +36,10 @@ _KEYS_OF = {
         "repeats": "scale.repeats",
     },
 }
-# Lists, which a person may write without their brackets.
+# The keys whose values are lists. Users may leave out the brackets.
 _LISTS = ("model.hidden_units", "scale.hidden_units", "scale.samples", "compare.backends", "scale.backends")
 _UNSET = "none"
-# Settings of which MLproject's default leaves the choice to the configuration.
+# The parameters whose default in MLproject leaves the choice to the configuration.
 _OPTIONAL = ("experiment", "backends", "baseline")
 _PREFIXES = {
     "main": [],
@@ -51,10 +51,10 @@ _PREFIXES = {
 
 
 def command_line(entry: str, arguments: list[str]) -> list[str]:
-    """The arguments of `backendexp` for MLflow's.
+    """Return the arguments of `backendexp` that correspond to those of MLflow.
 
-    Raises ConfigError: an option has no value, a key is given twice, or the experiment has an entry point of
-    its own.
+    Raises ConfigError: an option has no value, a key is given twice, or the experiment has its own entry
+    point.
     """
     keys = {**_KEYS, **_KEYS_OF.get(entry, {})}
     given: dict[str, str] = {}
@@ -72,14 +72,14 @@ def command_line(entry: str, arguments: list[str]) -> list[str]:
         given[key] = f"[{given[key].strip('[]')}]"
     if entry == "main" and given.get("experiment") in _KEYS_OF:
         raise ConfigError(
-            f"experiment={given['experiment']} runs several backends, and the entry point main runs one. Use "
-            f"its own: mlflow run . -e {given['experiment']}"
+            f"experiment={given['experiment']} runs several backends, but the entry point main runs one. "
+            f"Use the experiment's own entry point: mlflow run . -e {given['experiment']}"
         )
     for word in more:
         key = word.split("=")[0].lstrip("+~")
         if key in given:
             name = next((short for short, long in keys.items() if long == key), key)
-            raise ConfigError(f"{key} is given twice: use -P {name}=..., and leave it out of overrides")
+            raise ConfigError(f"{key} is given twice: use -P {name}=..., remove it from overrides")
     return [*_PREFIXES[entry], *(f"{key}={value}" for key, value in given.items()), *more]
 
 
@@ -89,7 +89,9 @@ def _split(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise ConfigError(f"overrides is {text!r}, which is not a command line: {error}") from error
+        raise ConfigError(
+            f"overrides is {text!r}, which cannot be read as a command line: {error}"
+        ) from error
 
 
 def main() -> int:

@@ -1,8 +1,7 @@
-"""stdout and stderr cost no results: what they cannot show is shown otherwise, and what they cannot take any
-more is dropped.
+"""Printing never ends an experiment: a problem with stdout or stderr must not cost any results.
 
-A reader that leaves (`| head`), a terminal that is closed, a full disk: printing ends, nothing else does. A
-character that the encoding lacks, as ASCII lacks the minus sign, becomes one that it has.
+If the reader leaves (`| head`), the terminal is closed or the disk is full, only the printing stops. If the
+encoding lacks a character, as ASCII lacks the minus sign, another character is printed in its place.
 """
 
 import codecs
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 _ERRORS = "backendexp.shown_otherwise"
-# What our own words, tables and figures are written with. Of all else the code is shown.
+# These characters appear in our own text, tables and figures. Any other character that the encoding lacks is
+# printed as its escape code.
 _OTHERWISE = {
     "\N{MINUS SIGN}": "-",
     "\N{MIDDLE DOT}": "|",
@@ -29,19 +29,23 @@ _OTHERWISE = {
     "\N{NOT EQUAL TO}": "!=",
     "\N{NO-BREAK SPACE}": " ",
 }
-# The reader has left. A closed pipe is EINVAL on Windows, a closed terminal EIO on Linux.
+# These errors mean that the reader has left. A closed pipe raises EINVAL on Windows, and a closed terminal
+# raises EIO on Linux.
 _NOBODY_READS = {errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EINVAL}
 
 
 def protect() -> None:
-    """From here on, printing to stdout and stderr raises neither UnicodeEncodeError nor OSError."""
+    """Make sure that printing to stdout or stderr never raises UnicodeEncodeError or OSError."""
     codecs.register_error(_ERRORS, _show_otherwise)
     sys.stdout = _protected(sys.stdout, sys.__stdout__)
     sys.stderr = _protected(sys.stderr, sys.__stderr__)
 
 
 def lost() -> str | None:
-    """Why stdout did not take all that was printed, or None. That its reader has left is no loss."""
+    """Return why stdout did not accept everything that was printed, or None.
+
+    A reader that has left does not count as a loss.
+    """
     sys.stdout.flush()
     return getattr(sys.stdout, "lost", None)
 
@@ -57,7 +61,10 @@ def _show_otherwise(error: UnicodeError) -> tuple[str, int]:
 
 
 class _Lasting(io.FileIO):
-    """A descriptor that is written to for as long as somebody takes it. lost: why it took not all of it."""
+    """Writes to a descriptor until writing fails, and drops the rest.
+
+    lost: the reason why not everything was written; None if everything was, or if the reader left.
+    """
 
     lost: str | None = None
 
@@ -67,7 +74,7 @@ class _Lasting(io.FileIO):
         try:
             while rest:
                 count = super().write(rest)
-                if count is None:  # the pipe is full, and somebody has made it non-blocking
+                if count is None:  # the pipe is full, and it has been made non-blocking
                     select.select([], [self], [])
                 rest = rest[count or 0 :]
         except OSError as error:
@@ -77,7 +84,7 @@ class _Lasting(io.FileIO):
 
 
 class _Text(io.TextIOWrapper):
-    """stdout or stderr of this process, in its own encoding."""
+    """Wraps stdout or stderr of this process and keeps its encoding."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._raw = _Lasting(stream.fileno(), "w", closefd=False)
@@ -96,7 +103,11 @@ class _Text(io.TextIOWrapper):
 
 
 def _protected(stream: Any, original: Any) -> Any:
-    """stream: as it is. original: as Python made it; another is a test's or a notebook's, and stays."""
+    """Return the protected stream.
+
+    stream: the stream that is in use. original: the stream that Python created at the start. If they differ,
+    a test or a notebook has replaced it, and `stream` is returned as it is.
+    """
     if stream is None:  # the descriptor is closed: `>&-`
         return Path(os.devnull).open("w", encoding="utf-8")
     if stream is not original:

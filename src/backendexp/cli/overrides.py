@@ -1,7 +1,8 @@
-"""The words KEY=VALUE of a command line, read by Hydra's parser, and told how to be written where it cannot.
+"""Reads the KEY=VALUE words of a command line with Hydra's parser, and shows how to write those that it
+cannot read.
 
-Hydra's grammar gives a meaning to most characters that are not letters: a path with spaces, brackets, an
-umlaut or a second `=` has to stand in quotes of Hydra's own, and those in the shell's.
+Hydra's grammar gives a meaning to most characters that are not letters. A path with spaces, brackets, an
+umlaut or a second `=` must therefore be put in Hydra's own quotes, and these in the shell's quotes.
 """
 
 import os
@@ -18,10 +19,10 @@ from backendexp.errors import ConfigError
 
 
 def read(words: list[str], composition: Composition, sweep: bool) -> list[Any]:
-    """Hydra's Override of each word.
+    """Return Hydra's Override for each word.
 
-    sweep: commas may separate the values of a sweep.
-    Raises ConfigError: a word is none, or is to be written otherwise; with the line to type.
+    sweep: whether commas may separate the values of a sweep.
+    Raises ConfigError: a word is not an override, or must be written differently; the message shows how.
     """
     from hydra.errors import HydraException
 
@@ -37,12 +38,12 @@ def read(words: list[str], composition: Composition, sweep: bool) -> list[Any]:
 
 
 def _neither(word: str, before: str, composition: Composition) -> str:
-    # A space that the shell took for the end of the value.
+    # The value may contain a space, which the shell took as the end of the value.
     whole = quoted(f"{before} {word}", composition.parse) if "=" in before else None
     nearest = spelling.nearest(word, commands.names())
     return (
         f"{word!r} is neither a setting nor a command. {nearest}"
-        + (f"If it belongs to the value before it, write {whole}. " if whole and not nearest else "")
+        + (f"If it is part of the value before it, write {whole}. " if whole and not nearest else "")
         + f"Settings are written KEY=VALUE, e.g. backend=theano; commands are {', '.join(commands.names())}"
     )
 
@@ -59,17 +60,17 @@ def _unreadable(word: str, error: Exception, composition: Composition, sweep: bo
         line = quoted(word, composition.parse, sweep)
         if line:
             return (
-                f"{word!r} cannot be read as KEY=VALUE: some of its characters have a meaning for Hydra. "
-                f"Quote the value: {line}"
+                f"{word!r} cannot be read as KEY=VALUE: some of its characters have a special meaning in "
+                f"Hydra. Quote the value: {line}"
             )
     return f"{word!r} cannot be read as KEY=VALUE: {sentence(error)}"
 
 
 def quoted(word: str, parse: Callable[[list[str]], list[Any]], sweep: bool = False) -> str | None:
-    """The word as it must be typed in this system's shell so that its value is the text that stands there.
-    None: no quotes help.
+    """Return how to type the word in this system's shell so that its value is read as plain text.
 
-    sweep: commas separate several values.
+    Returns None if quotes do not help.
+    sweep: whether commas separate several values.
     """
     from hydra.errors import HydraException
 
@@ -94,7 +95,7 @@ def _in_quotes(text: str) -> str:
 
 
 def _without_interpolation(text: str) -> str:
-    """The text, with each `${` escaped where OmegaConf could not read it as an interpolation."""
+    """Return the text, with each `${` escaped if OmegaConf cannot read the text as an interpolation."""
     from omegaconf import OmegaConf
     from omegaconf.errors import GrammarParseError
 
@@ -110,7 +111,7 @@ def for_shell(word: str) -> str:
 
 
 def takes_text(key: str) -> bool:
-    """Whether it is a setting whose value is text. Hydra's own settings may be."""
+    """Return whether the value of this setting may be text. Hydra's own settings may always be text."""
     if key.split(".")[0].split("/")[0] == "hydra":
         return True
     kind = schema.kind(key)
@@ -122,7 +123,7 @@ def takes_list(key: str) -> bool:
 
 
 def unknown_key(key: str, composition: Composition) -> str | None:
-    """What to say of a key that is not in the configuration. None: it is there."""
+    """Return the message about a key that is not in the configuration, or None if the key exists."""
     is_hydras = key.split(".")[0].split("/")[0] == "hydra"
     if is_hydras or composition.options(key) or schema.has_key(key):
         return None

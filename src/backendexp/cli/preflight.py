@@ -1,5 +1,6 @@
-"""Everything the command line asks for is checked before anything starts: a mistake in the last job of a
-sweep is told within a second, not after the others have run.
+"""Checks everything that the command line asks for before anything starts.
+
+A mistake in the last job of a sweep is thus reported within a second, not after the other jobs have run.
 """
 
 from contextlib import closing
@@ -20,9 +21,12 @@ from backendexp.runtimes.prepare import check_available
 
 @dataclass(frozen=True)
 class Checked:
-    """specs: the plans of all the jobs that the command line asks for; none when it asks for help and the
-    like, or when the sweeper makes up its jobs as it goes. alone: it is one run, and no sweep. tracking: of
-    the first job.
+    """Holds the result of a successful check.
+
+    specs: the plans of all jobs that the command line asks for. The list is empty if it asks for help or the
+        like, or if the sweeper chooses its jobs as it goes.
+    alone: whether the command line asks for a single run, not for a sweep.
+    tracking: the tracking settings of the first job.
     """
 
     specs: list[RunSpec]
@@ -31,8 +35,9 @@ class Checked:
 
 
 def check(arguments: list[str], conf: Path) -> Checked:
-    """
-    Raises UserError: for the first thing that cannot be run. Runs nothing, makes nothing.
+    """Check the command line without running or creating anything.
+
+    Raises UserError: something cannot be run; the first such problem is reported.
     """
     from omegaconf.errors import OmegaConfBaseException
 
@@ -64,11 +69,11 @@ def check(arguments: list[str], conf: Path) -> Checked:
 
 
 def _parse_arguments(arguments: list[str]) -> Any:
-    """By the parser that hydra.main itself uses."""
+    """Parse the command line with the parser that hydra.main itself uses."""
     from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
-        raise ConfigError(f"{message}. For all the options: backendexp --hydra-help")
+        raise ConfigError(f"{message}. To list all options: backendexp --hydra-help")
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
@@ -77,18 +82,18 @@ def _parse_arguments(arguments: list[str]) -> Any:
     if options:
         raise ConfigError(
             f"{options[0]} is not an option. Settings are written KEY=VALUE, e.g. backend=theano; "
-            "for all of them: backendexp --help"
+            "to list all of them: backendexp --help"
         )
     if unknown:
         raise ConfigError(
-            f"{unknown[0]!r} stands apart from the other settings: write the options first, then all settings"
+            f"{unknown[0]!r} is separated from the other settings: write the options first, then all settings"
         )
     commands = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion")]
     given = [name for name in commands if getattr(asked, name[2:])]
     if len(given) > 1 and not asked.help and not asked.hydra_help:
-        raise ConfigError(f"{' and '.join(given)} exclude each other: expected one of {', '.join(commands)}")
+        raise ConfigError(f"{' and '.join(given)} cannot be combined: expected one of {', '.join(commands)}")
     if asked.resolve and not asked.cfg and not asked.help:
-        raise ConfigError("--resolve says how --cfg and --help show the configuration: add one of them")
+        raise ConfigError("--resolve changes how --cfg and --help show the configuration: add one of them")
     return asked
 
 
@@ -97,15 +102,15 @@ def _check_completion(words: list[str]) -> None:
     shells = ("bash", "fish", "zsh")
     if len(given) != 1 or given[0].partition("=")[2] not in shells:
         raise ConfigError(
-            "--shell-completion wants one of install=SHELL, uninstall=SHELL and query=SHELL, where SHELL "
+            "--shell-completion expects one of install=SHELL, uninstall=SHELL and query=SHELL, where SHELL "
             f"is one of {', '.join(shells)}: e.g. --shell-completion install=bash"
         )
 
 
 def check_job(checked: Config, multirun: bool) -> RunSpec:
-    """The plan of a checked configuration, once it is known that this machine can run it.
+    """Return the plan of a checked configuration, after making sure that this machine can run it.
 
-    multirun: it is one of several.
+    multirun: whether the job is one of several.
     """
     spec = plan_run(checked)
     name = checked.experiment
@@ -115,28 +120,34 @@ def check_job(checked: Config, multirun: bool) -> RunSpec:
     design = experiments.design(name)
     if design.CHOOSES_BACKENDS and multirun:
         raise ConfigError(
-            f"experiment={name} makes its own runs, so it cannot be a job of a sweep. Leave -m out, and "
-            "start one after the other"
+            f"experiment={name} makes its own runs, so it cannot be a job of a sweep. Leave out -m, and "
+            "start the experiments one after the other"
         )
     return design.first(spec, checked)
 
 
 def _check_chooses_backends(checked: Config, given: list[Any]) -> None:
-    """One backend, given where several are run, would be left out of account without a word."""
+    """Refuse a setting of one backend if the experiment runs several, because it would silently be ignored.
+
+    Raises ConfigError: the command line names a single backend.
+    """
     name = checked.experiment
     if name is None or not experiments.design(name).CHOOSES_BACKENDS:
         return
     for override in given:
         if override.key_or_group in ("backend", "backend.name"):
             raise ConfigError(
-                f"{override.input_line} names one backend, and experiment={name} runs several. Leave it out, "
-                f"or choose them with {name}.backends=[tensorflow,theano] and {name}.baseline=tensorflow"
+                f"{override.input_line} names one backend, but experiment={name} runs several. Leave it out, "
+                f"or choose the backends with {name}.backends=[tensorflow,theano] and "
+                f"{name}.baseline=tensorflow"
             )
 
 
 def _check_choice(override: Any, composed: Composition) -> None:
-    """Of a list of choices Hydra takes the last, or merges them all, without a word. So it does with a choice
-    that is not there, where the group is optional.
+    """Refuse choices of a group that Hydra would accept without a word, although they cannot be meant.
+
+    If a list of choices is given, Hydra silently takes the last one or merges them all. If the group is
+    optional, Hydra silently ignores a choice that does not exist.
     """
     key = override.key_or_group
     if override.is_hydra_override() or override.is_delete() or not (options := composed.options(key)):
@@ -149,7 +160,7 @@ def _check_choice(override: Any, composed: Composition) -> None:
         name = str(getattr(name[0], "text", name[0])) if isinstance(name, list) else name
         if name is None:
             raise ConfigError(
-                f"{key}=null chooses nothing, which Hydra does not take. Leave it out, or choose one of: "
+                f"{key}=null chooses nothing, which Hydra does not accept. Leave it out, or choose one of: "
                 f"{', '.join(options)}"
             )
         if not isinstance(name, dict) and "${" not in str(name) and not composed.has(key, str(name)):
@@ -163,13 +174,17 @@ def _list_of_choices(override: Any, choices: list[Any]) -> str:
     joined = ",".join(str(getattr(choice, "text", choice)) for choice in choices)
     ways = [overrides.for_shell(f"{key}={values}") for values in (joined, f"choice({joined})")]
     return (
-        f"{line} is a list, and a job has one {override.key_or_group}. Write a sweep over it, as "
-        f"-m {ways[0]} or as -m {ways[1]}"
+        f"{line} is a list, but a job has only one {override.key_or_group}. To sweep over the list, write "
+        f"it as -m {ways[0]} or as -m {ways[1]}"
     )
 
 
 def _check_name(override: Any, composed: Composition, sweep: bool) -> None:
-    """Why Hydra may have refused it: a key that is not there; a sweep without -m; a list for a text."""
+    """Explain better than Hydra does why Hydra may have refused an override.
+
+    Raises ConfigError: the key does not exist, a sweep is given without -m, or a list is given where text is
+    expected.
+    """
     key = override.key_or_group
     if override.is_hydra_override() or override.is_delete():
         return
@@ -191,7 +206,7 @@ def _check_name(override: Any, composed: Composition, sweep: bool) -> None:
 
 
 class _CompactErrors:
-    """What Hydra and OmegaConf raise for a bad configuration comes out as ConfigError."""
+    """Turns what Hydra and OmegaConf raise for a bad configuration into ConfigError."""
 
     def __enter__(self) -> None:
         pass

@@ -1,1 +1,1 @@
-"""The configuration that Hydra composes, typed and checked before anything slow is imported."""
+"""Types and checks the configuration that Hydra composes, before anything slow is imported."""

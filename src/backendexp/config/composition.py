@@ -1,7 +1,7 @@
-"""The configurations that Hydra makes of a command line, as `hydra.main` makes them, without running a job.
+"""Composes the configurations of a command line exactly as `hydra.main` does, without running a job.
 
-What Hydra takes and what it refuses is decided by Hydra's own code: the same search path, the same run mode,
-the same sweeper's jobs and, for `${hydra:...}`, the same settings of the job as when it runs
+Hydra's own code decides what is accepted and what is refused. It uses the same search path, the same run
+mode, the same jobs of the sweeper and, for `${hydra:...}`, the same settings of the job as when the job runs
 (hydra/_internal/utils.py, `_run_hydra`; hydra/core/utils.py, `run_job`).
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from backendexp.errors import ConfigError, UserError
 
-# Their jobs are known before they run.
+# The jobs of these sweepers are known before they run.
 _FORESEEABLE_SWEEPERS = (
     "hydra_plugins.backendexp_sweeper.CachedSweeper",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
@@ -27,9 +27,10 @@ _MODULE = "backendexp.cli.main"
 
 
 class Composition:
-    """asked: the parsed command line. hydra: Hydra, with the search path that the command line asks for.
+    """Composes the configurations of one command line.
 
-    Every method raises ConfigError for what Hydra refuses.
+    asked: the parsed command line. hydra: Hydra, with the search path that the command line asks for.
+    Every method raises ConfigError if Hydra refuses something.
     """
 
     def __init__(self, asked: Any, hydra: Any) -> None:
@@ -39,7 +40,7 @@ class Composition:
 
     @cached_property
     def _files(self) -> Any:
-        """Hydra's repository of the files of the configuration, wherever they are."""
+        """Hydra's repository, which finds the files of the configuration wherever they are."""
         loader = self._hydra.config_loader
         if not self._speaks_of_hydra:
             return loader.repository
@@ -50,13 +51,13 @@ class Composition:
 
     @property
     def _speaks_of_hydra(self) -> bool:
-        """Whether Hydra's own settings may be other than ours."""
+        """Whether the command line may change Hydra's own settings from ours."""
         asked = self._asked
         users = asked.config_dir or asked.config_path or asked.config_name
         return bool(users) or any("hydra" in word for word in asked.overrides)
 
     def options(self, group: str) -> list[str]:
-        """The choices of a group; none when there is no such group."""
+        """Return the choices of a group. The list is empty if the group does not exist."""
         found: list[str] = self._files.get_group_options(group) if group else []
         return found
 
@@ -64,21 +65,24 @@ class Composition:
         return bool(self._files.config_exists(f"{group}/{choice}"))
 
     def groups(self) -> list[str]:
-        """The groups of the configuration, but for Hydra's own."""
+        """Return the groups of the configuration, without Hydra's own."""
         from hydra.core.object_type import ObjectType
 
         return [name for name in self._files.get_group_options("", ObjectType.GROUP) if name != "hydra"]
 
     def parse(self, words: list[str]) -> list[Any]:
-        """Raises HydraException: one of the words cannot be read."""
+        """Parse words of the command line as overrides.
+
+        Raises HydraException: one of the words cannot be read.
+        """
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        # glob(*) asks the loader what there is.
+        # The parser needs the loader because glob(*) asks it which choices exist.
         return OverridesParser.create(config_loader=self._hydra.config_loader).parse_overrides(words)
 
     @cached_property
     def is_sweep(self) -> bool:
-        """By -m, or by hydra.mode wherever that is set."""
+        """Whether the command line asks for a sweep, by -m or by hydra.mode, wherever that is set."""
         from hydra.types import RunMode
 
         if self._asked.multirun or not self._speaks_of_hydra:
@@ -86,10 +90,12 @@ class Composition:
         return bool(self._hydra.get_mode(self._name, self._asked.overrides) == RunMode.MULTIRUN)
 
     def jobs(self, check: Callable[[Any], None]) -> Generator[Any]:
-        """The configuration of each job, while all around it is as it will be when the job runs. None where
-        the sweeper makes up its jobs as it goes.
+        """Yield the configuration of each job.
 
-        check: is given each override of a sweep, those of the configuration's own `hydra.sweeper.params` too.
+        Meanwhile Hydra's settings and the environment are what they will be when that job runs. Nothing is
+        yielded if the sweeper chooses its jobs as it goes.
+        check: a function that is called with each override of a sweep, including those in the configuration's
+            own `hydra.sweeper.params`.
         """
         if self._asked.experimental_rerun is not None:
             return self._rerun()
@@ -116,7 +122,8 @@ class Composition:
             words = [*self._asked.overrides, "hydra.mode=MULTIRUN"]
             whole = self._hydra.compose_config(self._name, words, RunMode.MULTIRUN)
             for plugin in (whole.hydra.launcher, whole.hydra.sweeper):
-                Plugins.instance()._instantiate(plugin)  # only made: it is set up when the sweep runs
+                # The plugin is only created here; it is set up when the sweep runs.
+                Plugins.instance()._instantiate(plugin)
             sweeper = whole.hydra.sweeper
             if sweeper._target_ not in _FORESEEABLE_SWEEPERS:
                 return
@@ -148,7 +155,7 @@ class Composition:
             yield _get_rerun_conf(self._asked.experimental_rerun, self._asked.overrides)
 
     def show(self) -> None:
-        """Compose what --cfg, --info or a help is to show."""
+        """Compose what --cfg, --info or a help option would show."""
         from hydra.types import RunMode
 
         asked = self._asked
@@ -168,8 +175,10 @@ class Composition:
 
 
 class _PlainJobs:
-    """The jobs that read nothing from Hydra and the environment, several times quicker: there is nothing to
-    set up around them. Only an interpolation reads.
+    """Composes the jobs that read nothing from Hydra or the environment.
+
+    This is several times faster, because nothing has to be set up around such a job. Only an interpolation
+    can read from Hydra or the environment.
     """
 
     def __init__(self, loader: Any, whole: Any) -> None:
@@ -181,7 +190,7 @@ class _PlainJobs:
         self._interpolates = False
 
     def of(self, job: list[str]) -> Any | None:
-        """None: it has an interpolation, or a job before it had one."""
+        """Return the configuration of a job, or None if this job or an earlier one has an interpolation."""
         if self._interpolates or any("${" in word for word in job):
             return None
         tree = self._configs.of(job)
@@ -205,7 +214,10 @@ def _empty(overrides: list[Any]) -> str:
 
 @contextmanager
 def opened(asked: Any, conf: Path) -> Iterator[Composition]:
-    """Hydra for this command line. conf: the folder of the configuration, unless --config-path names one."""
+    """Set Hydra up for this command line.
+
+    conf: the folder of the configuration, which is used unless --config-path names another.
+    """
     from hydra import version
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_automatic_config_search_path
@@ -232,7 +244,10 @@ def opened(asked: Any, conf: Path) -> Iterator[Composition]:
 
 @contextmanager
 def _as_in_its_job(tree: Any, directory: str, subdirectory: str | None) -> Iterator[None]:
-    """Hydra's own settings and the environment are what the job will find; `tree` loses them, as it will."""
+    """Give Hydra's own settings and the environment the values that the job will find.
+
+    The settings are removed from `tree`, as they will be when the job runs.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.core.utils import env_override
     from omegaconf import OmegaConf, open_dict, read_write
@@ -265,8 +280,10 @@ def _hydra_config_restored() -> Iterator[None]:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Whatever Hydra raises comes out as ConfigError, in a sentence. Hydra raises its own errors and
-    OmegaConf's, and for some mistakes ValueError, AssertionError, KeyError or what reading YAML raises.
+    """Turn whatever Hydra raises into ConfigError, with a message of one sentence.
+
+    Hydra raises its own errors and those of OmegaConf. For some mistakes it raises ValueError,
+    AssertionError, KeyError, or an error of the YAML reader.
     """
     try:
         yield
@@ -277,7 +294,7 @@ def refusals() -> Iterator[None]:
 
 
 def sentence(error: BaseException) -> str:
-    """The first words of an error and of its cause, without the lines that speak of Hydra's insides."""
+    """Return the message of an error or of its cause, without the lines about Hydra's internals."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
@@ -295,5 +312,5 @@ def sentence(error: BaseException) -> str:
         cause, (HydraException, OmegaConfBaseException, ValueError, OSError, pickle.PickleError)
     ):
         why = ": ".join([type(cause).__name__, *kept])
-        return f"Hydra does not take this command line ({why})"
+        return f"Hydra does not accept this command line ({why})"
     return f"{key}: {' '.join(kept)}" if key and key not in kept[0] else " ".join(kept)

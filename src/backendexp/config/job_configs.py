@@ -1,11 +1,11 @@
-"""The configurations of a sweep's jobs, without reading conf/ for every one of them.
+"""Composes the configurations of a sweep's jobs without reading conf/ for each of them.
 
-Hydra composes each job of a sweep from its files, and does so twice: a tenth of a second each, for jobs that
-may train for less. But the jobs of a sweep mostly differ in plain values (seed=3), which Hydra sets last,
-on top of everything composed. So what is composed is kept for each choice of groups, and the plain values
-are set on a copy of it, which gives the same configuration.
+Hydra composes each job of a sweep from its files, and does so twice. Each time takes a tenth of a second,
+which may be longer than the job trains. But the jobs of a sweep mostly differ in plain values (seed=3), which
+Hydra sets last, on top of everything that it has composed. The composed configuration is therefore kept for
+each choice of groups, and the plain values are set on a copy of it. The result is the same.
 
-`hydra_plugins/backendexp_sweeper.py` brings that to Hydra.
+`hydra_plugins/backendexp_sweeper.py` makes Hydra use this.
 """
 
 import copy
@@ -20,21 +20,24 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class JobConfigs:
-    """compose: the configuration of a list of overrides, the slow way."""
+    """Returns configurations quickly by reusing those that it has composed.
+
+    compose: a function that composes the configuration of a list of overrides, which is slow.
+    """
 
     def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
         self._compose = compose
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def of(self, overrides: list[str]) -> DictConfig:
-        """The configuration of these overrides; the caller may change it.
+        """Return the configuration of these overrides. The caller may change it.
 
         Raises what composing raises: HydraException, OmegaConfBaseException.
         """
         base = self._composed_for([o for o in overrides if not _may_be_value(o)])
         values = [o for o in overrides if _may_be_value(o)]
         plain = [o for o in values if _is_plain_value(base, _parse(o))]
-        if len(plain) < len(values):  # a group among them
+        if len(plain) < len(values):  # one of them chooses from a group
             base = self._composed_for([o for o in overrides if o not in plain])
         config = copy.deepcopy(base)
         for override in map(_parse, plain):
@@ -62,7 +65,10 @@ def _may_be_value(override: str) -> bool:
 
 
 def _is_plain_value(config: DictConfig, override: Override) -> bool:
-    """A scalar of the configuration gets a scalar: no group, no list, no interpolation."""
+    """Return whether the override replaces one scalar of the configuration with another.
+
+    It must not choose from a group, and its value must not be a list, a dictionary or an interpolation.
+    """
     key, value = override.key_or_group, override.value()
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
@@ -74,7 +80,7 @@ def _is_plain_value(config: DictConfig, override: Override) -> bool:
 
 
 class Loader(ConfigLoaderImpl):
-    """Hydra's loader, with the jobs of a sweep from `JobConfigs`."""
+    """Does what Hydra's loader does, but takes the jobs of a sweep from `JobConfigs`."""
 
     def __init__(self, hydras: Any) -> None:
         super().__init__(hydras.config_search_path)

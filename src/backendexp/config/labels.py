@@ -1,15 +1,16 @@
-"""Which labels a loss takes, and which numbers an output activation gives."""
+"""Checks that the labels suit the loss and the output activation."""
 
 import math
 from dataclasses import dataclass
 
 from backendexp.errors import ConfigError
 
-# So many distinct labels are named one by one.
+# Up to this many distinct labels are listed one by one.
 MANY = 10
 
-# The least and the greatest label that a loss takes. Beyond them Keras does not complain: a cross-entropy
-# falls below zero, and a logarithm is taken of a clipped number or of none.
+# The least and the greatest label that a loss accepts. Keras does not complain about other labels, but the
+# result is meaningless: a cross-entropy falls below zero, and a logarithm is taken of a clipped number or is
+# not defined.
 _TAKEN = {
     "binary_crossentropy": (0.0, 1.0),
     "binary_focal_crossentropy": (0.0, 1.0),
@@ -20,12 +21,13 @@ _TAKEN = {
     "log_cosh": (-math.inf, math.inf),
     "huber": (-math.inf, math.inf),
 }
-# These take two signs. Keras writes 0 and 1 as -1 and 1, batch by batch, where a batch holds nothing else.
+# These losses expect -1 and 1. Keras converts 0 and 1 to -1 and 1 in each batch that holds no other labels.
 _OF_TWO_SIGNS = ("hinge", "squared_hinge")
-# These bring the output near to the label itself, so the output must be able to get there.
+# These losses bring the output close to the label itself, so the output must be able to reach it.
 _OF_AMOUNTS = tuple(name for name, (_, high) in _TAKEN.items() if high == math.inf)
 
-# What an output activation cannot go below and above; one that is not here gives every number.
+# The least and the greatest number that an output activation gives. An activation that is not listed gives
+# any number.
 _GIVEN = {
     "sigmoid": (0.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
@@ -47,7 +49,11 @@ _GIVEN = {
 
 @dataclass(frozen=True)
 class Labels:
-    """Of one array of labels, as float32. values: the distinct ones, in order; None: more than MANY."""
+    """Describes one array of labels, as float32.
+
+    low, high: the least and the greatest label.
+    values: the distinct labels in ascending order, or None if there are more than MANY.
+    """
 
     low: float
     high: float
@@ -60,7 +66,7 @@ class Labels:
         return low <= self.low and self.high <= high
 
     def __str__(self) -> str:
-        """Eight digits tell 1 from the float32 above it."""
+        """Describe the labels in words. Eight digits distinguish 1 from the next float32 above it."""
         if self.values is None:
             return f"labels from {self.low:.8g} to {self.high:.8g}"
         if len(self.values) == 1:
@@ -70,21 +76,22 @@ class Labels:
 
 
 def check(where: str, labels: Labels, loss: str, output_activation: str) -> None:
-    """where: what the message calls the array.
+    """Check that the loss accepts the labels and that the output can reach them.
 
-    Raises ConfigError: the loss does not take these labels, or the output cannot come near to them.
+    where: the name of the array in the message.
+    Raises ConfigError: the loss does not accept these labels, or the output cannot come close to them.
     """
     if not _takes(loss, labels):
         raise ConfigError(
-            f"{where} holds {labels}, and training.loss={loss} takes {_in_words(loss)}. {_way_out(labels)}"
+            f"{where} holds {labels}, but training.loss={loss} accepts {_in_words(loss)}. {_way_out(labels)}"
         )
     low, high = _GIVEN.get(output_activation, (-math.inf, math.inf))
     if loss in _OF_AMOUNTS and not labels.within(low, high):
-        # The logarithm of the Poisson loss is taken of the output.
+        # The Poisson loss takes the logarithm of the output, which must therefore be positive.
         other = "exponential" if loss == "poisson" else "linear"
         raise ConfigError(
-            f"{where} holds {labels}, and model.output_activation={output_activation} gives numbers "
-            f"{_range(low, high)} only. Use model.output_activation={other}"
+            f"{where} holds {labels}, but model.output_activation={output_activation} gives only numbers "
+            f"{_range(low, high)}. Use model.output_activation={other}"
         )
 
 
@@ -108,8 +115,8 @@ def _way_out(labels: Labels) -> str:
     if _takes("binary_crossentropy", labels):
         return "Use training.loss=binary_crossentropy"
     if _takes("hinge", labels):
-        return "Write -1 as 0, or use training.loss=hinge model.output_activation=tanh"
+        return "Replace -1 by 0, or use training.loss=hinge model.output_activation=tanh"
     amounts = "training.loss=mean_squared_error model.output_activation=linear"
     if labels.values is not None and len(labels.values) == 2:
-        return f"Write them as 0 and 1, or use {amounts}"
+        return f"Replace them by 0 and 1, or use {amounts}"
     return f"The model has one output: for classes, make two of them, 0 and 1; for amounts, use {amounts}"

@@ -1,7 +1,8 @@
-"""The user's own arrays: an .npz file, checked before anything slow is imported.
+"""Checks the user's own arrays in an .npz file before anything slow is imported.
 
-Of all that the file holds, only the four arrays are looked at. Their headers come first; their numbers are
-read, a piece at a time, when the file really holds what the headers promise, and the memory can.
+Only the four arrays are looked at, whatever else the file holds. Their headers are checked first. Their
+numbers are read, one piece at a time, only if the file holds as many bytes as the headers promise and the
+memory is large enough.
 """
 
 import io
@@ -22,14 +23,18 @@ from backendexp.errors import ConfigError
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
 _EXPECTED = "Expected a file made by numpy.savez, of numbers only"
-# numpy refuses longer headers, for the time that it takes to parse them.
+# numpy refuses longer headers, because parsing them would take too long.
 _LONGEST_HEADER = 10_000
 _PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Contents:
-    """labels: of y_train and of y_test."""
+    """Describes the arrays of the file.
+
+    samples, test_samples: the number of rows for training and for testing. features: the number of columns.
+    labels: describes the labels, under the names y_train and y_test.
+    """
 
     samples: int
     features: int
@@ -39,8 +44,10 @@ class Contents:
 
 @dataclass(frozen=True)
 class _Member:
-    """An array in the archive. offset: where its numbers begin. held_bytes: how many bytes of them the
-    archive says it has.
+    """Describes an array in the archive.
+
+    offset: the position at which its numbers begin, in bytes.
+    held_bytes: the size of the numbers, in bytes, according to the archive.
     """
 
     info: zipfile.ZipInfo
@@ -59,11 +66,11 @@ class _Member:
 
 
 def read(path: str) -> Contents:
-    """The sizes and the labels of the user's file, once it has been checked.
+    """Check the user's file and return its sizes and its labels.
 
-    The file holds x_train and x_test, shape (samples, features), and y_train and y_test, shape
-    (samples,) or (samples, 1); numbers, all finite. What else it holds does not matter.
-    Raises ConfigError: naming the array and what is wrong with it.
+    The file must hold x_train and x_test, shape (samples, features), and y_train and y_test, shape
+    (samples,) or (samples, 1). All must be finite numbers. The file may hold other arrays too.
+    Raises ConfigError: an array cannot be used; the message names the array and what is wrong with it.
     """
     _check_is_a_file(path)
     with _opened(path) as archive:
@@ -95,7 +102,7 @@ def _check_is_a_file(path: str) -> None:
         mode = Path(path).stat().st_mode
     except FileNotFoundError as error:
         raise ConfigError(f"{named}: no such file. Expected an .npz file made by numpy.savez") from error
-    except (OSError, ValueError) as error:  # a name that is too long, or that holds a NUL
+    except (OSError, ValueError) as error:  # the name is too long or contains a NUL
         why = getattr(error, "strerror", None) or error
         raise ConfigError(
             f"{named}, which cannot be opened: {why}. Expected the path of an .npz file made by numpy.savez"
@@ -112,21 +119,22 @@ def _shortened(path: str) -> str:
 @contextmanager
 def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     with _in_sentences(path):
-        file = Path(path).open("rb")  # noqa: SIM115 (closed below, and what is done meanwhile is not wrapped)
+        file = Path(path).open("rb")  # noqa: SIM115 (it is closed below; errors until then are not translated)
     with file:
         with _in_sentences(path):
             start = file.read(6)
         if start == b"\x93NUMPY":
             raise _unreadable(path, "it is one array, made by numpy.save")
-        # numpy.load wants these first bytes, though zipfile does not.
+        # numpy.load requires these first bytes, although zipfile does not.
         if start[:4] not in (b"PK\x03\x04", b"PK\x05\x06"):
-            raise _unreadable(path, "it is no zip archive")
+            raise _unreadable(path, "it is not a zip archive")
         with _in_sentences(path):
             try:
                 archive = zipfile.ZipFile(file)
             except zipfile.BadZipFile as error:
                 raise zipfile.BadZipFile(
-                    f"it begins as a zip archive and does not end as one; it was cut off or damaged ({error})"
+                    "it begins like a zip archive but does not end like one; it was cut off or damaged "
+                    f"({error})"
                 ) from error
         with archive:
             yield archive
@@ -134,13 +142,13 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def _in_sentences(path: str, name: str | None = None) -> Iterator[None]:
-    """What zipfile, its decompressors and numpy raise for bytes that they cannot read becomes a ConfigError.
+    """Turn what zipfile, its decompressors and numpy raise for unreadable bytes into ConfigError.
 
-    name: of the array that is being read.
+    name: the name of the array that is being read, or None.
     """
     try:
         yield
-    except Exception as error:  # each decompressor has its own, and numpy raises a dozen kinds
+    except Exception as error:  # each decompressor has its own errors, and numpy raises a dozen kinds
         why = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
         raise _unreadable(path, f"{name}: {why}" if name else why) from error
 
@@ -150,7 +158,10 @@ def _unreadable(path: str, why: str) -> ConfigError:
 
 
 def _find(path: str, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The members with the four arrays. numpy.savez adds .npy to the names; numpy.load needs none."""
+    """Return the members of the archive that hold the four arrays.
+
+    numpy.savez adds .npy to the names, but numpy.load accepts names without it.
+    """
     by_name = {info.filename: info for info in archive.infolist()}
     found = {name: by_name.get(f"{name}.npy", by_name.get(name)) for name in _NAMES}
     missing = [name for name, info in found.items() if info is None]
@@ -167,7 +178,10 @@ def _find(path: str, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _alike(other: str, name: str) -> bool:
-    """X_train, xtrain, train_x and x_trian are all of the letters of x_train."""
+    """Return whether a name has the same letters as the expected name.
+
+    X_train, xtrain, train_x and x_trian all have the letters of x_train.
+    """
     return other not in _NAMES and sorted(filter(str.isalnum, other.casefold())) == sorted(
         name.replace("_", "")
     )
@@ -178,12 +192,12 @@ def _read_header(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.Z
         raise _unreadable(path, f"{name} is encrypted. Unpack it with the password, and save it without one")
     with _in_sentences(path, name):
         with archive.open(info) as file:
-            # No more of it is read: a header may say that it is gigabytes long.
+            # Only this much is read, because a header may claim to be gigabytes long.
             start = io.BytesIO(file.read(_LONGEST_HEADER + 12))
         version = np.lib.format.read_magic(start)
         if version not in ((1, 0), (2, 0), (3, 0)):
             raise ValueError(f"the format's version is {version[0]}.{version[1]}, which numpy does not know")
-        # Version 3 is version 2 with names of fields in UTF-8, and an array of numbers has no fields.
+        # Version 3 differs from version 2 only in the names of fields, and an array of numbers has no fields.
         read = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
@@ -214,7 +228,11 @@ def _check_header(path: str, name: str, array: _Member) -> None:
 
 
 def _check_memory(path: str, arrays: Iterable[_Member]) -> None:
-    """The worker keeps all of them as float32, and reads one after the other as it is stored."""
+    """Check that the arrays fit into the memory.
+
+    The worker keeps all of them as float32, and while it reads an array it also holds it as it is stored.
+    Raises ConfigError: they do not fit.
+    """
     kept = sum(4 * array.size for array in arrays)
     stored = max((array.bytes for array in arrays if array.dtype != np.float32), default=0)
     memory = physical_memory_bytes()
@@ -228,7 +246,7 @@ def _check_memory(path: str, arrays: Iterable[_Member]) -> None:
 def _pieces(
     path: str, archive: zipfile.ZipFile, name: str, array: _Member
 ) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
-    """All the numbers of an array as float32, in the order of the file."""
+    """Yield all the numbers of an array as float32, in the order of the file."""
     with _in_sentences(path, name), archive.open(array.info) as file:
         file.read(array.offset)
         left = array.bytes
@@ -239,11 +257,14 @@ def _pieces(
             left -= len(content)
             with np.errstate(over="ignore", invalid="ignore"):
                 yield np.frombuffer(content, array.dtype).astype(np.float32)
-        file.read(1)  # only a read beyond the end makes sure of the checksum
+        file.read(1)  # zipfile verifies the checksum only when it reads beyond the end
 
 
 def _checked(path: str, name: str, pieces: Iterable[np.ndarray[Any, Any]]) -> Iterator[np.ndarray[Any, Any]]:
-    """The same pieces. Raises ConfigError after the last of them: they are not all finite."""
+    """Yield the same pieces, and check that all numbers are finite.
+
+    Raises ConfigError: some numbers are not finite. It is raised after the last piece.
+    """
     bad = 0
     for piece in pieces:
         bad += int(np.count_nonzero(~np.isfinite(piece)))

@@ -1,7 +1,7 @@
-"""The typed configuration: Hydra composes it, `parse` checks it, the rest of the code trusts it.
+"""Defines the typed configuration: Hydra composes it, `parse` checks it, and the rest of the code trusts it.
 
-The classes are the schema that Hydra's tree is checked against (misspelt keys and wrong types fail
-there); the values live in `conf/`. They are mutable because OmegaConf refuses frozen ones.
+The classes are the schema that Hydra's tree is checked against, so that misspelt keys and wrong types are
+found. The values are in `conf/`. The classes are mutable because OmegaConf refuses frozen ones.
 """
 
 import math
@@ -20,25 +20,29 @@ from backendexp.tracking import addresses, uri_check
 from backendexp.worker import data as data_kinds
 from backendexp.worker import models
 
-# Of the column in which MLflow's databases keep it.
+# This is the width of the column that holds the name in MLflow's databases.
 _LONGEST_EXPERIMENT_NAME = 256
-# The greatest that NumPy's RandomState takes.
+# This is the greatest seed that NumPy's RandomState accepts.
 _LAST_SEED = 2**32 - 1
 
 
 @dataclass
 class BackendConfig:
-    """name: the value of KERAS_BACKEND."""
+    """Chooses the backend.
+
+    name: the value of KERAS_BACKEND.
+    """
 
     name: str = "tensorflow"
 
 
 @dataclass
 class RuntimeConfig:
-    """
-    name: keras3, keras2, or auto: the first of them that offers the backend.
-    python: an interpreter to use instead of the runtime's own.
-    start: how a run gets its process: fork, spawn, or auto (fork where the system has it).
+    """Chooses the Python environment that the worker runs in.
+
+    name: keras3, keras2, or auto, which takes the first of these that offers the backend.
+    python: the path of an interpreter to use instead of the runtime's own.
+    start: how the process of a run is started: fork, spawn, or auto (fork if the system has it).
     """
 
     name: str = "auto"
@@ -48,12 +52,13 @@ class RuntimeConfig:
 
 @dataclass
 class DataConfig:
-    """
+    """Chooses the data.
+
     kind: a module of backendexp.worker.data: random (labels are coin flips), signal (labels follow from x) or
         npz (the user's file).
-    samples, test_samples, features: sizes of what is drawn; an npz file brings its own.
-    noise: share of the labels of `signal` that is flipped, in [0, 0.5).
-    path: the npz file with x_train, y_train, x_test, y_test.
+    samples, test_samples, features: the sizes of data that is drawn. An npz file determines its own sizes.
+    noise: the share of the labels of `signal` that is flipped, in [0, 0.5).
+    path: the path of the npz file, which contains x_train, y_train, x_test and y_test.
     """
 
     kind: str = "random"
@@ -66,9 +71,13 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """
+    """Describes the model.
+
     kind: a module of backendexp.worker.models.
-    hidden_units: width of each hidden layer. dropout: share of units dropped after each.
+    hidden_units: the width of each hidden layer.
+    activation: the activation of the hidden layers.
+    dropout: the share of units that is dropped after each hidden layer.
+    output_activation: the activation of the last layer.
     """
 
     kind: str = "mlp"
@@ -80,8 +89,11 @@ class ModelConfig:
 
 @dataclass
 class TrainingConfig:
-    """dtype: float32, float64, or another dtype policy of Keras 3. learning_rate: explicit, because
-    the optimizers' own defaults differ between Keras 2 and 3.
+    """Describes how the model is trained.
+
+    learning_rate: the learning rate. It is always set, because the defaults of the optimizers differ between
+        Keras 2 and Keras 3.
+    dtype: float32, float64, or another dtype policy of Keras 3.
     """
 
     optimizer: str = "rmsprop"
@@ -94,12 +106,15 @@ class TrainingConfig:
 
 @dataclass
 class TrackingConfig:
-    """
-    kind: mlflow, or none: the results stay in the run's directory.
-    uri: the store; null means MLFLOW_TRACKING_URI, or sqlite:///mlflow.db in this directory.
-    experiment: name of the MLflow experiment; null means MLFLOW_EXPERIMENT_NAME or "backendexp".
-    run_name: name of the run in the UI; null names it after backend, runtime and seed.
-    log_model: log the trained model, in the format of the runtime's Keras.
+    """Chooses where results are stored.
+
+    kind: mlflow, or none, which leaves the results in the directory of the run only.
+    uri: the address of the store. null stands for MLFLOW_TRACKING_URI, or sqlite:///mlflow.db in this
+        directory if that is not set.
+    experiment: the name of the MLflow experiment. null stands for MLFLOW_EXPERIMENT_NAME, or "backendexp" if
+        that is not set.
+    run_name: the name of the run in the UI. null names it after backend, runtime and seed.
+    log_model: whether to log the trained model, in the format of the runtime's Keras.
     """
 
     kind: str = "mlflow"
@@ -111,9 +126,12 @@ class TrackingConfig:
 
 @dataclass
 class ControlsConfig:
-    """
-    initial_weights: numpy draws them from the seed and every backend is given the same.
-    batch_order: numpy draws the order of the samples from the seed, every epoch anew.
+    """Chooses what is made equal for all backends.
+
+    initial_weights: whether numpy draws the initial weights from the seed, so that all backends start from
+        the same weights.
+    batch_order: whether numpy draws a new order of the samples from the seed for every epoch, so that all
+        backends see the same batches.
     """
 
     initial_weights: bool = True
@@ -122,10 +140,11 @@ class ControlsConfig:
 
 @dataclass
 class ParityConfig:
-    """
-    enabled: train on every available backend and runtime, and compare the loss trajectories.
-    probes: runs of the reference with starting weights moved by one float32 rounding; they measure
-        how far rounding alone carries.
+    """Sets up the experiment `parity`.
+
+    enabled: whether to train on every available backend and runtime, and to compare the loss trajectories.
+    probes: the number of extra runs of the reference, whose initial weights are moved by one float32
+        rounding. They measure how far apart rounding alone drives the trajectories.
     """
 
     enabled: bool = False
@@ -134,15 +153,16 @@ class ParityConfig:
 
 @dataclass
 class CompareConfig:
-    """
-    enabled: run every backend in randomised blocks, and say which is faster.
+    """Sets up the experiment `compare`.
+
+    enabled: whether to run every backend in randomised blocks, and to report which is faster.
     blocks: how many times every backend is timed.
-    backends: null for all that can run on the runtime.
-    baseline: the backend that the others are compared with; null for tensorflow where it is compared, else
-        the first of them.
-    margin: two times whose ratio is within 1/(1+margin) to 1+margin are equivalent.
-    accuracy_margin: so are two accuracies that differ by no more.
-    parity: first check that the backends compute the same.
+    backends: the backends to compare. null stands for all backends that can run on the runtime.
+    baseline: the backend that the others are compared with. null stands for tensorflow if it is compared, and
+        for the first backend otherwise.
+    margin: two times are equivalent if their ratio is between 1/(1+margin) and 1+margin.
+    accuracy_margin: two accuracies are equivalent if they differ by no more than this.
+    parity: whether to check first that the backends compute the same results.
     """
 
     enabled: bool = False
@@ -156,13 +176,16 @@ class CompareConfig:
 
 @dataclass
 class ScaleConfig:
-    """
-    enabled: run every backend with growing data and growing layers, and say where they cross.
-    samples: values of data.samples, under the width of the first layer of model.hidden_units.
-    hidden_units: widths of all layers, under data.samples.
+    """Sets up the experiment `scale`.
+
+    enabled: whether to run every backend with growing data and growing layers, and to report at which sizes
+        another backend becomes the faster one.
+    samples: the values that data.samples takes, while all layers have the width of the first layer of
+        model.hidden_units.
+    hidden_units: the widths that all layers take, while data.samples stays as it is.
     repeats: how many times each size is run.
-    epochs: what experiment=scale sets training.epochs to.
-    backends, baseline: as in CompareConfig.
+    epochs: the value that experiment=scale gives to training.epochs.
+    backends, baseline: the same as in CompareConfig.
     """
 
     enabled: bool = False
@@ -176,8 +199,11 @@ class ScaleConfig:
 
 @dataclass
 class Config:
-    """The whole configuration. threads: of the engine, null for every core that the process may use.
-    timeout_s: deadline of a run from its start, null for none.
+    """Holds the whole configuration.
+
+    threads: the number of threads of the engine. null stands for all cores that the process may use.
+    seed: the number from which all random values are drawn.
+    timeout_s: the longest time that a run may take from its start, in seconds. null stands for no limit.
     """
 
     backend: BackendConfig = field(default_factory=BackendConfig)
@@ -196,35 +222,36 @@ class Config:
 
     @property
     def experiment(self) -> str | None:
-        """Which of the experiments that make several runs it asks for: parity, compare, scale, or None."""
+        """The experiment that is asked for: parity, compare or scale. None stands for a single run."""
         return next((name for name in experiments() if getattr(self, name).enabled), None)
 
 
 @cache
 def experiments() -> tuple[str, ...]:
-    """The parts of the configuration that can be enabled: each holds the settings of one experiment."""
+    """Return the parts of the configuration that can be enabled, each with the settings of an experiment."""
     return tuple(name for name, part in get_type_hints(Config).items() if hasattr(part, "enabled"))
 
 
 def conf_dir() -> Path:
-    """conf/ lies inside an installed package, and at the top of a checkout."""
+    """Return the path of conf/, which is inside an installed package, but at the top of a checkout."""
     inside = Path(__file__).parents[1] / "conf"
     return inside if inside.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def parse(tree: Any) -> Config:
-    """The checked configuration of Hydra's composed tree.
+    """Return Hydra's composed tree as a checked configuration.
 
-    Raises ConfigError: naming the key, its value, what was expected and an example. A key that Hydra was
-    told to add is taken where a value of the configuration reads it.
+    A key that the user has added with Hydra's + is accepted if a value of the configuration refers to it.
+    Raises ConfigError: a value cannot be used; the message has the key, its value, what was expected and an
+        example.
     """
     from omegaconf import OmegaConf
 
     config = OmegaConf.to_object(tree)
     if not isinstance(config, Config):
         raise ConfigError(
-            "the configuration has no schema: expected a primary file whose defaults begin with schema, as "
-            "those of conf/config.yaml do"
+            "the configuration has no schema: expected a primary file whose defaults begin with schema, "
+            "like those of conf/config.yaml"
         )
     for key in _added(config):
         if "." in key or f"${{{key}" not in OmegaConf.to_yaml(tree):
@@ -235,7 +262,7 @@ def parse(tree: Any) -> Config:
 
 
 def _added(node: Any, prefix: str = "") -> list[str]:
-    """The keys that no class of this module has."""
+    """Return the keys that are not a field of any class in this module."""
     known = {field.name for field in fields(node)}
     found = [prefix + name for name in vars(node) if name not in known]
     for name in known:
@@ -245,21 +272,24 @@ def _added(node: Any, prefix: str = "") -> list[str]:
 
 
 def unknown_key(key: str, groups: Sequence[str] = ()) -> str:
-    """What to say of a key that is not in the configuration, with the nearest one that is."""
+    """Return the message about a key that is not in the configuration. It suggests the nearest known key."""
     return (
         f"{key or repr(key)} is not a key of the configuration. "
-        f"{spelling.nearest(key, [*_leaves(Config), *groups])}For all of them: backendexp --help"
+        f"{spelling.nearest(key, [*_leaves(Config), *groups])}To list all keys: backendexp --help"
     )
 
 
 def has_key(key: str) -> bool:
-    """An element of a list has one too: model.hidden_units.0."""
+    """Return whether the key exists. An element of a list has a key too, such as model.hidden_units.0."""
     parent, _, last = key.rpartition(".")
     return kind(key) is not None or (last.isdigit() and "list" in str(kind(parent)))
 
 
 def kind(key: str) -> Any:
-    """The type of a setting, or the class of a part of the configuration; None: there is no such key."""
+    """Return the type of a setting, or the class of a part of the configuration.
+
+    Returns None if the key does not exist.
+    """
     found: Any = Config
     for name in key.split("."):
         found = get_type_hints(found).get(name) if is_dataclass(found) else None
@@ -274,7 +304,10 @@ def _leaves(part: Any, prefix: str = "") -> list[str]:
 
 
 def check(config: Config) -> None:
-    """Raises ConfigError for the first value that cannot be used."""
+    """Check every value of the configuration.
+
+    Raises ConfigError: a value cannot be used; the first such value is reported.
+    """
     _one_of("backend.name", config.backend.name, catalogue.BACKENDS, example="backend=theano")
     _one_of("runtime.name", config.runtime.name, ["auto", *catalogue.RUNTIMES], example="runtime=keras3")
     _one_of("runtime.start", config.runtime.start, ["auto", "fork", "spawn"], "runtime.start=spawn")
@@ -296,9 +329,9 @@ def check(config: Config) -> None:
 
 
 def check_tracking(tracking: TrackingConfig) -> None:
-    """Of the store and the experiment that it names, or the environment where it names none.
+    """Check the store and the experiment that are configured, or those of the environment if none are.
 
-    Raises ConfigError.
+    Raises ConfigError: one of them cannot be used.
     """
     _one_of("tracking.kind", tracking.kind, ["mlflow", "none"], "tracking=mlflow")
     if tracking.kind == "none":
@@ -308,19 +341,26 @@ def check_tracking(tracking: TrackingConfig) -> None:
     for key, name in _first(("tracking.experiment", tracking.experiment), "MLFLOW_EXPERIMENT_NAME"):
         if len(name) > _LONGEST_EXPERIMENT_NAME:
             raise ConfigError(
-                f"{key} has {len(name)} characters: expected {_LONGEST_EXPERIMENT_NAME} at most, "
+                f"{key} has {len(name)} characters: expected at most {_LONGEST_EXPERIMENT_NAME}, "
                 "e.g. tracking.experiment=optimizers"
             )
 
 
 def _first(named: tuple[str, str | None], variable: str) -> list[tuple[str, str]]:
-    """The one that counts, under its name; none where neither is set."""
+    """Return the value that is used, together with the name of its source. The list is empty if none is set.
+
+    named: the key of the configuration and its value. variable: the environment variable to use otherwise.
+    """
     key, value = named if named[1] else (variable, os.environ.get(variable))
     return [(key, value)] if value else []
 
 
 def check_store(key: str, uri: str) -> None:
-    """key: what names the store, such as tracking.uri. Raises ConfigError: nothing can be tracked there."""
+    """Check that runs can be tracked in a store.
+
+    key: the setting that contains the address, such as tracking.uri.
+    Raises ConfigError: nothing can be tracked there.
+    """
     try:
         whole = addresses.whole(uri)
     except TrackingError as error:
@@ -338,7 +378,7 @@ def _check_experiments(config: Config) -> None:
             f"at a time, e.g. experiment={enabled[-1]}"
         )
     compare, scale = config.compare, config.scale
-    # Fewer than three blocks give no verdict.
+    # Fewer than three blocks are not enough for a verdict.
     _number("compare.blocks", compare.blocks, 3, 10_000, "compare.blocks=10")
     for margin in ("margin", "accuracy_margin"):
         _number(f"compare.{margin}", getattr(compare, margin), 0, 1, f"compare.{margin}=0.05", above=True)
@@ -359,7 +399,7 @@ def _check_experiments(config: Config) -> None:
         if config.seed + seeds.get(name, 0) > _LAST_SEED:
             raise ConfigError(
                 f"seed is {config.seed}, and experiment={name} counts up from it {seeds[name]:,} times: "
-                f"expected to end at {_LAST_SEED:,} at most, e.g. seed=7"
+                f"expected the last seed to be at most {_LAST_SEED:,}, e.g. seed=7"
             )
 
 
@@ -390,7 +430,7 @@ def _check_scale(config: Config) -> None:
     if not data_kinds.kind(config.data.kind).DRAWN and scale.samples:
         raise ConfigError(
             f"scale.samples is set, but data={config.data.kind} has as many samples as its file. "
-            "Use scale.samples=[] to vary the width alone, or data=random"
+            "Use scale.samples=[] to vary only the width, or use data=random"
         )
     if max(len(set(scale.samples)), len(set(scale.hidden_units))) < 2:
         raise ConfigError(
@@ -405,7 +445,7 @@ def _check_data(data: DataConfig) -> None:
     if not data_kinds.kind(data.kind).DRAWN:
         if not data.path:
             raise ConfigError(
-                f"data.path is not set. data={data.kind} wants a file, e.g. data.path=my-data.npz"
+                f"data.path is not set, but data={data.kind} needs a file, e.g. data.path=my-data.npz"
             )
         for name in sizes:
             if getattr(data, name) is not None:
@@ -466,9 +506,9 @@ class _Training(Protocol):
 
 
 def check_names(model: _Network, training: _Training, runtime: catalogue.RuntimeFacts) -> None:
-    """Of a configuration or of a plan.
+    """Check the names in a configuration or a plan against a runtime.
 
-    Raises ConfigError: a name that Keras 3 knows and this runtime's Keras does not.
+    Raises ConfigError: Keras 3 knows a name, but this runtime's Keras does not.
     """
     for key, value, known in (
         ("training.optimizer", training.optimizer, runtime.optimizers),
@@ -485,7 +525,10 @@ def check_names(model: _Network, training: _Training, runtime: catalogue.Runtime
 
 
 def _check_memory(config: Config) -> None:
-    """Sizes that no memory can hold fail here, in a sentence, and not after minutes in the kernel."""
+    """Refuse sizes that do not fit into the memory, because the kernel would kill the run after minutes.
+
+    Raises ConfigError: the data or the weights would not fit.
+    """
     data, scale = config.data, config.scale
     assert data.samples is not None
     assert data.test_samples is not None
@@ -509,7 +552,7 @@ def _check_memory(config: Config) -> None:
 
 
 def physical_memory_bytes() -> int | None:
-    """None where the system does not tell."""
+    """Return the size of the machine's memory, or None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -533,7 +576,10 @@ def _number(
     above: bool = False,
     below: bool = False,
 ) -> None:
-    """`above` and `below` leave the lower and the upper end out of the range."""
+    """Check that a number is in the range from `low` to `high`.
+
+    above: whether `low` itself is excluded. below: whether `high` itself is excluded.
+    """
     too_low: Callable[[float], bool] = (lambda v: v <= low) if above else (lambda v: v < low)
     too_high: Callable[[float], bool] = (lambda v: v >= high) if below else (lambda v: v > high)
     if value is None or not math.isfinite(value) or too_low(value) or too_high(value):

@@ -1,1 +1,1 @@
-"""The Python environments that workers run in: found, probed, and built on first use."""
+"""Finds, probes and builds the Python environments that workers run in."""

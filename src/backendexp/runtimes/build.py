@@ -1,8 +1,8 @@
-"""Runtimes that backendexp builds by itself: one virtual environment for each lock file.
+"""Builds the runtimes that backendexp provides itself: one virtual environment for each lock file.
 
-A runtime lies in <cache>/runtimes/<name>-<digest of its lock>. It is built beside its place and moved
-there whole, under a file lock, so that a folder with that name is complete or absent: two processes may
-want it at once, and one that is killed leaves nothing broken.
+A runtime is in <cache>/runtimes/<name>-<digest of its lock>. It is built in a folder next to that one, which
+is then renamed, under a file lock. A folder of that name is therefore complete or absent: two processes
+may need it at the same time, and a process that is killed leaves nothing broken.
 """
 
 import hashlib
@@ -26,9 +26,10 @@ def is_built(name: str) -> bool:
 
 
 def ensure_built(name: str, say: Callable[[str], None]) -> str:
-    """Path of the runtime's interpreter, built first when it is not there.
+    """Return the path of the runtime's interpreter, and build the runtime first if it does not exist.
 
-    Raises RuntimeUnavailable: no base interpreter, no uv, or the installation failed.
+    say: receives messages about the progress, for the user.
+    Raises RuntimeUnavailable: the base interpreter or uv was not found, or the installation failed.
     """
     home = _home(name)
     if not is_built(name):
@@ -36,13 +37,13 @@ def ensure_built(name: str, say: Callable[[str], None]) -> str:
 
         if (error := cache.why_not(home.parent)) is not None:
             raise RuntimeUnavailable(
-                f"runtime {name!r} has to be built: {places.sentence(error, home.parent, places.CACHE)}"
+                f"runtime {name!r} must be built first: {places.sentence(error, home.parent, places.CACHE)}"
             )
         lock = FileLock(str(home) + ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say(f"waiting for runtime {name}, which another process is building")
+            say(f"waiting for another process, which is building runtime {name}")
             lock.acquire()
         try:
             if not is_built(name):
@@ -53,21 +54,21 @@ def ensure_built(name: str, say: Callable[[str], None]) -> str:
 
 
 def find_tools(name: str) -> tuple[str, str]:
-    """(uv, base interpreter): what the runtime is built with.
+    """Return the paths of uv and of the base interpreter that the runtime is built with.
 
-    Raises RuntimeUnavailable: one of them is not here.
+    Raises RuntimeUnavailable: one of them was not found.
     """
     uv = interpreters.find_uv()
     if uv is None:
         raise RuntimeUnavailable(
-            f"runtime {name!r} has to be built, and uv, which builds it, was not found.\n"
+            f"runtime {name!r} must be built first, but uv, which builds it, was not found.\n"
             "Install it with: pip install uv"
         )
     return uv, interpreters.find_python(RECIPES[name].python, needed_by=name)
 
 
 def python_of(name: str) -> str:
-    """Path of the runtime's interpreter, built or not."""
+    """Return the path of the runtime's interpreter, whether or not the runtime has been built."""
     return _python_of(_home(name))
 
 
@@ -104,7 +105,7 @@ def _build(name: str, home: Path, say: Callable[[str], None]) -> None:
 
 def _run(name: str, command: list[str]) -> None:
     environment = dict(os.environ)
-    # uv does not read pip's settings; whoever set a mirror for pip means it here too.
+    # uv does not read pip's settings, but a user who has set a mirror for pip wants it used here too.
     if "PIP_INDEX_URL" in environment and "UV_INDEX_URL" not in environment:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
     answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)

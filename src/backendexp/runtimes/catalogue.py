@@ -1,4 +1,4 @@
-"""What there is to choose from: backends, runtimes, and the names that Keras knows in each.
+"""Lists the backends and runtimes to choose from, and the names that Keras knows in each runtime.
 
 The names are checked against the real Keras of both runtimes by tests/runtimes/test_catalogue.py.
 """
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs under a backend.
+    """Describes the library that computes for a backend.
 
-    modules: everything that the worker imports for it. The version of the first is the engine's.
-    install: the command that installs what is missing.
+    title: the name of the library, as users know it.
+    modules: the modules that the worker imports for the backend. The version of the first is the version of
+        the engine.
+    install: the command that installs the engine if it is missing.
     """
 
     title: str
@@ -21,7 +23,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How backendexp builds a runtime. python: its version. lock: the file of pins with hashes, here."""
+    """Says how backendexp builds a runtime.
+
+    python: the version of Python. lock: the file in this folder that pins all packages with their hashes.
+    """
 
     python: str
     lock: str
@@ -29,10 +34,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RuntimeFacts:
-    """A Python environment that fixes the Keras generation.
+    """Describes a Python environment, which determines the Keras generation.
 
-    engines: backend name to engine, in the order in which they are shown.
-    recipe: None for the environment that backendexp itself is installed in.
+    generation: the major version of Keras.
+    engines: maps the name of each backend to its engine, in the order in which they are shown.
+    optimizers, losses, activations, dtypes: the names that Keras knows in this runtime.
+    recipe: how to build the runtime, or None for the environment that backendexp itself is installed in.
     """
 
     name: str
@@ -104,8 +111,8 @@ KERAS2 = RuntimeFacts(
 RUNTIMES = {facts.name: facts for facts in (KERAS3, KERAS2)}
 BACKENDS = tuple(dict.fromkeys(name for facts in RUNTIMES.values() for name in facts.engines))
 
-# Optimizers whose update is not the formula that Keras 3 has, by (optimizer, runtime, backend), with what
-# differs. Found by the parity check; between runs of unlike formulas rounding explains nothing.
+# Maps (optimizer, runtime, backend) to the difference, for optimizers whose update formula is not that of
+# Keras 3. The parity check found them. Rounding cannot explain a difference between runs of unlike formulas.
 _STEP_COUNTER = (
     "on TensorFlow 1.14, Keras 2.3.1 reads the step counter of its bias correction after its increment, "
     "so every step counts as the next one"
@@ -128,5 +135,5 @@ UNLIKE_FORMULAS = {
 
 
 def offering(backend: str) -> list[RuntimeFacts]:
-    """The runtimes that offer `backend`, in the order of `auto`."""
+    """Return the runtimes that offer `backend`, in the order in which runtime=auto tries them."""
     return [facts for facts in RUNTIMES.values() if backend in facts.engines]

@@ -1,4 +1,4 @@
-"""Where a Python of a given version may be found: PATH, pyenv, uv, conda."""
+"""Finds a Python of a given version on PATH, or among the interpreters of pyenv, uv and conda."""
 
 import os
 import shutil
@@ -11,23 +11,24 @@ from backendexp.errors import RuntimeUnavailable
 
 
 def find_python(version: str, needed_by: str) -> str:
-    """Path of an interpreter of `version` ("3.7").
+    """Return the path of an interpreter of the given version.
 
-    Raises RuntimeUnavailable: none is here; the message names every place that was looked at.
+    version: major and minor version, such as "3.7". needed_by: the runtime that needs it, for the message.
+    Raises RuntimeUnavailable: none was found; the message names every place that was searched.
     """
     for candidate in _candidates(version):
         if _runs_as(candidate, version):
             return candidate
     name = f"py{version.replace('.', '')}"
     raise RuntimeUnavailable(
-        f"runtime {needed_by!r} needs Python {version}, and none was found: not as python{version} on "
-        f"PATH, not in pyenv, not in uv, not in conda's environments.\nExpected any one of them. Install "
-        f"it with: pyenv install {version}   or: conda create -n {name} python={version}"
+        f"runtime {needed_by!r} needs Python {version}, but it was not found: not as python{version} on "
+        f"PATH, not in pyenv, not in uv, not in conda's environments.\nExpected it in any of these places. "
+        f"Install it with: pyenv install {version}   or: conda create -n {name} python={version}"
     )
 
 
 def find_uv() -> str | None:
-    """The uv of this environment, or of PATH."""
+    """Return the path of uv, from this environment or from PATH, or None if there is no uv."""
     try:
         from uv import find_uv_bin
 
@@ -44,7 +45,7 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _of_pyenv(version: str) -> Iterator[str]:
-    """pyenv's shims refuse versions that are not active, so look into its folder of versions."""
+    """Look into pyenv's folder of versions, because its shims refuse versions that are not active."""
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = (root / "versions").glob(f"{version}.*")
     for folder in sorted(folders, key=lambda f: [int(p) for p in f.name.split(".") if p.isdigit()]):
@@ -67,7 +68,7 @@ def _of_uv(version: str) -> Iterator[str]:
 
 
 def _of_conda() -> Iterator[str]:
-    """Conda lists its environments in a file, whatever their Python."""
+    """Look into all environments of conda. It lists them in a file, whatever version of Python they have."""
     listing = Path.home() / ".conda" / "environments.txt"
     if listing.exists():
         for folder in listing.read_text(encoding="utf-8", errors="surrogateescape").split("\n"):

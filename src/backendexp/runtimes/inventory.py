@@ -1,4 +1,4 @@
-"""What an interpreter has installed, without importing any of it."""
+"""Lists the packages that an interpreter has installed, without importing any of them."""
 
 import json
 import os
@@ -11,19 +11,21 @@ from pathlib import Path
 from backendexp.errors import RuntimeUnavailable
 from backendexp.runtimes.catalogue import RUNTIMES
 
-# They name places of one interpreter, where another must not look.
+# These variables point to the packages of one interpreter, which another must not import.
 PATHS_OF_AN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 _SCRIPT = Path(__file__).parent.parent / "worker" / "environment.py"
-# Distributions that bring a module under another name.
+# The distributions whose names differ from the module that they provide.
 _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")}
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """
-    python: version. packages: the name of each distribution, lower case with dashes, to its version.
-    modules: of keras and the engines' modules, those that the interpreter can import.
+    """Describes what an interpreter has installed.
+
+    python: the version of Python.
+    packages: maps the name of each distribution, in lower case with dashes, to its version.
+    modules: the modules that the interpreter can import, out of keras and the modules of all engines.
     """
 
     python: str
@@ -39,7 +41,7 @@ class Inventory:
         return int(self.keras.split(".")[0]) if self.keras else None
 
     def version(self, module: str) -> str | None:
-        """The version of the distribution that brings `module`, or None."""
+        """Return the version of the distribution that provides `module`, or None."""
         names = _DISTRIBUTIONS.get(module, (module,))
         return next((self.packages[name] for name in names if name in self.packages), None)
 
@@ -49,9 +51,9 @@ class Inventory:
 
 @cache
 def take_inventory(python: str) -> Inventory:
-    """What a worker that `python` runs could import.
+    """Return what a worker could import if `python` ran it.
 
-    Raises RuntimeUnavailable: `python` is not an interpreter that runs.
+    Raises RuntimeUnavailable: `python` does not run as an interpreter.
     """
     modules = {module for facts in RUNTIMES.values() for e in facts.engines.values() for module in e.modules}
     try:
@@ -69,21 +71,24 @@ def take_inventory(python: str) -> Inventory:
         why = "it is a folder" if os.path.isdir(python) else error
         raise RuntimeUnavailable(
             f"runtime.python is {python!r}, which does not run as a Python interpreter: {why}. "
-            "Expected the path of a Python 3.7, or 3.11 and newer, that has keras installed"
+            "Expected the path of a Python 3.7, or 3.11 or newer, that has keras installed"
         ) from error
     packages = {name.lower().replace("_", "-"): version for name, version in fields["packages"].items()}
     return Inventory(fields["python"], packages, frozenset(fields["modules"]))
 
 
 def environment_for(python: str) -> dict[str, str]:
-    """The environment of this process, without our Python paths if `python` is another interpreter."""
+    """Return the environment of this process, without our Python paths if `python` is another interpreter."""
     if python == sys.executable:
         return dict(os.environ)
     return {name: value for name, value in os.environ.items() if name not in PATHS_OF_AN_INTERPRETER}
 
 
 def keras_generation_of(python: str) -> int:
-    """2 or 3. Raises RuntimeUnavailable: the interpreter has no Keras, or one of another time."""
+    """Return the Keras generation of an interpreter: 2 or 3.
+
+    Raises RuntimeUnavailable: the interpreter has no Keras, or a Keras of another generation.
+    """
     inventory = take_inventory(python)
     if inventory.keras_generation not in (2, 3):
         raise RuntimeUnavailable(

@@ -1,4 +1,4 @@
-"""From a plan to an interpreter that can serve it."""
+"""Finds or builds the interpreter that can run a plan."""
 
 import importlib.util
 import sys
@@ -12,14 +12,20 @@ from backendexp.runtimes import build, catalogue, inventory
 
 @dataclass(frozen=True)
 class Interpreter:
-    """python: path. own: it is the interpreter that backendexp itself runs in."""
+    """Names the interpreter that runs a worker.
+
+    python: the path of the interpreter. own: whether it is the one that backendexp itself runs in.
+    """
 
     python: str
     own: bool
 
 
 class Place(Protocol):
-    """What a plan says of where it runs. python: the path of an interpreter, or None: the runtime's own."""
+    """Describes where a plan runs.
+
+    python: the path of the interpreter to use, or None for the runtime's own.
+    """
 
     @property
     def backend(self) -> str: ...
@@ -32,12 +38,13 @@ class Place(Protocol):
 
 
 def check_available(spec: Place) -> None:
-    """Within milliseconds, and without importing an engine: can this runtime serve the backend?
+    """Check whether the runtime can serve the backend, within milliseconds and without importing an engine.
 
-    A built runtime is known to have its engines; for one that is not built yet, what builds it
-    is looked for.
-    Raises BackendUnavailable: the engine is missing, with the line that installs it.
-    Raises RuntimeUnavailable: there is nothing to build it with, or the named interpreter is no good.
+    A runtime that has been built always has its engines. For a runtime that has not been built yet, the tools
+    that build it are looked for.
+    Raises BackendUnavailable: the engine is missing; the message has the command that installs it.
+    Raises RuntimeUnavailable: the tools that build the runtime are missing, or the interpreter that the plan
+        names cannot be used.
     """
     engine = catalogue.RUNTIMES[spec.runtime].engines[spec.backend]
     if spec.python is not None:
@@ -55,9 +62,9 @@ def check_available(spec: Place) -> None:
 
 
 def prepare(spec: Place, say: Callable[[str], None]) -> Interpreter:
-    """The interpreter for a plan, built first when it has to be.
+    """Return the interpreter for a plan, and build its runtime first if necessary.
 
-    say: is told what is being waited for.
+    say: receives a message about what the user is waiting for.
     Raises RuntimeUnavailable: the runtime cannot be built.
     """
     if spec.python is not None:
@@ -78,9 +85,9 @@ def _check_generation(spec: Place, found: inventory.Inventory) -> None:
     wanted = catalogue.RUNTIMES[spec.runtime].generation
     if found.keras is not None and found.keras_generation != wanted:
         raise RuntimeUnavailable(
-            f"runtime.python is {spec.python}, which has Keras {found.keras}: runtime "
-            f"{spec.runtime!r} expects Keras {wanted}. Use runtime=auto, which takes the generation "
-            "from the interpreter"
+            f"runtime.python is {spec.python}, which has Keras {found.keras}, but runtime "
+            f"{spec.runtime!r} expects Keras {wanted}. Use runtime=auto, which follows the "
+            "generation of the interpreter"
         )
 
 

@@ -1,1 +1,1 @@
-"""Where results go: MLflow, or memory."""
+"""Writes results to MLflow and reads them back."""

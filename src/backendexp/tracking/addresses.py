@@ -1,9 +1,9 @@
-"""How the address of a store is shown and stored: never with a password in it.
+"""Keeps the passwords in store addresses out of everything that is shown or stored.
 
 A whole address enters in two places only: the environment (MLFLOW_TRACKING_URI) and the command line, from
-which `taken_from` removes it before Hydra or anybody else reads it. Everywhere inside, in files and in
-messages, an address is as `shown` gives it, with *** for the password. Only whoever opens the store asks for
-the `whole` one.
+which `taken_from` removes it before Hydra or any other code reads it. Everywhere inside the program, in files
+and in messages, an address has the form that `shown` returns, with *** in place of the password. Only the
+code that opens the store asks for the `whole` address.
 """
 
 import json
@@ -16,13 +16,15 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from backendexp.errors import ConfigError, TrackingError
 
 MASK = "***"
-# Whole addresses that the command line gave, as JSON: the processes that a launcher starts inherit them.
+# This variable holds the whole addresses from the command line, as JSON. The processes that a launcher starts
+# inherit it.
 KEPT = "BACKENDEXP_TRACKING_ADDRESSES"
-# The password of `scheme://user:password@host`. It reaches to the last @, because people do not always
-# escape an @, / or ? in it, and databases do not ask them to.
+# Matches the password in `scheme://user:password@host`. It extends to the last @, because users do not always
+# escape an @, / or ? in a password, and databases do not require it.
 _OF_USER = re.compile(r"(?:https?:/+|[\w+.-]+:/{1,2})?[^:/?#]*:(?![/\\])(.+)@", re.DOTALL)
 _AFTER_SCHEME = re.compile(r"(?:https?:/+|[\w+.-]+://)[^:/?#]*:(.+)@", re.DOTALL)
-# Settings after the ?, of which some drivers take the password: postgresql, mysql and SAS tokens, pyodbc.
+# Matches the settings after the ? from which some drivers read the password: those of postgresql, mysql, SAS
+# tokens and pyodbc.
 _OF_QUERY = re.compile(
     r"[?&;][^=&;]*(?:pass|pwd|secret|token|key|cred|auth|sig|odbc_connect)[^=&;]*=([^&;]+)", re.IGNORECASE
 )
@@ -32,16 +34,19 @@ _SETTING = "tracking.uri"
 
 
 def shown(uri: str) -> str:
-    """The address as it may be printed and stored; one that is shown already stays as it is."""
+    """Return the address in the form that may be printed and stored.
+
+    An address that already has this form is returned unchanged.
+    """
     for start, end in reversed(_secrets(uri)):
         uri = uri[:start] + MASK + uri[end:]
     return uri
 
 
 def _secrets(uri: str) -> list[tuple[int, int]]:
-    """Where in the address its passwords stand: (start, end), in order, apart from each other.
+    """Return where the passwords of an address are, as pairs (start, end) in order, without overlaps.
 
-    Where an address can be read in two ways, both of what could be its password are.
+    If an address can be read in two ways, everything that could be a password is included.
     """
     of_user = _AFTER_SCHEME.match(uri) or _OF_USER.match(uri)
     found = [of_user.span(1)] if of_user else []
@@ -55,12 +60,18 @@ def _secrets(uri: str) -> list[tuple[int, int]]:
 
 
 def page(uri: str) -> str:
-    """What a browser is sent to, for the store that is a server: it asks for user and password itself."""
+    """Return the address that a browser opens for a store that is a server.
+
+    It has no user and no password, because the browser asks for them.
+    """
     return re.sub(r"^(https?:/+)[^/?#]*@", r"\1", shown(uri).split("?")[0]).rstrip("/")
 
 
 def keep(uri: str) -> str:
-    """The address as it is shown. From now on this process, and those that it starts, know the whole one."""
+    """Return the address as it is shown, and remember the whole address.
+
+    From then on this process, and the processes that it starts, know the whole address.
+    """
     short = shown(uri)
     if short != uri:
         others = [known for known in _kept() if shown(known) != short]
@@ -69,9 +80,9 @@ def keep(uri: str) -> str:
 
 
 def whole(uri: str) -> str:
-    """The address with its password, which was given on the command line or stands in MLFLOW_TRACKING_URI.
+    """Return the address with its password, from the command line or from MLFLOW_TRACKING_URI.
 
-    Raises TrackingError: it has a password that nobody gave.
+    Raises TrackingError: the address has a password, but it was given in neither place.
     """
     short = shown(uri)
     if MASK not in short or short != uri:
@@ -80,7 +91,7 @@ def whole(uri: str) -> str:
         if shown(known).rstrip("/") == short.rstrip("/"):
             return known
     raise TrackingError(
-        f"the tracking store {short} needs its password, which is not kept on disk. Give the whole address, "
+        f"the tracking store {short} needs its password, which is not saved on disk. Give the whole address, "
         f"with the password in place of {MASK}, in MLFLOW_TRACKING_URI, or as {_SETTING}=ADDRESS"
     )
 
@@ -94,22 +105,23 @@ def _known() -> list[str]:
 
 
 def hidden(text: str) -> str:
-    """A text with every address in it as it is shown."""
+    """Return the text with the password of every address in it hidden."""
     for known in _known():
         text = text.replace(known, shown(known))
     return _IN_TEXT.sub(lambda match: shown(match[0]), text)
 
 
 def hidden_of(uri: str, text: str) -> str:
-    """What somebody else says about a store: besides the addresses, its password alone is left out, too, in
-    whatever way it may be escaped.
+    """Return what other software says about a store, with its password hidden.
+
+    The password is hidden not only in addresses, but also where it appears alone, however it is escaped.
     """
     known = [uri, *(k for k in _known() if shown(k) == shown(uri))]
     text = hidden(text)
     secrets = {address[start:end] for address in known for start, end in _secrets(address)} - {MASK}
     for secret in secrets:
         for form in {write(read(secret)) for read in _READ for write in _WRITTEN}:
-            # A short one may be a part of any word.
+            # A short password may also be a part of any word, so only whole words are replaced.
             edge = r"\b" if len(form) < 6 and form.isalnum() else ""
             text = re.sub(f"{edge}{re.escape(form)}{edge}", MASK, text, flags=re.IGNORECASE)
     return text
@@ -123,11 +135,11 @@ _WRITTEN: tuple[Callable[[str], str], ...] = (str, quote, quote_plus, lambda tex
 
 
 def taken_from(arguments: list[str], of_hydra: bool) -> list[str]:
-    """The words of a command line without passwords, which are kept. Hydra would write what it is given into
-    the folder of every run, and into the names of folders.
+    """Return the words of a command line without the passwords, which are remembered.
 
-    of_hydra: they are Hydra's; else those of a command such as `backendexp sync`.
-    Raises ConfigError: a password stands where it cannot be taken out.
+    Hydra would write them into the folder of every run, and into the names of folders.
+    of_hydra: whether the words are for Hydra, not for a command such as `backendexp sync`.
+    Raises ConfigError: a password is in a place from which it cannot be removed.
     """
     taken = []
     for word in arguments:
@@ -153,33 +165,40 @@ def _holds_password(value: str) -> bool:
 
 
 def _is_literal(value: str) -> bool:
-    """It is an address, with a password that stands there itself."""
+    """Return whether the value is an address that contains its password itself, not an interpolation."""
     return "://" in value and _has_literal_secret(value)
 
 
 def _has_literal_secret(address: str) -> bool:
-    """A password that is ${oc.env:NAME} stands nowhere."""
+    """Return whether the address contains a password itself. One such as ${oc.env:NAME} does not count."""
     plain = _INTERPOLATION.sub("\0", address)
     secrets = (plain[start:end] for start, end in _secrets(plain))
     return any(secret not in ("\0", MASK) for secret in secrets)
 
 
 def _taken_from_setting(value: str) -> str:
-    """A value of tracking.uri in Hydra's grammar: one address, or several of a sweep."""
+    """Return the value of tracking.uri in Hydra's grammar, without passwords.
+
+    value: one address, or several addresses of a sweep.
+    Raises ConfigError: a part of an address is interpolated, and the password is not.
+    """
     from hydra.core.override_parser.types import Quote, QuotedString
 
     addresses = _addresses(value)
     for address in addresses:
         if _INTERPOLATION.search(address) and _has_literal_secret(address):
             raise ConfigError(
-                f"{_SETTING} is {shown(address)!r}: expected the password to be interpolated, such as "
-                "${oc.env:PASSWORD}, or no part of the address"
+                f"{_SETTING} is {shown(address)!r}: expected an interpolated password, such as "
+                "${oc.env:PASSWORD}, or an address without interpolations"
             )
     return ",".join(QuotedString(keep(address), Quote.single).with_quotes() for address in addresses)
 
 
 def _addresses(value: str) -> list[str]:
-    """As Hydra reads them. What it cannot read, or would cut at a comma, is one address as it stands."""
+    """Split the value of tracking.uri into addresses as Hydra does.
+
+    A value that Hydra cannot read, or would cut at a comma inside an address, is returned as one address.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import ChoiceSweep, QuotedString
     from hydra.errors import HydraException
@@ -196,14 +215,15 @@ def _addresses(value: str) -> list[str]:
 
 
 def check_configured(tracking: Any) -> None:
-    """tracking: that part of the configuration, with its interpolations.
+    """Check that no file of the configuration contains a password.
 
-    Raises ConfigError: it holds a password, which must have come from a file.
+    tracking: that part of the configuration, with its interpolations.
+    Raises ConfigError: it contains a password, which must have come from a file.
     """
     uri = tracking["uri"]
     if isinstance(uri, str) and _has_literal_secret(uri):
         raise ConfigError(
-            f"{_SETTING} is {shown(uri)!r} with a password, in a configuration file, and Hydra copies the "
+            f"{_SETTING} has a password in a configuration file, {shown(uri)!r}, and Hydra copies the "
             "configuration into the folder of every run. Write uri: null there and give the address in "
             "MLFLOW_TRACKING_URI, or name another variable: uri: ${oc.env:MY_STORE}"
         )

@@ -1,8 +1,8 @@
-"""What a tracking store promises to those who write into it (Tracker) and read from it (Reader).
+"""Defines what a tracking store promises to the code that writes to it (Tracker) or reads from it (Reader).
 
-`begin` makes a run that others can see as RUNNING. `end` uploads all of the run in as few requests as it can
-and gives it its final status. It is safe to call `end` again with the same report after it failed half-way:
-what arrived the first time is not there twice. Whatever goes wrong in the store is raised as TrackingError.
+`begin` creates a run, which others see as RUNNING. `end` uploads the whole run in as few requests as possible
+and sets its final status. If `end` fails half-way, it is safe to call it again with the same report: nothing
+is stored twice. Every error of the store is raised as TrackingError.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Metric:
-    """timestamp_ms: milliseconds since 1970."""
+    """Holds one value of a metric.
+
+    timestamp_ms: the time of the value, in milliseconds since 1970.
+    """
 
     key: str
     value: float
@@ -23,8 +26,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Dataset:
-    """digest: SHA-256 in hexadecimal. path: of the user's file, None for data drawn from the seed.
-    shapes: array name to shape.
+    """Describes the data of a run.
+
+    digest: the SHA-256 of the data, in hexadecimal.
+    path: the path of the user's file, or None for data drawn from the seed.
+    shapes: maps the name of each array to its shape.
+    bytes: the size of all arrays.
     """
 
     name: str
@@ -36,9 +43,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about a run that is over. status: FINISHED, FAILED or KILLED. joined: the run was not made
-    by `begin`, so it may hold params already, which nobody can change. artifacts: files, and folders whose
-    contents are meant.
+    """Holds everything that is stored about a run that has ended.
+
+    status: FINISHED, FAILED or KILLED.
+    start_ms, end_ms: when the run began and ended, in milliseconds since 1970.
+    artifacts: the files to upload, and the folders whose contents are uploaded.
+    joined: whether the run existed before `begin`. Such a run may already have params, and a store does not
+        allow params to be changed.
     """
 
     record_id: str
@@ -56,7 +67,7 @@ class Report:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run that the store holds for RUNNING."""
+    """Names a run that has the status RUNNING in the store."""
 
     run_id: str
     tags: dict[str, str]
@@ -73,22 +84,22 @@ class Tracker(Protocol):
     def begin(
         self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
     ) -> str:
-        """Make a run, or join the run `run_id`. Returns the run's id."""
+        """Create a run, or join the existing run `run_id` if it is given. Returns the id of the run."""
 
     def end(self, run_id: str, report: Report) -> None: ...
 
     def find(self, record_id: str) -> str | None:
-        """The run that `begin` made for this record, or None."""
+        """Return the id of the run that `begin` created for this record, or None."""
 
     def open_runs(self, host: str) -> list[OpenRun]:
-        """The runs that are RUNNING and were begun on `host`."""
+        """Return the runs that have the status RUNNING and were begun on `host`."""
 
     def kill(self, run_id: str) -> None:
-        """Give a run whose process is dead its status, KILLED."""
+        """Set the status of a run whose process has died to KILLED."""
 
 
 class Reader(Protocol):
-    """Reads the runs of one experiment. Nothing is made or changed in the store."""
+    """Reads the runs of one experiment. Nothing is created or changed in the store."""
 
     @property
     def uri(self) -> str:
@@ -101,12 +112,17 @@ class Reader(Protocol):
     def runs(
         self, tags: Mapping[str, str] = ..., newest_first: bool = False, begin: Mapping[str, str] = ...
     ) -> Iterator[Any]:
-        """MLflow's runs that have these tags, in the order in which they began. begin: the beginnings of
-        tags' values.
+        """Return MLflow's runs that have these tags, in the order in which they began.
+
+        tags: maps names of tags to their values. begin: maps names of tags to how their values begin.
+        newest_first: whether to reverse the order.
         """
 
     def deleted(self, tags: Mapping[str, str] = ..., begin: Mapping[str, str] = ...) -> Iterator[Any]:
-        """Such runs that were deleted and can still be restored."""
+        """Return the runs that have these tags, were deleted, and can still be restored."""
 
     def histories(self, run_ids: Sequence[str], key: str) -> dict[str, tuple[float, ...]]:
-        """All values of a metric, by run id, in the order of their steps. A run without any is left out."""
+        """Map the id of each run to all values of a metric, in the order of their steps.
+
+        A run that has no value of the metric is left out.
+        """

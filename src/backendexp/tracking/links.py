@@ -1,4 +1,4 @@
-"""Where to look: addresses in the MLflow UI, and the line that starts it."""
+"""Builds the addresses of pages in the MLflow UI, and the command that starts the UI."""
 
 import json
 import shlex
@@ -7,7 +7,7 @@ from urllib.parse import quote
 from backendexp.tracking import addresses
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
-# Without it the UI shows its pages for language models, and of a sweep's runs no chart.
+# Without this parameter the UI shows its pages for language models, and no chart of the runs of a sweep.
 _TRAINING = "?workflowType=machine_learning"
 
 
@@ -25,7 +25,7 @@ def experiment_link(uri: str, experiment_id: str) -> str:
 
 def compare_link(uri: str, experiment_id: str, run_ids: list[str]) -> str:
     runs, experiments = _encode(run_ids), _encode([experiment_id])
-    # The page reads `runs` only as the first parameter.
+    # The page reads `runs` only if it is the first parameter.
     return f"{_base(uri)}/#/compare-runs?runs={runs}&experiments={experiments}&{_TRAINING[1:]}"
 
 
@@ -34,7 +34,7 @@ def _encode(names: list[str]) -> str:
 
 
 def server_command(uri: str) -> str | None:
-    """The line that serves a local store, or None: the store is a server already."""
+    """Return the command that serves a local store, or None if the store is already a server."""
     if uri.startswith("http"):
         return None
     return f"backendexp ui {shlex.quote('tracking.uri=' + addresses.shown(uri))}"

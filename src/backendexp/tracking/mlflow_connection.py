@@ -1,4 +1,4 @@
-"""What writing to MLflow and reading from it share: a client of its own, a deadline, and errors of ours."""
+"""Connects to MLflow for writing and for reading, with a deadline, and turns its errors into ours."""
 
 import errno
 import os
@@ -15,14 +15,14 @@ from backendexp.errors import TrackingError
 from backendexp.tracking import addresses, schema, uri_check
 
 _SQLITE = "sqlite:///"
-# mlflow imports pandas and others where they are installed, and does without them where they are not (it
-# is how mlflow-skinny works). Nothing here needs them, and they are a third of its import.
+# mlflow imports these packages if they are installed, and works without them if they are not, as
+# mlflow-skinny does. Nothing here needs them, and they take a third of mlflow's import time.
 _OPTIONAL_IMPORTS = ("pandas", "pyarrow", "sklearn", "matplotlib")
-# mlflow would report our use of it to its makers, from a thread of this process.
+# mlflow would report how it is used to its developers, from a thread of this process.
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
-# It would print "View run" with the whole address of the server, among the results on stdout.
+# mlflow would print "View run" with the whole address of the server, among the results on stdout.
 _SILENT = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-# A store that is not there should be said within seconds, not after mlflow's minutes of retries.
+# A store that cannot be reached must be reported within seconds, not after minutes of retries by mlflow.
 _IMPATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -34,19 +34,19 @@ _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def default_uri(folder: Path) -> str:
-    """mlflow's own default, made absolute."""
+    """Return mlflow's own default store, as an absolute address."""
     return f"{_SQLITE}{folder.absolute()}/mlflow.db"
 
 
 def absolute_uri(uri: str, folder: Path) -> str:
-    """The same store, whatever the working directory. Only relative sqlite paths change."""
+    """Return an address that does not depend on the working directory. Only relative sqlite paths change."""
     if uri.startswith(_SQLITE) and not uri.startswith(_SQLITE + "/"):
         return f"{_SQLITE}{(folder / uri.removeprefix(_SQLITE)).absolute()}"
     return uri
 
 
 def database_file(uri: str) -> Path | None:
-    """The file of an sqlite store, or None: it is another kind of store."""
+    """Return the file of an sqlite store, or None for another kind of store."""
     return Path(uri.removeprefix(_SQLITE).split("?")[0]) if uri.startswith(_SQLITE) else None
 
 
@@ -58,7 +58,7 @@ def _dialect(uri: str) -> str:
     return uri.split(":")[0].split("+")[0]
 
 
-# As the system and SQLite have it, https://www.sqlite.org/rescode.html
+# The messages of the operating system and of SQLite, https://www.sqlite.org/rescode.html
 _CANNOT_WRITE = (
     *map(os.strerror, (errno.ENOSPC, errno.EROFS, errno.EACCES)),
     "database or disk is full",
@@ -69,24 +69,30 @@ _CANNOT_WRITE = (
 
 
 def _check_room(uri: str) -> None:
-    """Raises OSError: there is no database, and none can be made. mlflow would try for minutes."""
+    """Check that the database exists or can be created, because mlflow would keep trying for minutes.
+
+    Raises OSError: there is no database, and it cannot be created.
+    """
     file = database_file(uri)
     if file is None or file.exists() or not file.parent.is_dir():
         return
     if not os.access(file.parent, os.W_OK):
-        raise PermissionError("there is none yet, and its folder cannot be written")
+        raise PermissionError("it does not exist yet, and its folder cannot be written")
 
 
 @contextmanager
-def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
-    """Whatever mlflow, its HTTP client or its database raise comes out as TrackingError."""
+def translated(uri: str, complaint: str = "did not accept it") -> Iterator[None]:
+    """Turn whatever mlflow, its HTTP client or its database raise into TrackingError.
+
+    complaint: what the message says about the store.
+    """
     try:
         yield
     except TrackingError:
         raise
     except Exception as error:
-        told = addresses.hidden_of(uri, str(error)).strip()
-        reason = told.splitlines()[0] if told else type(error).__name__
+        message = addresses.hidden_of(uri, str(error)).strip()
+        reason = message.splitlines()[0] if message else type(error).__name__
         remedy = f". {places.STORE}" if is_database(uri) and any(w in reason for w in _CANNOT_WRITE) else ""
         raise TrackingError(
             f"the tracking store {addresses.shown(uri)} {complaint}: {reason}{remedy}"
@@ -94,12 +100,14 @@ def translated(uri: str, complaint: str = "did not take it") -> Iterator[None]:
 
 
 def connect(uri: str) -> Any:
-    """An MlflowClient. It imports mlflow, which takes seconds.
+    """Return an MlflowClient for a store. This imports mlflow, which takes seconds.
 
     Raises TrackingError: the address lacks its password.
-    Raises ValueError: it is no address of a store, the database's driver is not here, or this mlflow cannot
-    use its tables; OSError: nobody listens where the database should be, or the server gives no answer; and
-    what the database's driver raises, where the database lets nobody in.
+    Raises ValueError: the address is not that of a store, the driver of the database is not installed, or
+        this mlflow cannot use the tables of the database.
+    Raises OSError: the host of the database refuses the connection or does not answer in time, or the server
+        does not answer in time.
+    Raises what the driver of the database raises: the database refuses the login.
     """
     uri = addresses.whole(uri)
     if why := uri_check.fault(uri):
@@ -125,7 +133,7 @@ def connect(uri: str) -> Any:
                 del sys.modules[name]
     import logging
 
-    # alembic tells of every step of a new database's schema.
+    # alembic would log every step in which it creates the tables of a new database.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     if is_database(uri):
@@ -137,29 +145,31 @@ def connect(uri: str) -> Any:
 
 
 def _ask(uri: str) -> None:
-    """Raises TimeoutError: a server gives no answer, or no connection. mlflow would ask again and again.
+    """Check that a server answers in time, because mlflow would ask again and again.
 
-    Whatever it answers is an answer. What else goes wrong, such as a connection that is refused, mlflow meets
-    at its first request, and tells.
+    Any answer counts, whatever it says. Other problems, such as a refused connection, are left to mlflow,
+    which reports them at its first request.
+    Raises TimeoutError: the server does not answer, or does not accept the connection, in time.
     """
-    import requests  # mlflow's own client, so that a proxy or a certificate counts as it does there
+    import requests  # the client that mlflow uses, so that proxies and certificates work the same way
 
     patience = float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=patience, stream=True).close()
     except requests.Timeout as error:
         raise TimeoutError(
-            f"no answer within {patience:g} s. Is an MLflow server running there? A slow one gets more time "
-            "with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
+            f"no answer within {patience:g} s. Is an MLflow server running there? If it is slow, allow "
+            "more time with MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS"
         ) from error
     except requests.RequestException:
         return
 
 
 def _knock(uri: str) -> None:
-    """Raises OSError within seconds, where mlflow would try a database server for minutes.
+    """Check within seconds that a database server can be reached, because mlflow would try for minutes.
 
-    An address without one host, such as that of a socket file, is left to the database's driver.
+    An address that does not name a single host, such as that of a socket file, is left to the driver.
+    Raises OSError: the host refuses the connection or does not answer in time.
     """
     if _dialect(uri) not in _DATABASE_PORTS:
         return
@@ -173,8 +183,11 @@ def _knock(uri: str) -> None:
 
 
 def _log_in(uri: str) -> None:
-    """One connection, as mlflow makes it. A wrong password, or a database that is not there, it would try
-    again for more than a minute. Raises ValueError: this mlflow cannot use the tables that are there.
+    """Connect once in the way that mlflow does.
+
+    If the password is wrong or the database does not exist, mlflow would retry for more than a minute.
+    Raises ValueError: this mlflow cannot use the existing tables.
+    Raises what the driver of the database raises: the database refuses the login.
     """
     from mlflow.store.db.utils import create_sqlalchemy_engine
 
@@ -190,7 +203,10 @@ def _log_in(uri: str) -> None:
 
 @contextmanager
 def patient_database(uri: str) -> Iterator[None]:
-    """One process at a time opens an sqlite store: several that make its tables at once break it."""
+    """Let only one process at a time open an sqlite store.
+
+    Several processes that create its tables at the same time would break it.
+    """
     if not uri.startswith("sqlite:"):
         yield
         return

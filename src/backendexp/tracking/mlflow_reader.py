@@ -1,4 +1,4 @@
-"""Reads the runs of an experiment back from MLflow. Nothing is made or changed there."""
+"""Reads the runs of an experiment back from MLflow. Nothing is created or changed there."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,20 +16,23 @@ from backendexp.tracking.mlflow_connection import (
     translated,
 )
 
-# Of one request. mlflow's own default; a page of this size is some megabytes of a server's JSON.
+# The number of runs in one request. This is mlflow's own default, and a server sends some megabytes of JSON
+# for it.
 _PAGE = 1000
-# Who asks for the newest runs first wants to see a few of them.
+# A caller that asks for the newest runs first needs only a few of them.
 _FIRST_FEW = 100
-# Run ids of one query: databases limit how many values a query may name.
+# The number of run ids in one query. Databases limit how many values a query may name.
 _RUNS_A_QUERY = 500
 _ANY: Mapping[str, str] = MappingProxyType({})
 
 
 class MlflowReader:
-    """
-    uri: a tracking URI of MLflow, absolute. experiment: name. experiment_id: goes before the name.
-    Making one imports mlflow and connects, which takes seconds.
-    Raises UserError: there is no such store or no such experiment.
+    """Reads the runs of one experiment. Creating a reader imports mlflow and connects, which takes seconds.
+
+    uri: a tracking URI of MLflow, absolute.
+    experiment: the name of the experiment.
+    experiment_id: the id of the experiment. If it is given, the name is ignored.
+    Raises UserError: the store or the experiment does not exist.
     Raises TrackingError: the store cannot be reached, or does not answer.
     """
 
@@ -38,7 +41,7 @@ class MlflowReader:
         file = database_file(uri)
         if file is not None and not os.path.isfile(file):
             raise UserError(
-                f"{file} is not there, so there are no runs to read. Name the store that holds them: "
+                f"{file} does not exist, so there are no runs to read. Choose the store that holds them: "
                 "tracking.uri=sqlite:///path/to/mlflow.db or tracking.uri=http://host:5000"
             )
         with self._told(), patient_database(uri):
@@ -69,8 +72,10 @@ class MlflowReader:
     def runs(
         self, tags: Mapping[str, str] = _ANY, newest_first: bool = False, begin: Mapping[str, str] = _ANY
     ) -> Iterator[Any]:
-        """MLflow's runs that have these tags, in the order in which they began. begin: of tags, how their
-        values begin.
+        """Return MLflow's runs that have these tags, in the order in which they began.
+
+        tags: maps names of tags to their values. begin: maps names of tags to how their values begin.
+        newest_first: whether to reverse the order, and to read smaller pages.
         """
         from mlflow.entities import ViewType
 
@@ -81,7 +86,7 @@ class MlflowReader:
             yield from self._pages(conditions, ViewType.ACTIVE_ONLY, "attributes.start_time ASC", _PAGE)
 
     def deleted(self, tags: Mapping[str, str] = _ANY, begin: Mapping[str, str] = _ANY) -> Iterator[Any]:
-        """Such runs that were deleted and can be restored still."""
+        """Return the runs that have these tags, were deleted, and can still be restored."""
         from mlflow.entities import ViewType
 
         order = "attributes.start_time ASC"
@@ -103,7 +108,10 @@ class MlflowReader:
                 return
 
     def histories(self, run_ids: Sequence[str], key: str) -> dict[str, tuple[float, ...]]:
-        """All values of a metric, by run id, in the order of their steps. A run without any is not there."""
+        """Map the id of each run to all values of a metric, in the order of their steps.
+
+        A run that has no value of the metric is left out.
+        """
         steps: dict[str, dict[int, float]] = {}
         with self._told():
             for run_id, metric in self._points(run_ids, key):
@@ -111,7 +119,8 @@ class MlflowReader:
         return {run_id: tuple(by_step[n] for n in sorted(by_step)) for run_id, by_step in steps.items()}
 
     def _points(self, run_ids: Sequence[str], key: str) -> Iterator[tuple[str, Any]]:
-        # Not in MLflow's client: a database has it in one query, a server wants a request for each run.
+        # MLflow's client lacks this method. A database answers it with one query, while a server requires a
+        # request for each run.
         in_bulk = getattr(self._client._tracking_client.store, "get_metric_history_bulk", None)
         if in_bulk is None:
             for run_id in run_ids:
@@ -126,12 +135,16 @@ class MlflowReader:
 def _conditions(tags: Mapping[str, str], begin: Mapping[str, str]) -> list[str | None]:
     return [
         *(_filter(tag, "=", value) for tag, value in tags.items()),
-        # What % and _ in a value match besides themselves is more than was asked for: see `runs.ids_of`.
+        # A % or _ in the value also matches other characters, so this may find more runs than were asked for:
+        # see `runs.ids_of`.
         *(_filter(tag, "LIKE", f"{value}%") for tag, value in begin.items()),
     ]
 
 
 def _filter(tag: str, operator: str, value: str) -> str | None:
-    """A filter of MLflow's, or None: its grammar has no way to write the value, so no run is asked for."""
+    """Return a filter in MLflow's grammar, or None if that grammar cannot express the value.
+
+    In that case no run is asked for.
+    """
     quote = next((mark for mark in "'\"" if mark not in value), None)
     return f"tags.`{tag}` {operator} {quote}{value}{quote}" if quote else None

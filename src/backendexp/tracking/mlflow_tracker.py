@@ -1,4 +1,4 @@
-"""MLflow as the tracking store, through its client: no global state, one batch a run."""
+"""Writes runs to MLflow through its client, without global state and in one batch for each run."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,13 @@ _LONGEST_DIGEST = 36
 
 
 class MlflowTracker:
-    """
-    uri: a tracking URI of MLflow, absolute. experiment: name, made when it is not there.
-    experiment_id: of an experiment that is there; it goes before the name.
-    folder: where the artifacts of an experiment in a local database go.
-    Making one imports mlflow, connects, and brings the store's tables up: it takes seconds.
+    """Writes the runs of one experiment.
+
+    Creating a tracker imports mlflow, connects, and creates the tables of a new store, which takes seconds.
+    uri: a tracking URI of MLflow, absolute.
+    experiment: the name of the experiment, which is created if it does not exist.
+    experiment_id: the id of an existing experiment. If it is given, the name is ignored.
+    folder: the folder for the artifacts of an experiment in a local database.
     Raises TrackingError: the store cannot be reached.
     """
 
@@ -36,15 +38,16 @@ class MlflowTracker:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             if is_database(self.uri):
-                # mlflow names the place by the experiment's id, below this root. Its own root is a path that
-                # it reads as a URI: a folder with a % in its name would be another.
+                # mlflow keeps the artifacts below this root, in a folder named after the experiment's id. It
+                # reads its own default root, which is a path, as a URI, and so a % in the name of a folder
+                # would lead to a different folder.
                 self._client._tracking_client.store.artifact_root_uri = (
                     (folder / "mlruns").absolute().as_uri()
                 )
             try:
                 return str(self._client.create_experiment(name))
             except MlflowException as error:
-                # Another process has made it meanwhile.
+                # Another process may have created it in the meantime.
                 found = self._client.get_experiment_by_name(name)
                 if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
                     raise
@@ -84,7 +87,7 @@ class MlflowTracker:
             if report.dataset is not None:
                 self._client.log_inputs(run_id, datasets=[_dataset_input(report.dataset)])
             for path in report.artifacts:
-                # A folder at once: each call asks the store anew where the artifacts are.
+                # A folder is uploaded in one call, because each call asks the store where the artifacts are.
                 log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
                 log(run_id, str(path))
             self._client.set_terminated(run_id, report.status, report.end_ms)
@@ -122,7 +125,7 @@ class MlflowTracker:
 
 
 def _dataset_input(dataset: Dataset) -> Any:
-    """The dataset in MLflow's own entities, as its NumpyDataset writes them."""
+    """Return the dataset in MLflow's own entities, in the form that its NumpyDataset writes."""
     from mlflow.entities import Dataset as DatasetEntity
     from mlflow.entities import DatasetInput, InputTag
 

@@ -1,7 +1,8 @@
-"""The tables of a database store: made whole or not at all, and used only where this MLflow knows them.
+"""Creates the tables of a database store completely or not at all, and refuses tables that this MLflow does
+not know.
 
-mlflow makes the tables of a new store by hundreds of statements, each for itself, and upgrades those of an
-older one without being asked. A process that is killed meanwhile leaves a store that no mlflow opens again.
+mlflow creates the tables of a new store with hundreds of separate statements, and upgrades the tables of an
+older store without asking. If the process is killed meanwhile, no mlflow can open the store again.
 """
 
 import shlex
@@ -10,26 +11,27 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-# alembic copies a table of sqlite to change it, and leaves the copy when it is killed.
+# alembic copies a table of sqlite in order to change it. If it is killed, the copy remains.
 _COPY = "_alembic_tmp_"
 _PATIENCE_S = 20.0
 _HALF_MADE = (
-    "its tables are half made, as the process that made them was killed. There are no runs in it: remove it, "
-    "and the next run makes it anew"
+    "its tables are incomplete, because the process that created them was killed. It contains no runs: "
+    "remove it, and the next run creates it again"
 )
 
 
 def make_whole(file: Path) -> None:
-    """Give a new sqlite store its tables, in one transaction; a file that holds any table is left as it is.
+    """Create the tables of a new sqlite store in one transaction.
 
-    Raises sqlite3.Error, OSError: it cannot be written.
+    A file that already contains a table is left unchanged.
+    Raises sqlite3.Error, OSError: the file cannot be written.
     """
     if file.exists() and file.stat().st_size:
         return
     statements = _statements()
     file.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(file, _PATIENCE_S, isolation_level=None)) as store:
-        # Another process, on another machine even, may make it too.
+        # Another process, even on another machine, may be creating the tables too.
         store.execute("BEGIN EXCLUSIVE")
         if not store.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in statements:
@@ -38,8 +40,11 @@ def make_whole(file: Path) -> None:
 
 
 def _statements() -> list[str]:
-    """What makes the tables of a new store, as mlflow makes them, in memory."""
-    # mlflow imports it first too: with it, SQLAlchemy knows the tables before they are made.
+    """Return the SQL statements that create the tables of a new store.
+
+    They are read from a store that mlflow creates in memory.
+    """
+    # mlflow imports this module first too, so that SQLAlchemy knows the tables before they are created.
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
@@ -57,9 +62,10 @@ def _statements() -> list[str]:
 
 
 def fault(engine: Any) -> str | None:
-    """Why this MLflow cannot use the tables, and the way out; None: it can, or there are none yet.
+    """Return why this MLflow cannot use the tables and what to do about it.
 
-    engine: SQLAlchemy's, of the store. Nothing is changed there.
+    Returns None if it can use them, or if there are no tables yet. Nothing is changed in the store.
+    engine: SQLAlchemy's engine for the store.
     """
     from alembic.migration import MigrationContext
     from sqlalchemy import inspect, text
@@ -70,11 +76,11 @@ def fault(engine: Any) -> str | None:
     if "experiments" not in tables:
         others = sorted(tables - {"alembic_version"})
         if engine.dialect.name != "sqlite":
-            return None  # A server's database may be shared; mlflow makes its tables beside the others.
+            return None  # A database on a server may be shared; mlflow adds its tables to it.
         if not others:
             return _HALF_MADE
         return (
-            f"it is a database of something else, with the table {others[0]!r}. Name a file of its own, "
+            f"it is a database of another program, with the table {others[0]!r}. Choose another file, "
             "such as tracking.uri=sqlite:///mlflow.db"
         )
     with engine.connect() as connection:
@@ -87,25 +93,26 @@ def fault(engine: Any) -> str | None:
         return _HALF_MADE
     if any(table.startswith(_COPY) for table in tables):
         return (
-            "its tables are half upgraded, as the process that upgraded them was killed. Put back the copy "
-            "from before, or name another store, such as tracking.uri=sqlite:///new.db"
+            "its tables are only partly upgraded, because the process that upgraded them was killed. Restore "
+            "your copy from before the upgrade, or choose another store, such as "
+            "tracking.uri=sqlite:///new.db"
         )
     import mlflow
 
     address = shlex.quote(engine.url.render_as_string(hide_password=True))
     if revision is None or revision in known:
         return (
-            f"its tables are of an older MLflow than this one, {mlflow.__version__}. Make a copy of it, and "
-            f"upgrade it: mlflow db upgrade {address}"
+            f"its tables are from an older MLflow than this one, {mlflow.__version__}. Make a copy of the "
+            f"store, and upgrade it: mlflow db upgrade {address}"
         )
     return (
-        f"its tables are of a newer MLflow than this one, {mlflow.__version__}. Upgrade this one: "
-        "pip install --upgrade mlflow; or name another store, such as tracking.uri=sqlite:///new.db"
+        f"its tables are from a newer MLflow than this one, {mlflow.__version__}. Upgrade this MLflow: "
+        "pip install --upgrade mlflow; or choose another store, such as tracking.uri=sqlite:///new.db"
     )
 
 
 def _revisions() -> tuple[str | None, set[str]]:
-    """(the newest, all) versions of the tables that this MLflow knows."""
+    """Return the newest version of the tables that this MLflow knows, and the set of all versions."""
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
 

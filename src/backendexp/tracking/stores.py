@@ -1,4 +1,4 @@
-"""The store of an address: the one place that knows which kinds of stores there are."""
+"""Opens the store at an address. Only this module knows which kinds of stores there are."""
 
 from pathlib import Path
 
@@ -6,11 +6,13 @@ from backendexp.tracking.base import Reader, Tracker
 
 
 def open_tracker(uri: str, experiment: str, experiment_id: str | None, folder: Path) -> Tracker:
-    """A store to write into. It is connected at once, which imports mlflow and takes seconds.
+    """Open a store to write to. It connects at once, which imports mlflow and takes seconds.
 
-    uri: absolute. experiment: its name; it is made where it does not exist. experiment_id: goes before the
-    name. folder: artifacts of a local store lie in its mlruns.
-    Raises TrackingError: the store cannot be reached, or refuses.
+    uri: the address of the store, absolute.
+    experiment: the name of the experiment, which is created if it does not exist.
+    experiment_id: the id of an existing experiment. If it is given, the name is ignored.
+    folder: the folder whose subfolder mlruns holds the artifacts of a local store.
+    Raises TrackingError: the store cannot be reached, or refuses the request.
     """
     from backendexp.tracking.mlflow_tracker import MlflowTracker
 
@@ -18,10 +20,10 @@ def open_tracker(uri: str, experiment: str, experiment_id: str | None, folder: P
 
 
 def open_reader(uri: str, experiment: str, experiment_id: str | None = None) -> Reader:
-    """A store to read from.
+    """Open a store to read from. The parameters are those of `open_tracker`.
 
-    Raises UserError: there is no such store or no such experiment. TrackingError: the store cannot be
-    reached, or does not answer.
+    Raises UserError: the store or the experiment does not exist.
+    Raises TrackingError: the store cannot be reached, or does not answer.
     """
     from backendexp.tracking.mlflow_reader import MlflowReader
 

@@ -1,5 +1,6 @@
-"""Whether the address of a store can be meant. Nothing is asked there, and mlflow is not imported: a mistake
-is told at once, and not after a minute in which mlflow tries it.
+"""Checks whether an address can be that of a store, without connecting to it or importing mlflow.
+
+A mistake is thus reported at once, not after mlflow has tried the address for a minute.
 """
 
 import os
@@ -11,19 +12,20 @@ from backendexp.spelling import nearest
 _DATABASES = ("postgresql", "mysql", "mssql")
 _KINDS = ("sqlite", *_DATABASES, "http", "https", "databricks", "databricks-uc", "uc", "file")
 _EXPECTED = "Expected one such as sqlite:///mlflow.db or http://host:5000"
-# Where the name of a module is not that of what pip installs.
+# The modules whose name differs from that of the package that pip installs.
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 _ENCODE = "In a password, write %40 for @, %2F for /, %3A for :, %23 for # and %3F for ?"
 
 
 def fault(uri: str) -> str | None:
-    """What is wrong with it, in words that do not hold it, as it may hold a password. None: nothing that can
-    be seen from here.
+    """Return what is wrong with the address, or None if nothing is visibly wrong.
+
+    The message does not repeat the address, because it may contain a password.
     """
     if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
-        return f"that does not say what kind of store it is. Did you mean http://{uri}? {_EXPECTED}"
+        return f"it does not say what kind of store it is. Did you mean http://{uri}? {_EXPECTED}"
     kind, colon, _ = uri.partition(":")
-    if not colon or len(kind) == 1:  # A path, on Windows too, which mlflow judges; or databricks.
+    if not colon or len(kind) == 1:  # It is databricks, or a path (also on Windows), which mlflow judges.
         return None
     if kind == "sqlite":
         return _of_file(uri)
@@ -32,12 +34,12 @@ def fault(uri: str) -> str | None:
     if kind.lower() in ("http", "https"):
         return _of_server(uri)
     if kind.split("+")[0] not in _KINDS and kind not in _plugins():
-        return f"{kind!r} is no kind of store that MLflow knows. {nearest(kind, _KINDS)}{_EXPECTED}"
+        return f"{kind!r} is not a kind of store that MLflow knows. {nearest(kind, _KINDS)}{_EXPECTED}"
     return None
 
 
 def _plugins() -> set[str]:
-    """Kinds of stores that other packages bring to mlflow."""
+    """Return the kinds of stores that other packages add to mlflow."""
     from importlib.metadata import entry_points
 
     return {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}
@@ -46,14 +48,16 @@ def _plugins() -> set[str]:
 def _of_file(uri: str) -> str | None:
     prefix, path = uri[: len("sqlite:///")], uri[len("sqlite:///") :].split("?")[0]
     if prefix != "sqlite:///" or not path:
-        return "it names no file. Expected sqlite:/// and the path of a file, such as sqlite:///mlflow.db"
+        return (
+            "it does not name a file. Expected sqlite:/// and the path of a file, such as sqlite:///mlflow.db"
+        )
     if path == ":memory:":
         return (
-            "what is kept in memory is lost when this process ends. Expected a file, such as "
-            "sqlite:///mlflow.db; for no store at all: tracking=none"
+            "a store in memory is lost when this process ends. Expected a file, such as "
+            "sqlite:///mlflow.db; to use no store at all: tracking=none"
         )
     if os.path.isdir(path):
-        return f"that is a folder. Expected a file, such as sqlite:///{path.rstrip('/')}/mlflow.db"
+        return f"it is a folder. Expected a file, such as sqlite:///{path.rstrip('/')}/mlflow.db"
     return None
 
 
@@ -61,19 +65,20 @@ def _of_server(uri: str) -> str | None:
     try:
         parts = urlsplit(uri)
         host, user = parts.hostname, parts.username
-        parts.port  # noqa: B018  It raises what is wrong.
+        parts.port  # noqa: B018  Reading the port raises an error if it is wrong.
     except ValueError:
         how = _ENCODE if "@" in uri else _EXPECTED
-        return f"its port is no number from 0 to 65535, or its host cannot be read. {how}"
+        return f"its port is not a number from 0 to 65535, or its host cannot be read. {how}"
     if not uri.lower().startswith(("http://", "https://")) or not host:
-        return f"it names no host. {_EXPECTED}"
+        return f"it does not name a host. {_EXPECTED}"
     if user is None and ":" in parts.netloc and "@" in uri:
-        return f"its password cannot be told from its path. {_ENCODE}"
+        return f"its password cannot be distinguished from its path. {_ENCODE}"
     return None
 
 
 def _of_database(uri: str) -> str | None:
-    # mlflow reads it with this too. It takes a third of a second, and servers of databases are rare.
+    # mlflow reads the address in the same way. The import takes a third of a second, which is acceptable
+    # because database servers are rare.
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -82,12 +87,15 @@ def _of_database(uri: str) -> str | None:
     except (ArgumentError, ValueError):
         return f"it cannot be read. Expected postgresql://USER:PASSWORD@HOST:5432/DATABASE. {_ENCODE}"
     if "@" in host:
-        return f"it has more than one @, so its password cannot be told from its host. {_ENCODE}"
+        return f"it has more than one @, so its password cannot be distinguished from its host. {_ENCODE}"
     return None
 
 
 def missing_driver(uri: str) -> str | None:
-    """What a database server, at an address without a fault, lacks in this Python, and what brings it."""
+    """Return which driver of a database server is missing from this Python, and how to install it.
+
+    Returns None if no driver is missing. uri: an address in which `fault` found nothing wrong.
+    """
     if uri.split(":")[0].split("+")[0] not in _DATABASES:
         return None
     from sqlalchemy.engine import make_url
@@ -99,9 +107,11 @@ def missing_driver(uri: str) -> str | None:
         driver = url.get_driver_name()
         url.get_dialect().import_dbapi()
     except NoSuchModuleError:
-        return f"{driver!r} is no driver of {url.get_backend_name()} that SQLAlchemy knows"
+        return f"{driver!r} is not a driver for {url.get_backend_name()} that SQLAlchemy knows"
     except ImportError as error:
         module = (error.name or driver).split(".")[0]
         package = _PACKAGES.get(module, module)
-        return f"it needs the driver {module}, which is not here. Install it with: pip install '{package}'"
+        return (
+            f"it needs the driver {module}, which is not installed. Install it with: pip install '{package}'"
+        )
     return None

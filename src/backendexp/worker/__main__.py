@@ -1,4 +1,4 @@
-"""A worker process: it imports Keras on one backend and trains the runs that it is asked for.
+"""Starts a worker process, which imports Keras on one backend and trains the runs that the parent asks for.
 
 The contract with the parent
 ----------------------------
@@ -6,14 +6,14 @@ Start:        python <this file>, by the interpreter of the runtime.
 Environment:  KERAS_BACKEND, KERAS_HOME, the thread limits and compile directories are already set;
               no MLFLOW_* variable is.
               BACKENDEXP_WORKER_LOG    file that receives stdout and stderr until a run starts
-              BACKENDEXP_WORKER_START  "fork": one forked child a run; "spawn": this process is the run
+              BACKENDEXP_WORKER_START  "fork": one forked child for each run; "spawn": this process is the run
 stdin:        JSON lines, see `contract.py`: {"command": "run", "spec": ..., "directory": ...}.
-              The end of stdin is the order to stop; a run that is under way dies with it.
+              When stdin ends, the worker stops, and a run that is under way is killed.
 stdout:       JSON lines, the events of `contract.py`. It is claimed before anything else is
               imported, and file descriptor 1 then points at the log, so that nothing an engine
               prints can reach the parent.
-Failures:     what can be expected to go wrong (engine missing, wrong backend, non-finite loss, out of
-              memory, an exception of Keras) travels as an event. Anything else ends the process, and
+Failures:     the failures that can be expected (engine missing, wrong backend, non-finite loss, out of
+              memory, an exception of Keras) are sent as an event. Any other failure ends the process, and
               the parent reads how it ended.
 """
 

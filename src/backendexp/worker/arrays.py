@@ -1,4 +1,4 @@
-"""The arrays of one run, and what is recorded of them."""
+"""Defines the arrays of one run, and describes them for the record."""
 
 import collections
 import hashlib
@@ -8,7 +8,10 @@ Dataset = collections.namedtuple("Dataset", "x_train y_train x_test y_test")
 
 
 def describe_labels(y):
-    """What tells labels of one class, and those that accuracy does not count, from others. y: not empty."""
+    """Describe labels. This shows whether they are all of one class, and whether accuracy counts all of them.
+
+    y: the labels, at least one.
+    """
     return {
         "low": float(y.min()),
         "high": float(y.max()),
@@ -17,12 +20,12 @@ def describe_labels(y):
 
 
 def digest(arrays):
-    """SHA-256 over shapes, dtypes and bytes of the arrays, in hexadecimal."""
+    """Return the SHA-256 of the shapes, dtypes and bytes of the arrays, in hexadecimal."""
     import numpy
 
     total = hashlib.sha256()
     for array in arrays:
         total.update(("%s%s" % (array.dtype.str, array.shape)).encode())
-        # As bytes, because bfloat16 arrays offer no buffer.
+        # The array is viewed as bytes, because bfloat16 arrays offer no buffer.
         total.update(numpy.ascontiguousarray(array).view(numpy.uint8).data)
     return total.hexdigest()

@@ -1,14 +1,14 @@
-"""Batches in an order that numpy decides, so that every backend sees the same ones."""
+"""Provides batches in an order that numpy draws, so that every backend sees the same batches."""
 
 import numpy
 
 
 def ordered_batches(x, y, batch_size, seed):
-    """A Keras Sequence over (x, y), and the callback that gives it a new order every epoch.
+    """Return a Keras Sequence over (x, y), and the callback that gives it a new order every epoch.
 
     Epoch e uses the permutation drawn from (seed, e). The last batch of an epoch is smaller when
-    batch_size does not divide the samples, as in `Model.fit`. Measured on TensorFlow and JAX, it
-    trains as fast as the arrays themselves.
+    batch_size does not divide the number of samples, as in `Model.fit`. On TensorFlow and JAX, training
+    from it was measured to be as fast as from the arrays themselves.
     """
     import keras
 
@@ -25,8 +25,8 @@ def ordered_batches(x, y, batch_size, seed):
             return x[chosen], y[chosen]
 
     class NewOrder(keras.callbacks.Callback):
-        # Not OrderedBatches.on_epoch_end: Keras 2.3 does not call it when it feeds from the main
-        # thread.
+        # OrderedBatches.on_epoch_end cannot do this, because Keras 2.3 does not call it when it fetches
+        # batches in the main thread.
         def on_epoch_begin(self, epoch, logs=None):
             source.order = _permutation(len(x), seed, epoch)
 

@@ -1,13 +1,13 @@
 """Compiles a model with an optimizer, a loss and accuracy, in names that both Keras generations have."""
 
-# What the two generations call the same loss.
+# The losses that have another name in Keras 2.
 _KERAS2_LOSS_NAMES = {"log_cosh": "logcosh"}
 
 
 def compile_model(model, optimizer, learning_rate, loss, generation):
     from keras import optimizers
 
-    # Both generations deserialise by class name; "learning_rate" is the argument of both.
+    # Both generations find an optimizer by the name of its class, and call the argument "learning_rate".
     chosen = optimizers.get(optimizer).__class__(learning_rate=learning_rate)
     if generation == 2:
         loss = _KERAS2_LOSS_NAMES.get(loss, loss)

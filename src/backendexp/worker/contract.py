@@ -1,4 +1,4 @@
-"""What parent and worker say to each other: JSON objects, one a line, over private pipes.
+"""Defines the messages between parent and worker: JSON objects, one on each line, over private pipes.
 
 Commands (parent to worker)
     run     spec: the plan of the run, see `backendexp.runs.plan.RunSpec`
@@ -33,9 +33,11 @@ VERSION = 1
 
 
 class EventPipe(object):
-    """Writes events to a file descriptor, unbuffered, so that a process which is killed has said what
-    it knew. Only epochs that follow each other within `patience` seconds share a write: waking the
-    parent thousands of times a second would disturb what is being measured.
+    """Writes events to a file descriptor.
+
+    Events are not buffered, so that a process that is killed has already sent everything it knew. Only
+    epochs that follow each other within `patience` seconds share a write, because waking the parent
+    thousands of times a second would disturb the measurement.
     """
 
     def __init__(self, descriptor, patience=0.1):

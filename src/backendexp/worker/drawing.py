@@ -1,6 +1,6 @@
 """Draws arrays from the seed.
 
-NumPy's legacy RandomState has frozen streams: numpy 1.16 and 2.x give the same numbers
+The streams of NumPy's legacy RandomState are frozen, so that numpy 1.16 and 2.x give the same numbers
 (https://numpy.org/neps/nep-0019-rng-policy.html).
 """
 
@@ -10,9 +10,10 @@ from .arrays import Dataset
 
 
 def dataset(data, seed, make_labels_of):
-    """A Dataset of the sizes in `data`.
+    """Draw a Dataset of the sizes in `data`.
 
-    make_labels_of: takes the generator, returns a function of it and of x that returns the labels of x.
+    make_labels_of: a function that takes the generator of random numbers. It returns a function that takes
+        the generator and x, and returns the labels of x.
     """
     draw = numpy.random.RandomState(seed)
     make_labels = make_labels_of(draw)
@@ -24,6 +25,6 @@ def dataset(data, seed, make_labels_of):
 
 
 def uniform(draw, shape):
-    """Uniform on [0, 1). Rounding to float32 could reach 1, so it stops at the number below."""
+    """Draw numbers uniformly from [0, 1). Rounding to float32 could give 1, so the number below 1 is used."""
     x = draw.random_sample(shape).astype(numpy.float32)
     return numpy.minimum(x, numpy.float32(1) - numpy.float32(2.0**-24), out=x)

@@ -1,11 +1,11 @@
-"""The engine under Keras: how it is imported, how many threads it gets, when it is idle."""
+"""Controls the engine under Keras: imports it, limits its threads, and waits until it is idle."""
 
 import os
 import sys
 import time
 
-# What keras 3 imports when it is installed, although training needs none of it. Without these and the
-# other engines the import takes half the time.
+# Keras 3 imports these packages if they are installed, although training needs none of them. Without them
+# and the other engines, the import takes half the time.
 _OPTIONAL_IMPORTS = ("sklearn", "pandas", "matplotlib", "PIL")
 _ENGINES = {
     "tensorflow": ("tensorflow", "TensorFlow"),
@@ -13,12 +13,15 @@ _ENGINES = {
     "torch": ("torch", "PyTorch"),
     "theano": ("theano", "Theano"),
 }
-# On Keras 3, Theano's maintained line under the same name of the backend.
+# On Keras 3, the backend of the same name runs on PyTensor, the maintained successor of Theano.
 _THEANO_ON_KERAS_3 = ("pytensor", "PyTensor")
 
 
 class Refused(Exception):
-    """The backend cannot be served. `kind` is engine_missing, keras_missing or wrong_backend."""
+    """Raised if the backend cannot be served.
+
+    kind: engine_missing, keras_missing or wrong_backend.
+    """
 
     def __init__(self, kind, message):
         super(Refused, self).__init__(message)
@@ -76,7 +79,10 @@ def _import_keras(backend):
 
 
 def _import_theano_on_keras_3():
-    """All that a first step would import, which Keras does not need to start."""
+    """Import everything that the first training step would import, although Keras starts without it.
+
+    Raises Refused: keras_theano is missing.
+    """
     try:
         import keras_theano.execution.steps  # noqa: F401
     except ImportError as error:
@@ -86,17 +92,21 @@ def _import_theano_on_keras_3():
 
 
 def _install_theano_hook():
-    """A checkout that is on the path without being installed has no .pth file, which does this."""
+    """Install the import hook of keras_theano.
+
+    A checkout that is on the path without being installed lacks the .pth file that would do this.
+    """
     try:
         from keras_theano.hook import finder
     except ImportError:
-        return  # Keras 2 knows Theano itself
+        return  # Keras 2 supports Theano itself
     finder.install()
 
 
 def _hide_what_is_not_needed(backend):
-    """Make importing it fail, for good: keras asks for the other engines again later, and would have
-    TensorFlow imported just to seed it.
+    """Make the import of unneeded packages fail as long as this process runs.
+
+    Keras asks for the other engines again later, and would import TensorFlow just to seed it.
     """
     unused = [module for name, (module, _) in _ENGINES.items() if name != backend]
     if backend != "theano":
@@ -106,9 +116,9 @@ def _hide_what_is_not_needed(backend):
 
 
 def limit_threads(backend, threads):
-    """Give the engine `threads` threads, where the environment alone does not.
+    """Limit the engine to `threads` threads if environment variables are not enough for this.
 
-    OMP_NUM_THREADS and its kin were set by the parent before the engine was imported.
+    The parent has set OMP_NUM_THREADS and similar variables before the engine was imported.
     """
     if backend == "tensorflow":
         tensorflow = sys.modules["tensorflow"]
@@ -129,7 +139,7 @@ def limit_threads(backend, threads):
 
 
 def seed_everything(backend, seed):
-    """Seed what the backend draws by itself: its initialisers and its dropout masks."""
+    """Seed the random numbers that the backend draws itself, for initialisers and dropout masks."""
     if keras_generation() == 2:
         import random
 
@@ -146,7 +156,10 @@ def seed_everything(backend, seed):
 
 
 def set_dtype(dtype):
-    """`dtype` names a Keras dtype policy; on Keras 2 only float32 and float64 exist."""
+    """Set the dtype of the computation.
+
+    dtype: a dtype policy of Keras 3. On Keras 2, only float32 and float64 exist.
+    """
     import keras
 
     if keras_generation() == 2:
@@ -156,9 +169,9 @@ def set_dtype(dtype):
 
 
 def synchronise(model):
-    """Wait until the device has done all that it was given, by reading the last weight back."""
+    """Wait until the device has finished all its work, by reading the last weight back."""
     if keras_generation() == 2:
-        return  # a Keras 2 step returns its loss, so nothing is in flight
+        return  # every step of Keras 2 returns its loss, so no work is pending
     import keras
 
     keras.ops.convert_to_numpy(model.trainable_variables[-1])
@@ -171,7 +184,10 @@ def keras_generation():
 
 
 def tiers(backend):
-    """What ran the training steps, name to number of steps, where an engine has several ways. Else None."""
+    """Map the name of each way to run training steps to the number of steps that it ran.
+
+    Returns None if the engine has only one way.
+    """
     if backend != "theano" or keras_generation() == 2:
         return None
     import keras_theano

@@ -1,5 +1,7 @@
-"""What the worker's interpreter has installed, read from folder names alone: it costs milliseconds,
-where asking the packaging libraries costs a tenth of a second and does not exist on Python 3.7.
+"""Lists what the worker's interpreter has installed, from the names of folders alone.
+
+This takes milliseconds. The packaging libraries would take a tenth of a second, and Python 3.7 does not have
+them.
 """
 
 import importlib.util
@@ -11,7 +13,7 @@ _METADATA = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|eg
 
 
 def installed_packages():
-    """Name to version of every distribution on sys.path, in the spelling of its folder."""
+    """Map the name of every distribution on sys.path, as its folder spells it, to its version."""
     packages = {}
     for folder in sys.path:
         if not os.path.isdir(folder):
@@ -24,16 +26,18 @@ def installed_packages():
 
 
 def compile_cache_state(backend):
-    """ "empty" or "filled": the engine keeps compiled code on disk, and this is what it starts
-    with. None: the engine keeps none.
+    """Return whether the engine starts with an "empty" or a "filled" cache of compiled code.
+
+    Returns None if the engine keeps no compiled code on disk.
     """
     if backend != "theano" or _is_interpreted():
         return None
     folder = os.environ.get("BACKENDEXP_COMPILE_CACHE", "")
     for place, _, files in os.walk(folder):
-        if os.path.basename(place) == "numba" and files:  # PyTensor's
+        if os.path.basename(place) == "numba" and files:  # PyTensor keeps its compiled code there
             return "filled"
-        # What Theano compiles for itself at its import lies elsewhere, and is there before any model.
+        # Theano also compiles code for itself when it is imported. That code is in other folders, and exists
+        # before any model is compiled.
         of_a_model = os.path.basename(place).startswith("tmp")
         if of_a_model and any(name.endswith((".so", ".pyd")) for name in files):
             return "filled"
@@ -41,12 +45,12 @@ def compile_cache_state(backend):
 
 
 def _is_interpreted():
-    """On Keras 3, Theano starts in an interpreter, unless it is told otherwise."""
+    """Return whether Theano on Keras 3 starts in its interpreter, as it does unless a mode is set."""
     return "PYTENSOR_FLAGS" in os.environ and os.environ.get("KERAS_THEANO_MODE") not in ("numba", "c")
 
 
 def importable(modules):
-    """Those of `modules` that could be imported, without importing them."""
+    """Return those of `modules` that can be imported, without importing them."""
     return [name for name in modules if importlib.util.find_spec(name) is not None]
 
 

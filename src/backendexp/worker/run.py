@@ -1,4 +1,4 @@
-"""One training run: data, build, fit, evaluate, each on its own clock (`time.perf_counter`)."""
+"""Trains one run: data, build, fit and evaluate, each timed by its own clock (`time.perf_counter`)."""
 
 import math
 import os
@@ -18,7 +18,7 @@ class NonFiniteLoss(Exception):
 
 
 def execute(spec, directory, events):
-    """Train as `spec` says and send an event for every step. Returns the process's exit code."""
+    """Train as `spec` says and send an event for every step. Returns the exit code of the process."""
     try:
         _train(spec, directory, events)
     except NonFiniteLoss as error:
@@ -37,7 +37,7 @@ def execute(spec, directory, events):
 
 
 def _is_out_of_memory(error):
-    # Each engine has its own class for it; none of them can be named without importing the engine.
+    # Each engine has its own class for this error, which cannot be named without importing the engine.
     return isinstance(error, MemoryError) or (
         type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
         or "RESOURCE_EXHAUSTED" in str(error)
@@ -120,14 +120,14 @@ def _build(spec, features):
 
 
 def _batch_source(dataset, batch_size, seed, ordered):
-    """The arguments of `fit` that say where batches come from, and the callbacks they need."""
+    """Return the arguments of `fit` that provide the batches, and the callbacks that they need."""
     if not ordered:
         return {"x": dataset.x_train, "y": dataset.y_train, "batch_size": batch_size}, []
     source, new_order = batches.ordered_batches(dataset.x_train, dataset.y_train, batch_size, seed)
-    # Both generations would shuffle the order of the batches once more.
+    # Without shuffle=False, both generations would shuffle the order of the batches once more.
     arguments = {"x": source, "shuffle": False}
     if engine.keras_generation() == 2:
-        arguments["workers"] = 0  # else Keras 2 feeds from a thread of its own
+        arguments["workers"] = 0  # otherwise Keras 2 fetches the batches in a thread of its own
     return arguments, [new_order]
 
 
@@ -135,7 +135,7 @@ def _epoch_clock(events, fit_began):
     from keras.callbacks import Callback
 
     class EpochClock(Callback):
-        """Sends each epoch's loss and its seconds, counted from the end of the epoch before it."""
+        """Sends the loss of each epoch, and its seconds, counted from the end of the previous epoch."""
 
         def __init__(self):
             super(EpochClock, self).__init__()

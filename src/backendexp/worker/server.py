@@ -1,7 +1,7 @@
-"""The worker's main loop: import Keras once, then serve runs.
+"""Runs the worker's main loop, which imports Keras once and then serves runs.
 
-With `fork`, every run is a child forked after the import, so that it has fresh state, its own peak
-memory and its own death, and pays no import. Where there is no fork, the process serves one run.
+With `fork`, every run is a child that is forked after the import. It therefore has fresh state and its own
+peak memory, it can die alone, and it needs no import. Without fork, the process serves one run.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ def main():
         return 3
     events.send("ready", version=contract.VERSION, pid=os.getpid(), **ready)
 
-    # What has been imported stays. The collector need not look at it again: not in the children, whose
-    # pages would be copied for it, and not when the interpreter ends.
+    # Everything that has been imported stays in use, so the garbage collector need not look at it again. In
+    # the children it would cause memory pages to be copied, and it would delay the end of the interpreter.
     gc.freeze()
     if os.environ["BACKENDEXP_WORKER_START"] == "fork":
         return _serve_by_forking(commands, events)
@@ -39,7 +39,7 @@ def main():
 
 
 def _claim_standard_streams(log_path):
-    """Point stdin at nothing, stdout and stderr at the log: the pipes belong to the contract."""
+    """Connect stdin to nothing, stdout and stderr to the log, because the pipes belong to the contract."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -56,7 +56,10 @@ def _redirect_output(log_path):
 
 
 def _serve_by_forking(commands, events):
-    """One forked child a run; ends at the end of `commands`, and takes a running child along."""
+    """Fork one child for each run until `commands` ends, and then kill a child that is still running.
+
+    Returns the exit code of the process.
+    """
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -98,7 +101,7 @@ def _fork(order, events, parents_descriptors):
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        # Not sys.exit: the exit handlers of the imported engine belong to the server.
+        # sys.exit would run the exit handlers of the imported engine, which belong to the server.
         os._exit(code)
 
 
@@ -150,13 +153,13 @@ def _run(order, events, start):
     directory = order["directory"]
     compile_cache = environment.compile_cache_state(order["spec"]["backend"]["name"])
     events.send("started", pid=os.getpid(), start=start, compile_cache=compile_cache)
-    with contextlib.suppress(OSError):  # a full disk: what is printed goes to the worker's own log
+    with contextlib.suppress(OSError):  # on a full disk, output goes to the worker's own log
         _redirect_output(os.path.join(directory, "worker.log"))
     return run.execute(order["spec"], directory, events)
 
 
 class _Lines(object):
-    """Splits what arrives on a descriptor into JSON lines; `read` returns None at its end."""
+    """Splits what arrives on a descriptor into JSON lines. `read` returns None at the end of the input."""
 
     def __init__(self, descriptor):
         self._descriptor = descriptor

@@ -49,7 +49,7 @@ def test_without_a_sweep_the_latest_of_several_backends_is_taken_and_named(
 ) -> None:
     assert compare.main([at]) == exit_codes.OK
     said = capsys.readouterr()
-    assert said.err == f"backendexp: the latest sweep of more than one backend is {B}\n"
+    assert said.err == f"backendexp: comparing the latest sweep that has more than one backend: {B}\n"
     assert said.out.startswith(f"# tensorflow, theano: sweep {B}\n\n- theano and tensorflow are equivalent")
 
 
@@ -324,18 +324,18 @@ BAD = [
     (["--margin", "nan"], "--margin is 'nan': expected"),
     (["a/1", "b/2", "c/3"], "3 sweeps are named: expected at most two"),
     (["a/1", "x/a/1"], "sweep a/1 is named twice: expected two different ones"),
-    (["a/1", "--all"], "--all takes every run of the experiment: leave it out, or the sweeps"),
+    (["a/1", "--all"], "--all compares all runs of the experiment: leave out either --all or the sweeps"),
     (["backend=jax"], "backend=jax is not known. Expected sweeps, such as 2026-11-22/10-00-00, options, and"),
-    ([""], "'' is no sweep. Expected one such as 2026-11-22/10-00-00"),
+    ([""], "'' is not a sweep. Expected one such as 2026-11-22/10-00-00"),
     (["tracking.uri="], "tracking.uri= is empty: expected one address, e.g. tracking.uri=sqlite"),
     (["tracking.uri=a", "tracking.uri=b"], "tracking.uri= is given 2 times: expected one address"),
     (["--fail-if", "time > 1"], "the limit 'time > 1' is on 'time', which is not compared"),
     (["--fail-if", "faster"], "the limit 'faster' cannot be read. Expected MEASURE OP NUMBER"),
-    (["x" * 300], "mlflow.db is not there, so there are no runs to read"),
+    (["x" * 300], "mlflow.db does not exist, so there are no runs to read"),
     (["--output", "x" * 300 + "/out.md"], "expected a file in a folder"),
-    ([f"tracking.uri=sqlite:///{'x' * 300}"], "is not there, so there are no runs to read"),
-    ([], "mlflow.db is not there, so there are no runs to read. Name the store that holds them"),
-    (["a/1", "tracking.uri=sqlite:///mine.db"], "mine.db is not there, so there are no runs to read"),
+    ([f"tracking.uri=sqlite:///{'x' * 300}"], "does not exist, so there are no runs to read"),
+    ([], "mlflow.db does not exist, so there are no runs to read. Choose the store that holds them"),
+    (["a/1", "tracking.uri=sqlite:///mine.db"], "mine.db does not exist, so there are no runs to read"),
 ]
 
 

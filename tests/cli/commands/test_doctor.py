@@ -41,7 +41,7 @@ def test_runtime_that_can_be_built_comes_on_first_use(
     theano = found(doctor.examine(), "keras2", "theano")
     assert theano.state == "on first use"
     assert theano.remedy == "backendexp doctor --build keras2"
-    assert theano.versions.startswith("to be built with ")
+    assert theano.versions.startswith("will be built with ")
 
 
 def test_runtime_that_cannot_be_built_is_missing_with_what_brings_it(
@@ -52,7 +52,7 @@ def test_runtime_that_cannot_be_built_is_missing_with_what_brings_it(
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     theano = found(doctor.examine(), "keras2", "theano")
     assert theano.state == "missing"
-    assert theano.versions.startswith("runtime 'keras2' needs Python 3.7, and none was found")
+    assert theano.versions.startswith("runtime 'keras2' needs Python 3.7, but it was not found")
     assert theano.remedy.startswith("pyenv install 3.7")
 
 

@@ -167,7 +167,7 @@ def test_store_that_is_away_refuses_and_the_run_stays_to_be_uploaded(
 
 
 def test_folder_that_is_not_there_is_refused(project: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere is not there\. Expected a folder that holds runs"):
+    with pytest.raises(UserError, match=r"nowhere does not exist\. Expected a folder that holds runs"):
         sync.main(["nowhere"])
 
 

@@ -20,9 +20,9 @@ from support.command import Command
         (["port=-1"], r"port is '-1': expected"),
         (["port="], r"port is '': expected"),
         (["port=²"], r"port is '²': expected"),
-        (["tracking.uri=http://tracking:5000"], r"http://tracking:5000 is a server already: open it in a"),
-        (["tracking.uri=sqlite:///mine.db"], r"mine\.db is not there yet: run an experiment first"),
-        ([], r"mlflow\.db is not there yet: run an experiment first, e\.g\. backendexp backend=jax"),
+        (["tracking.uri=http://tracking:5000"], r"http://tracking:5000 is already a server: open it in a"),
+        (["tracking.uri=sqlite:///mine.db"], r"mine\.db does not exist yet: run an experiment first"),
+        ([], r"mlflow\.db does not exist yet: run an experiment first, e\.g\. backendexp backend=jax"),
     ],
 )
 def test_what_cannot_be_served_is_refused(arguments: list[str], said: str, project: Path) -> None:
@@ -33,7 +33,7 @@ def test_what_cannot_be_served_is_refused(arguments: list[str], said: str, proje
 
 def test_store_of_the_environment_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking")
-    with pytest.raises(UserError, match="https://tracking is a server already"):
+    with pytest.raises(UserError, match="https://tracking is already a server"):
         ui.main([])
 
 

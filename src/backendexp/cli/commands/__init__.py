@@ -1,5 +1,6 @@
 """The subcommands of `backendexp`. Each is a module of this package with `main(arguments) -> exit code`.
-It is found by its name, and imported only when a user asks for it.
+
+A command is found by the name of its module, which is imported only when a user asks for the command.
 """
 
 from functools import cache

@@ -23,7 +23,7 @@ from backendexp.runs.sweep_ids import id_in
 from backendexp.spelling import nearest
 
 _DEFAULTS = CompareConfig()
-# By the suffix of a file, which tells the format of --output.
+# The suffix of the file that --output names decides the format.
 _FORMATS = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html"}
 _REPORT = Path("comparison.html")
 _URI = "tracking.uri="
@@ -43,10 +43,13 @@ docs/comparing.md explains the numbers."""
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for, checked.
+    """Holds what the command line asks for, after it has been checked.
 
-    sweeps: ids, the one that is compared with first; empty for the latest. everything: of the experiment.
-    experiment: None for the default. format: None for tables at a terminal, else Markdown.
+    sweeps: the ids of the sweeps, beginning with the one that the other is compared with. An empty tuple
+        stands for the latest sweep.
+    experiment: the name of the MLflow experiment, or None for the default.
+    everything: whether all runs of the experiment are compared, not those of a sweep.
+    format: the output format. None prints tables at a terminal, and Markdown elsewhere.
     """
 
     sweeps: tuple[str, ...]
@@ -62,9 +65,10 @@ class Request:
 
 
 def main(arguments: list[str]) -> int:
-    """0; 1: a limit of --fail-if is broken, or nobody can tell.
+    """Compare the runs and return the exit code.
 
-    Raises UserError: bad input, runs that cannot be compared, or a store that cannot be read.
+    0: the comparison was made. 1: a limit of --fail-if is broken, or the runs are not enough to decide.
+    Raises UserError: the input is bad, the runs cannot be compared, or the store cannot be read.
     """
     request = read(arguments)
     tracking = TrackingConfig(uri=request.uri, experiment=request.experiment)
@@ -84,8 +88,10 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """Reading makes many small objects that all stay in use. To look through them for garbage, again and
-    again, takes twice as long as the reading, and finds nothing.
+    """Switch the garbage collector off while runs are read.
+
+    Reading creates many small objects, all of which stay in use. Searching them for garbage again and again
+    takes twice as long as the reading itself, and finds nothing.
     """
     were_on = gc.isenabled()
     gc.disable()
@@ -159,31 +165,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read(arguments: list[str]) -> Request:
-    """Raises UserError: it cannot be meant. Nothing has been looked for until then."""
+    """Parse and check the command line, before any run is looked for.
+
+    Raises UserError: the command line cannot be understood.
+    """
     uris = [word.removeprefix(_URI) for word in arguments if word.startswith(_URI)]
     asked = _parser().parse_intermixed_args([word for word in arguments if not word.startswith(_URI)])
     if len(uris) > 1 or "" in uris:
-        told = "is empty" if "" in uris else f"is given {len(uris)} times"
-        raise UserError(f"{_URI} {told}: expected one address, e.g. {_URI}sqlite:///mlflow.db")
+        problem = "is empty" if "" in uris else f"is given {len(uris)} times"
+        raise UserError(f"{_URI} {problem}: expected one address, e.g. {_URI}sqlite:///mlflow.db")
     sweeps = tuple(map(_sweep_id, asked.sweeps))
     if len(sweeps) > 2:
         raise UserError(f"{len(sweeps)} sweeps are named: expected at most two, the second against the first")
     if len(set(sweeps)) < len(sweeps):
         raise UserError(f"sweep {sweeps[0]} is named twice: expected two different ones")
     if asked.all and sweeps:
-        raise UserError("--all takes every run of the experiment: leave it out, or the sweeps")
+        raise UserError("--all compares all runs of the experiment: leave out either --all or the sweeps")
     output = None if asked.output is None else Path(asked.output)
     chosen = _format(asked.format, output)
     if chosen == "html" and output is None:
         output = _REPORT
     if output is not None and (os.path.isdir(output) or not os.path.isdir(output.absolute().parent)):
-        raise UserError(f"--output is {str(output)!r}: expected a file in a folder that is there")
+        raise UserError(f"--output is {str(output)!r}: expected a file in a folder that exists")
     return Request(
         sweeps=sweeps,
         experiment=asked.experiment,
         everything=asked.all,
         uri=uris[0] if uris else None,
-        # Sweeps that are compared with each other have one of themselves for a baseline.
+        # If two sweeps are compared with each other, the baseline is one of them.
         baseline=_sweep_id(asked.baseline) if asked.baseline and len(sweeps) == 2 else asked.baseline,
         margin=_share("--margin", asked.margin),
         accuracy_margin=_share("--accuracy-margin", asked.accuracy_margin),
@@ -194,13 +203,17 @@ def read(arguments: list[str]) -> Request:
 
 
 def _sweep_id(word: str) -> str:
-    """Of a folder that is here the id of its last sweep; else the last two folders, which name a sweep."""
+    """Return the id of the sweep that a word of the command line names.
+
+    For a folder that holds a sweep, this is the id of its last sweep. Otherwise it is the last two folders of
+    the path, which name a sweep.
+    """
     if "=" in word and "/" not in word:
         raise UserError(
             f"{word} is not known. Expected sweeps, such as 2026-11-22/10-00-00, options, and {_URI}URI"
         )
     if not word.strip():
-        raise UserError(f"{word!r} is no sweep. Expected one such as 2026-11-22/10-00-00")
+        raise UserError(f"{word!r} is not a sweep. Expected one such as 2026-11-22/10-00-00")
     path = Path(word)
     if (known := id_in(path)) is not None:
         return known
@@ -217,7 +230,7 @@ def _format(asked: str | None, output: Path | None) -> str | None:
         return asked
     if output.suffix not in _FORMATS:
         raise UserError(
-            f"--output is {str(output)!r}, whose suffix is none of {', '.join(_FORMATS)}: name the --format. "
+            f"--output is {str(output)!r}, whose suffix is none of {', '.join(_FORMATS)}: add --format. "
             f"{expected}"
         )
     return _FORMATS[output.suffix]
@@ -237,7 +250,11 @@ def _share(option: str, text: str) -> float:
 
 
 def compare(request: Request, where: Destination) -> Comparison:
-    """Raises UserError: runs that cannot be compared. TrackingError: the store does not answer."""
+    """Read the runs from the store and compare them.
+
+    Raises UserError: the runs cannot be compared.
+    Raises TrackingError: the store does not answer.
+    """
     from backendexp.analysis import pipeline, tracked_runs
 
     at = (where.uri, where.experiment)
@@ -247,7 +264,7 @@ def compare(request: Request, where: Destination) -> Comparison:
     else:
         if not sweeps:
             sweeps = (tracked_runs.latest_sweep(*at, where.experiment_id),)
-            _say(f"the latest sweep of more than one backend is {sweeps[0]}")
+            _say(f"comparing the latest sweep that has more than one backend: {sweeps[0]}")
         else:
             sweeps = tracked_runs.ids_of(*at, sweeps, where.experiment_id)
             if len(set(sweeps)) < len(sweeps):
@@ -275,7 +292,7 @@ def _title(found: Sequence[TrackedRun], sweeps: Sequence[str]) -> str:
 
 
 def show(comparison: Comparison, format_name: str | None, output: Path | None) -> None:
-    """To `output`, whose path is printed then, or to stdout."""
+    """Print the comparison, or write it to the file `output` and print that path."""
     if format_name is None and sys.stdout.isatty():
         _show_at_terminal(comparison)
         return
@@ -286,7 +303,7 @@ def show(comparison: Comparison, format_name: str | None, output: Path | None) -
     try:
         output.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise UserError(places.sentence(error, output, "Name another: --output FILE")) from error
+        raise UserError(places.sentence(error, output, "Choose another file: --output FILE")) from error
     print(output)
 
 

@@ -19,7 +19,12 @@ from backendexp.tracking import addresses
 
 @dataclass(frozen=True)
 class Finding:
-    """One backend on one runtime. state: ready, missing, or "on first use" for what is built then."""
+    """Describes one backend on one runtime.
+
+    state: "ready", "missing", or "on first use" if the runtime will be built when it is first needed.
+    versions: the versions of Keras, the engine and Python, or what is missing.
+    remedy: the command that provides what is missing.
+    """
 
     runtime: str
     backend: str
@@ -29,7 +34,10 @@ class Finding:
 
 
 def main(arguments: list[str]) -> int:
-    """0: at least one backend can run."""
+    """Print the findings and return the exit code.
+
+    0: at least one backend can run. 1: no backend can run.
+    """
     parser = argparse.ArgumentParser("backendexp doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument(
@@ -47,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def examine() -> list[Finding]:
-    """A finding for every backend of every runtime. No engine is imported, here or elsewhere."""
+    """Return a finding for every backend of every runtime. No process imports an engine for it."""
     return [
         finding
         for facts in catalogue.RUNTIMES.values()
@@ -64,7 +72,7 @@ def _of_built(facts: RuntimeFacts) -> list[Finding]:
         return _of_inventory(facts, inventory.take_inventory(build.python_of(facts.name)), remedies=False)
     try:
         _, base = build.find_tools(facts.name)
-        state, versions = "on first use", f"to be built with {base}"
+        state, versions = "on first use", f"will be built with {base}"
         remedy = f"backendexp doctor --build {facts.name}"
     except RuntimeUnavailable as error:
         state = "missing"
@@ -110,8 +118,9 @@ def _print(findings: list[Finding]) -> None:
         table.add_row(*(escape(value) for value in asdict(finding).values()))
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
-    compiler = shutil.which("g++") or "none: Theano 1.0.4 falls back to slow Python code; apt install g++"
-    uv = interpreters.find_uv() or "none: pip install uv"
+    no_compiler = "none: Theano 1.0.4 falls back to slow Python code. Install it with: apt install g++"
+    compiler = shutil.which("g++") or no_compiler
+    uv = interpreters.find_uv() or "none. Install it with: pip install uv"
     store = os.environ.get("MLFLOW_TRACKING_URI")
     for title, value in (
         ("machine", f"{machine.cpu_model()}, {usable_cores()} cores"),

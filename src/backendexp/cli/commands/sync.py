@@ -17,18 +17,22 @@ from backendexp.tracking.base import Tracker
 from backendexp.tracking.mlflow_connection import absolute_uri
 from backendexp.tracking.stores import open_tracker
 
-_REMEDY = "Make room, or sync a copy of the folder in a place that can be written"
+_REMEDY = "Make room, or copy the folder to a writable place and sync the copy"
 
 
 def main(arguments: list[str]) -> int:
-    """0: nothing is left to upload. 1: the store did not take some of it."""
+    """Upload the runs and return the exit code.
+
+    0: nothing is left to upload. 1: the store did not accept some of the runs, or they could not be read.
+    Raises UserError: a folder does not exist, or the address of the store cannot be used.
+    """
     parser = argparse.ArgumentParser("backendexp sync", description=__doc__)
     parser.add_argument(
         "folders",
         nargs="*",
         type=Path,
         default=[Path("outputs"), Path("multirun")],
-        help="where to look for runs (default: outputs and multirun)",
+        help="the folders to search for runs (default: outputs and multirun)",
     )
     parser.add_argument(
         "--uri",
@@ -39,7 +43,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     missing = [f for f in asked.folders if not f.exists()]
     if missing and arguments and asked.folders != parser.get_default("folders"):
-        raise UserError(f"{missing[0]} is not there. Expected a folder that holds runs")
+        raise UserError(f"{missing[0]} does not exist. Expected a folder that holds runs")
     if asked.uri:
         check_store("--uri", asked.uri)
     uri = addresses.keep(absolute_uri(asked.uri, Path.cwd())) if asked.uri else None
@@ -47,9 +51,12 @@ def main(arguments: list[str]) -> int:
 
 
 def upload(directories: list[Path], summaries: list[Path], uri: str | None) -> int:
-    """Upload every run that is over and not in its store, each once.
+    """Upload every run that has ended and is not in its store yet, each of them once.
 
-    directories: of runs. summaries: files of runs that sum others up; they go last, as they do in a store.
+    directories: the directories of the runs.
+    summaries: the files of the runs that summarise a sweep. They are uploaded last, as they are when a sweep
+        is tracked while it runs.
+    Returns the exit code.
     """
     trackers: dict[Destination, Tracker] = {}
     uploaded, refused = 0, 0
@@ -60,7 +67,7 @@ def upload(directories: list[Path], summaries: list[Path], uri: str | None) -> i
         except TrackingError as error:
             refused += 1
             print(f"{path}: {error}", file=sys.stderr)
-        except json.JSONDecodeError as error:  # half of a copy, as on a full disk
+        except json.JSONDecodeError as error:  # a copy that was cut short, as happens on a full disk
             refused += 1
             print(f"{path}: cannot be read: {error}", file=sys.stderr)
         except OSError as error:
@@ -72,7 +79,7 @@ def upload(directories: list[Path], summaries: list[Path], uri: str | None) -> i
 
 
 def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tracker]) -> int:
-    """1 if the run was uploaded, 0 if there was nothing to do."""
+    """Upload the run of one directory. Returns 1 if it was uploaded, 0 if there was nothing to do."""
     from filelock import FileLock
 
     with FileLock(cache.lock_file(str(directory.resolve()))):
@@ -84,10 +91,11 @@ def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tr
         if run.result is None:
             return 0  # it is still training
         context = run.context
-        uri = None if uri == context.uri else uri  # it was given for its password, or for nothing
+        # If the address names the store that the run was meant for, it was given only for its password.
+        uri = None if uri == context.uri else uri
         meant = Destination("mlflow", context.uri, context.experiment, context.experiment_id)
         tracker = _tracker_for(meant, uri, trackers)
-        # A run that the store had begun to take is continued, so that it is there once.
+        # If the store has already accepted a part of the run, that run is continued, so that it exists once.
         run_id = tracker.find(context.id) or tracker.begin(
             context.id,
             context.name,
@@ -103,12 +111,12 @@ def _upload_run(directory: Path, uri: str | None, trackers: dict[Destination, Tr
 
 
 def _upload_summary(file: Path, uri: str | None, trackers: dict[Destination, Tracker]) -> int:
-    """As `_upload_run`."""
+    """Upload the summary run of one file. Returns 1 if it was uploaded, 0 if there was nothing to do."""
     with summary_run.locked(file) as summary:
         if summary.tracked_run_id is not None:
             return 0
         uri = None if uri == summary.where.uri else uri
-        if uri is not None:  # The run that it was to continue is in the store that it was meant for.
+        if uri is not None:  # The run that the summary would continue exists only in the original store.
             summary = replace(summary, joins=None)
         run_id = summary_run.upload(summary, _tracker_for(summary.where, uri, trackers))
         print(f"{file}: uploaded as run {run_id}")
@@ -116,7 +124,10 @@ def _upload_summary(file: Path, uri: str | None, trackers: dict[Destination, Tra
 
 
 def _tracker_for(meant: Destination, uri: str | None, trackers: dict[Destination, Tracker]) -> Tracker:
-    """meant: the store that was asked for at first. uri: of another one, or None."""
+    """Return the open store to upload to, and open it if this is the first upload there.
+
+    meant: the store that the run was meant for. uri: the address of another store to use instead, or None.
+    """
     by_id = meant.experiment_id if uri is None else None
     where = Destination("mlflow", uri or meant.uri, meant.experiment, by_id)
     if where not in trackers:

@@ -18,7 +18,10 @@ otherwise MLFLOW_TRACKING_URI, otherwise sqlite:///mlflow.db in the current dire
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes `mlflow server`. Raises UserError: an argument is not known, or there is no store yet."""
+    """Replace this process with `mlflow server`.
+
+    Raises UserError: an argument is not known, or the store does not exist yet.
+    """
     if {"-h", "--help"} & set(arguments):
         print(_USAGE)
         return 0
@@ -33,10 +36,12 @@ def main(arguments: list[str]) -> int:
     check_tracking(tracking)
     uri = destination(tracking, Path.cwd()).uri
     if uri.startswith("http"):
-        raise UserError(f"{addresses.page(uri)} is a server already: open it in a browser")
+        raise UserError(f"{addresses.page(uri)} is already a server: open it in a browser")
     database = database_file(uri)
     if database is not None and not database.exists():
-        raise UserError(f"{database} is not there yet: run an experiment first, e.g. backendexp backend=jax")
+        raise UserError(
+            f"{database} does not exist yet: run an experiment first, e.g. backendexp backend=jax"
+        )
     try:
         return _serve(addresses.whole(uri), port)
     except TrackingError as error:
@@ -44,10 +49,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(uri: str, port: str) -> NoReturn:
-    # One worker and no job queue: the UI of one person starts in seconds, not in half a minute.
+    # One worker and no job queue are enough for one person, and the UI starts in seconds instead of half a
+    # minute.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    if addresses.shown(uri) != uri:  # Every user of the machine can read the arguments of a process.
+    if addresses.shown(uri) != uri:  # All users of the machine can read the arguments of a process.
         command[4:6] = []
         os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", port])

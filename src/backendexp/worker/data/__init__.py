@@ -1,12 +1,12 @@
 """The arrays that a run trains on. Each kind of data is a module of this package, and `data.kind` names it.
 
 A kind has
-    DRAWN              its arrays are drawn from the seed, and data.samples, data.test_samples and
-                       data.features say how many; otherwise data.path names the file that holds them
-    LABELS_ARE_CHANCE  the labels do not depend on x, so nothing can be learned
+    DRAWN              whether its arrays are drawn from the seed, in the sizes data.samples,
+                       data.test_samples and data.features; otherwise data.path names the file that holds them
+    LABELS_ARE_CHANCE  whether the labels are independent of x, so that nothing can be learned
     make(data, seed)   takes the `data` part of the plan and returns an arrays.Dataset
 
-The parent process reads the facts, so no module here imports numpy before `make` is called.
+The parent process reads these facts, so no module here imports numpy before `make` is called.
 """
 
 import importlib
@@ -24,7 +24,10 @@ def kind(name):
 
 
 def labels_are_chance(name):
-    """False also for a kind that only another version of backendexp knows."""
+    """Return whether the labels of a kind are independent of x.
+
+    The answer is also False for a kind that only another version of backendexp knows.
+    """
     return name in kinds() and kind(name).LABELS_ARE_CHANCE
 
 

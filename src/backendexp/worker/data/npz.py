@@ -1,4 +1,4 @@
-"""The user's own arrays, from a file of NumPy's: x_train, y_train, x_test and y_test."""
+"""Reads the user's own arrays x_train, y_train, x_test and y_test from an .npz file of NumPy."""
 
 from ..arrays import Dataset
 
@@ -16,8 +16,10 @@ def make(data, seed):
 
 
 def _member(arrays, name):
-    """The array that backendexp.config.npz has checked. The archive may also hold a file called just `name`.
-    numpy reads an array when it is asked for, so what else is in the archive stays there.
+    """Return the array that backendexp.config.npz has checked.
+
+    The archive may also hold another file that is called just `name`. numpy reads an array only when it is
+    asked for, so the other contents of the archive are not read.
     """
     whole_name = name + ".npy"
     array = arrays[whole_name if whole_name in arrays.zip.namelist() else name]

@@ -1,4 +1,4 @@
-"""The tutorial's data: x is uniform on [0, 1), and the labels are coin flips, so nothing can be learned."""
+"""Draws the tutorial's data: x is uniform on [0, 1), and the labels are coin flips that cannot be learned."""
 
 DRAWN = True
 LABELS_ARE_CHANCE = True

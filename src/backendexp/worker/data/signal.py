@@ -1,4 +1,4 @@
-"""Labels that follow from x, but for a share `noise` of them that is flipped: a backend can learn them."""
+"""Draws labels that x determines, except for a share `noise` that is flipped, so a backend can learn them."""
 
 DRAWN = True
 LABELS_ARE_CHANCE = False
@@ -11,8 +11,10 @@ def make(data, seed):
 
 
 def _learnable_labels(features, noise, draw):
-    """Labels that x determines, through a random network of two layers, but for a share `noise` of
-    them that is flipped. The median splits the classes, so half of the labels are ones.
+    """Return a function that draws labels, which x determines through a random network of two layers.
+
+    A share `noise` of the labels is flipped. The classes are split at the median, so half of the labels are
+    ones.
     """
     import numpy
 

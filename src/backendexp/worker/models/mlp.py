@@ -4,7 +4,7 @@ import numpy
 
 
 def build(model, features):
-    """Dense and Dropout for every entry of `hidden_units`, then Dense(1).
+    """Build a model with Dense and Dropout for every entry of `hidden_units`, and then Dense(1).
 
     model: the `model` part of the plan. Returns a model that is not compiled yet.
 
@@ -17,21 +17,22 @@ def build(model, features):
     if hasattr(Sequential, "jit_compile"):
         layers.append(Input((features,)))
         shape = {}
-    else:  # Keras 2.3 takes the input's shape with the first layer
+    else:  # Keras 2.3 expects the shape of the input in the first layer
         shape = {"input_shape": (features,)}
     for units in model["hidden_units"]:
         layers.append(Dense(units, activation=model["activation"], **shape))
         layers.append(Dropout(model["dropout"]))
         shape = {}
     layers.append(Dense(1, activation=model["output_activation"]))
-    return Sequential(layers)  # at once: Keras 3 rebuilds the model at every `add`
+    return Sequential(layers)  # all layers at once, because Keras 3 rebuilds the model at every `add`
 
 
 def draw_weights(model, features, seed, probe=0):
-    """Glorot-uniform kernels (Glorot and Bengio 2010, equation 16) and zero biases, from the seed.
+    """Draw Glorot-uniform kernels (Glorot and Bengio 2010, equation 16) from the seed; biases are zero.
 
-    probe: other than 0, it seeds directions, and every kernel entry is moved by one float32 rounding
-        up or down. The parity check uses it to learn how far rounding alone carries.
+    probe: 0, or the seed of random directions in which every kernel entry is moved by one float32
+        rounding, up or down. The parity check uses this to measure how far apart rounding alone drives
+        two runs.
     Returns float32 arrays in the order of `model.get_weights()`: kernel (in, out), bias (out,), ...
     """
     draw = numpy.random.RandomState(seed)
