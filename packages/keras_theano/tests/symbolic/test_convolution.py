@@ -70,5 +70,5 @@ def test_kernel_that_does_not_fit_is_refused_as_eagerly(kernel: tuple[int, ...],
 def test_convolution_of_unknown_sizes_is_refused() -> None:
     layer = layers.Conv1D(2, 3)
     layer.build((None, None, 3))
-    with pytest.raises(NotImplementedError, match="Give the Input its sizes"):
+    with pytest.raises(NotImplementedError, match=r"Specify the sizes in keras\.Input"):
         keras_theano.to_pytensor(layer, pt.tensor3("x", shape=(None, None, 3)))
