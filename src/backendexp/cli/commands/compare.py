@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--experiment", metavar="NAME", help="the MLflow experiment, if it is not the default"
     )
-    parser.add_argument("--all", action="store_true", help="compare all runs of the experiment")
+    parser.add_argument("--all", action="store_true", help="compare all runs of the experiment, not a sweep")
     parser.add_argument(
         "--baseline",
         metavar="BACKEND",
