@@ -167,7 +167,7 @@ def test_interpreter_without_keras_is_refused(bare_python: str) -> None:
 def test_plan_of_a_good_command_line_is_returned() -> None:
     (spec,) = check("backend=jax", "seed=3", "model.hidden_units=[8]", "training.epochs=2")
     assert (spec.backend, spec.runtime, spec.seed) == ("jax", "keras3", 3)
-    assert spec.model.hidden_units == (8,)
+    assert spec.model.hidden_units == [8]
     assert spec.training.epochs == 2
 
 

@@ -196,7 +196,7 @@ def test_labels_that_the_loss_does_not_take_are_refused(
     np.savez(project / "mine.npz", **arrays)  # type: ignore[arg-type]
     values = f"{', '.join(map(str, sorted(set(labels))[:-1]))} and {max(labels)}"
     with pytest.raises(
-        ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, and training\.loss="
+        ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, but training\.loss="
     ):
         make_spec(data__kind="npz", data__path="mine.npz", **NO_SIZES)
     spec = make_spec(

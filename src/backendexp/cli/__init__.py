@@ -1,1 +1,1 @@
-"""The command line: it reads what the user types and prints what the program answers."""
+"""Reads the command line that the user types, and prints what the program answers."""

@@ -1,6 +1,4 @@
-"""The Hydra application: it turns every job into a plan and every plan into a tracked run, and reports at the
-end.
-"""
+"""Runs the Hydra application, which turns every job into a plan and every plan into a tracked run."""
 
 import copy
 import math

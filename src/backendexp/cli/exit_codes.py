@@ -1,4 +1,4 @@
-"""The exit codes of `backendexp`."""
+"""Names the exit codes of `backendexp`."""
 
 OK, RUN_FAILED, BAD_INPUT, NOT_TRACKED = 0, 1, 2, 3
 # If a signal ended the program, the code is 128 plus the signal's number, as in a shell.

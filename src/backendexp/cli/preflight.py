@@ -144,7 +144,7 @@ def _check_chooses_backends(checked: Config, given: list[Any]) -> None:
 
 
 def _check_choice(override: Any, composed: Composition) -> None:
-    """Refuse choices of a group that Hydra would accept without a word, although they cannot be meant.
+    """Refuse choices of a group that Hydra would silently accept, although the user cannot mean them.
 
     If a list of choices is given, Hydra silently takes the last one or merges them all. If the group is
     optional, Hydra silently ignores a choice that does not exist.

@@ -51,7 +51,7 @@ class Composition:
 
     @property
     def _speaks_of_hydra(self) -> bool:
-        """Whether the command line may change Hydra's own settings from ours."""
+        """Whether the command line may change Hydra's own settings, which are otherwise ours."""
         asked = self._asked
         users = asked.config_dir or asked.config_path or asked.config_name
         return bool(users) or any("hydra" in word for word in asked.overrides)

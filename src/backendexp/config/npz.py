@@ -119,7 +119,7 @@ def _shortened(path: str) -> str:
 @contextmanager
 def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     with _in_sentences(path):
-        file = Path(path).open("rb")  # noqa: SIM115 (it is closed below; errors until then are not translated)
+        file = Path(path).open("rb")  # noqa: SIM115 (closed below; errors until then are not translated)
     with file:
         with _in_sentences(path):
             start = file.read(6)

@@ -126,8 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         help="one sweep, or two to compare with each other; each is given by the tag `sweep` of its "
         "runs or by its folder",
     )
-    parser.add_argument("--experiment", metavar="NAME", help="the experiment in MLflow, if not the default")
-    parser.add_argument("--all", action="store_true", help="compare all runs of an experiment, not one sweep")
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="the MLflow experiment, if it is not the default"
+    )
+    parser.add_argument("--all", action="store_true", help="compare all runs of the experiment, not a sweep")
     parser.add_argument(
         "--baseline",
         metavar="BACKEND",

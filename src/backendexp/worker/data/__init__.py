@@ -1,4 +1,4 @@
-"""The arrays that a run trains on. Each kind of data is a module of this package, and `data.kind` names it.
+"""Makes the arrays that a run trains on. Each kind of data is a module here, and `data.kind` names it.
 
 A kind has
     DRAWN              whether its arrays are drawn from the seed, in the sizes data.samples,
@@ -14,12 +14,12 @@ import pkgutil
 
 
 def kinds():
-    """The names of all kinds, in alphabetical order."""
+    """Return the names of all kinds, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def kind(name):
-    """The module of a kind. Raises ImportError: there is no such kind."""
+    """Return the module of a kind. Raises ImportError: there is no such kind."""
     return importlib.import_module("." + name, __name__)
 
 

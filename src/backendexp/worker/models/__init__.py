@@ -1,4 +1,4 @@
-"""The models that a run can train. Each kind is a module of this package, and `model.kind` names it.
+"""Contains the models that a run can train. Each kind is a module of this package, and `model.kind` names it.
 
 A kind has
     build(model, features)
@@ -16,10 +16,10 @@ import pkgutil
 
 
 def kinds():
-    """The names of all kinds, in alphabetical order."""
+    """Return the names of all kinds, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def kind(name):
-    """The module of a kind. Raises ImportError: there is no such kind."""
+    """Return the module of a kind. Raises ImportError: there is no such kind."""
     return importlib.import_module("." + name, __name__)

@@ -1,4 +1,4 @@
-"""A multilayer perceptron with one output, in names that both Keras generations have."""
+"""Builds a multilayer perceptron with one output, using only names that both Keras generations have."""
 
 import numpy
 
