@@ -104,7 +104,7 @@ def test_new_experiment_is_its_module_its_file_of_settings_and_their_types(copy:
         "    opening = ['The same run, twice.']\n"
         "    @property\n    def runs(self):\n        return [PlannedRun(self.spec)] * 2\n"
         "    def conclude(self, sweep_id, folder, records):\n"
-        "        return sweep.conclude(folder, records, 2)\n"
+        "        return sweep.conclusion_of(folder, records, 2)\n"
     )
     settings = copy / "src" / "backendexp" / "config" / "schema.py"
     text = settings.read_text()
