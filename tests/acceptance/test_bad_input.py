@@ -192,5 +192,6 @@ def test_a_mistake_is_told_before_keras_or_mlflow_is_imported(lab: Project) -> N
     imported = {line[-1].strip().split(".")[0] for line in lines}
     assert "hydra" in imported
     every = [engine for facts in catalogue.RUNTIMES.values() for engine in facts.engines.values()]
-    engines = {module for engine in every for module in engine.modules}
+    # The .pth of keras_theano loads its hook at every start.
+    engines = {module for engine in every for module in engine.modules} - {"keras_theano"}
     assert not imported & {"keras", "mlflow", *engines}
