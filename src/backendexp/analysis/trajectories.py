@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from backendexp.config import schema
+from backendexp.config import checks
 from backendexp.errors import UserError
 from backendexp.runs.plan import RunSpec, with_probe
 from backendexp.runs.record import RunRecord
@@ -106,7 +106,7 @@ def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> Parit
         for backend in runtime.engines:
             candidate = replace(spec, backend=backend, runtime=runtime.name, python=None)
             try:
-                schema.check_names(candidate.model, candidate.training, runtime)
+                checks.check_names(candidate, runtime)
                 prepare.check_available(candidate)
                 prepare.prepare(candidate, say)
             except UserError as error:

@@ -5,8 +5,8 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from backendexp import cache, experiments, places
 from backendexp.cli import output, preflight
 from backendexp.cli.exit_codes import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
 from backendexp.cli.overrides import for_shell
-from backendexp.cli.preflight import Checked
+from backendexp.cli.preflight import Checked, Job
 from backendexp.config import composition, schema
-from backendexp.config.schema import Config
 from backendexp.errors import ConfigError
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
@@ -49,7 +48,8 @@ def check(arguments: list[str]) -> Checked:
 def register_schema() -> None:
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store(name="schema", node=Config)
+    experiments.add_settings()
+    ConfigStore.instance().store(name="schema", node=schema.schema_node())
 
 
 def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
@@ -75,6 +75,7 @@ class Application:
     """Runs the jobs of one process of a Hydra application.
 
     planned: the number of jobs, or 0 if it is not known in advance.
+    jobs: the jobs that were checked before anything started, see `preflight.Checked`.
     parallel: whether this is one of several processes that a launcher has started.
     group: the sweep that the runs belong to. It is None until the first job is known, and stays None for a
         single run.
@@ -85,6 +86,7 @@ class Application:
 
     session: Session
     planned: int = 0
+    jobs: Mapping[str, Job] = field(default_factory=dict)
     parallel: bool = False
     group: Sweep | None = None
     where: Destination | None = None
@@ -95,9 +97,12 @@ class Application:
 
         Returns the test loss, which some sweepers minimise, or NaN if the run failed.
         """
-        checked = schema.parse(tree)
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
-        spec = preflight.check_job(checked, multirun)
+        job = self.jobs.get(preflight.text_of(tree))
+        if job is None:  # the sweeper chose it, or a launcher runs it in a process of its own
+            config = schema.parse(tree)
+            job = Job(config, preflight.check_job(config, multirun))
+        checked, spec = job.config, job.spec
         self.where = session.destination(checked.tracking, Path.cwd())
         root = Path(hydra.runtime.output_dir)
         name = checked.experiment
@@ -259,10 +264,10 @@ def start(checked: Checked, joined: str | None) -> Application:
     """
     global _current
     sweep.draw_mark()
-    _current = Application(Session(joined=joined), planned=len(checked.specs))
+    _current = Application(Session(joined=joined), planned=checked.count, jobs=checked.jobs)
     if checked.tracking is not None:
         _current.where = session.destination(checked.tracking, Path.cwd())
-    if checked.alone and checked.specs:
+    if checked.alone and checked.jobs:
         _current.session.start_worker(checked.specs[0])
     return _current
 

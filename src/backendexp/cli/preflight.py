@@ -3,6 +3,7 @@
 A mistake in the last job of a sweep is thus reported within a second, not after the other jobs have run.
 """
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,18 +21,51 @@ from backendexp.runtimes.prepare import check_available
 
 
 @dataclass(frozen=True)
+class Job:
+    """A job that has been checked.
+
+    config: its configuration.
+    spec: the plan of its run, or the first plan that its experiment needs a worker for.
+    """
+
+    config: Config
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
 class Checked:
     """Holds the result of a successful check.
 
-    specs: the plans of all jobs that the command line asks for. The list is empty if it asks for help or the
-        like, or if the sweeper chooses its jobs as it goes.
+    jobs: all jobs that the command line asks for, by the text of their configurations (see `text_of`).
+        It is empty if the command line asks for help or the like, or if the sweeper chooses its jobs as it
+        goes.
+    count: the number of these jobs. Jobs with equal configurations count separately.
     alone: whether the command line asks for a single run, not for a sweep.
-    tracking: the tracking settings of the first job.
     """
 
-    specs: list[RunSpec]
+    jobs: Mapping[str, Job]
+    count: int
     alone: bool
-    tracking: TrackingConfig | None = None
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        """The plans of all jobs, each plan once."""
+        return [job.spec for job in self.jobs.values()]
+
+    @property
+    def tracking(self) -> TrackingConfig | None:
+        """The tracking settings of the first job."""
+        return next((job.config.tracking for job in self.jobs.values()), None)
+
+
+def text_of(tree: Any) -> str:
+    """Return a job's configuration as text, with its interpolations resolved.
+
+    When the job runs, this finds the plan that was checked, so that what was checked is what runs.
+    """
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(tree, resolve=True)
 
 
 def check(arguments: list[str], conf: Path) -> Checked:
@@ -44,7 +78,7 @@ def check(arguments: list[str], conf: Path) -> Checked:
     asked = _parse_arguments(arguments)
     if asked.shell_completion:
         _check_completion(asked.overrides)
-        return Checked([], alone=False)
+        return Checked({}, 0, alone=False)
     with _CompactErrors(), composition.opened(asked, conf) as composed:
         sweep = composed.is_sweep
         given = [] if asked.experimental_rerun else overrides.read(asked.overrides, composed, sweep)
@@ -54,18 +88,23 @@ def check(arguments: list[str], conf: Path) -> Checked:
         try:
             if asked.help or asked.hydra_help or asked.info or asked.cfg:
                 composed.show()
-                return Checked([], alone=bool(asked.cfg))
+                return Checked({}, 0, alone=bool(asked.cfg))
+            configs: dict[str, Config] = {}
+            count = 0
             with closing(composed.jobs(check_choice)) as trees:
-                configs = [schema.parse(tree) for tree in trees]
+                for tree in trees:
+                    count += 1
+                    checked = schema.parse(tree)
+                    configs.setdefault(text_of(tree), checked)
         except (ConfigError, OmegaConfBaseException):
             for override in given:
                 _check_name(override, composed, sweep)
             raise
-        for checked in configs:
+        for checked in configs.values():
             _check_chooses_backends(checked, given)
-        alone = not sweep and not any(c.experiment for c in configs)
-        tracking = configs[0].tracking if configs else None
-        return Checked([check_job(c, sweep) for c in configs], alone, tracking)
+        alone = not sweep and not any(c.experiment for c in configs.values())
+        jobs = {text: Job(config, check_job(config, sweep)) for text, config in configs.items()}
+        return Checked(jobs, count, alone)
 
 
 def _parse_arguments(arguments: list[str]) -> Any:

@@ -4,26 +4,27 @@ The classes are the schema that Hydra's tree is checked against, so that misspel
 found. The values are in `conf/`. The classes are mutable because OmegaConf refuses frozen ones.
 """
 
-import math
+import copy
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, get_type_hints
 
 from backendexp import spelling
+from backendexp.config import checks
 from backendexp.errors import ConfigError, TrackingError
 from backendexp.runtimes import catalogue
 from backendexp.tracking import addresses, uri_check
 from backendexp.worker import data as data_kinds
 from backendexp.worker import models
+from backendexp.worker.settings import Data, Model, setting
 
 # This is the width of the column that holds the name in MLflow's databases.
 _LONGEST_EXPERIMENT_NAME = 256
 # This is the greatest seed that NumPy's RandomState accepts.
-_LAST_SEED = 2**32 - 1
+LAST_SEED = 2**32 - 1
 
 
 @dataclass
@@ -33,7 +34,7 @@ class BackendConfig:
     name: the value of KERAS_BACKEND.
     """
 
-    name: str = "tensorflow"
+    name: str = setting("tensorflow", choices=catalogue.BACKENDS, example="backend=theano")
 
 
 @dataclass
@@ -45,46 +46,9 @@ class RuntimeConfig:
     start: how the process of a run is started: fork, spawn, or auto (fork if the system has it).
     """
 
-    name: str = "auto"
+    name: str = setting("auto", choices=("auto", *catalogue.RUNTIMES), example="runtime=keras3")
     python: str | None = None
-    start: str = "auto"
-
-
-@dataclass
-class DataConfig:
-    """Chooses the data.
-
-    kind: a module of backendexp.worker.data: random (labels are coin flips), signal (labels follow from x) or
-        npz (the user's file).
-    samples, test_samples, features: the sizes of data that is drawn. An npz file determines its own sizes.
-    noise: the share of the labels of `signal` that is flipped, in [0, 0.5).
-    path: the path of the npz file, which contains x_train, y_train, x_test and y_test.
-    """
-
-    kind: str = "random"
-    samples: int | None = None
-    features: int | None = None
-    test_samples: int | None = None
-    noise: float = 0.0
-    path: str | None = None
-
-
-@dataclass
-class ModelConfig:
-    """Describes the model.
-
-    kind: a module of backendexp.worker.models.
-    hidden_units: the width of each hidden layer.
-    activation: the activation of the hidden layers.
-    dropout: the share of units that is dropped after each hidden layer.
-    output_activation: the activation of the last layer.
-    """
-
-    kind: str = "mlp"
-    hidden_units: list[int] = field(default_factory=lambda: [64, 64])
-    activation: str = "relu"
-    dropout: float = 0.5
-    output_activation: str = "sigmoid"
+    start: str = setting("auto", choices=("auto", "fork", "spawn"), example="runtime.start=spawn")
 
 
 @dataclass
@@ -96,12 +60,12 @@ class TrainingConfig:
     dtype: float32, float64, or another dtype policy of Keras 3.
     """
 
-    optimizer: str = "rmsprop"
-    learning_rate: float = 0.001
-    loss: str = "binary_crossentropy"
-    epochs: int = 20
-    batch_size: int = 128
-    dtype: str = "float32"
+    optimizer: str = setting("rmsprop", names="optimizers", example="training.optimizer=rmsprop")
+    learning_rate: float = setting(0.001, low=0, high=1e6, above=True, example="training.learning_rate=0.001")
+    loss: str = setting("binary_crossentropy", names="losses", example="training.loss=binary_crossentropy")
+    epochs: int = setting(20, low=1, high=10**6, example="training.epochs=20")
+    batch_size: int = setting(128, low=1, high=10**9, example="training.batch_size=128")
+    dtype: str = setting("float32", names="dtypes", example="training.dtype=float32")
 
 
 @dataclass
@@ -117,7 +81,7 @@ class TrackingConfig:
     log_model: whether to log the trained model, in the format of the runtime's Keras.
     """
 
-    kind: str = "mlflow"
+    kind: str = setting("mlflow", choices=("mlflow", "none"), example="tracking=mlflow")
     uri: str | None = None
     experiment: str | None = None
     run_name: str | None = None
@@ -139,68 +103,10 @@ class ControlsConfig:
 
 
 @dataclass
-class ParityConfig:
-    """Sets up the experiment `parity`.
-
-    enabled: whether to train on every available backend and runtime, and to compare the loss trajectories.
-    probes: the number of extra runs of the reference, whose initial weights are moved by one float32
-        rounding. They measure how far apart rounding alone drives the trajectories.
-    """
-
-    enabled: bool = False
-    probes: int = 2
-
-
-@dataclass
-class CompareConfig:
-    """Sets up the experiment `compare`.
-
-    enabled: whether to run every backend in randomised blocks, and to report which is faster.
-    blocks: how many times every backend is timed.
-    backends: the backends to compare. null stands for all backends that can run on the runtime.
-    baseline: the backend that the others are compared with. null stands for tensorflow if it is compared, and
-        for the first backend otherwise.
-    margin: two times are equivalent if their ratio is between 1/(1+margin) and 1+margin.
-    accuracy_margin: two accuracies are equivalent if they differ by no more than this.
-    parity: whether to check first that the backends compute the same results.
-    """
-
-    enabled: bool = False
-    blocks: int = 10
-    backends: list[str] | None = None
-    baseline: str | None = None
-    margin: float = 0.1
-    accuracy_margin: float = 0.05
-    parity: bool = True
-
-
-@dataclass
-class ScaleConfig:
-    """Sets up the experiment `scale`.
-
-    enabled: whether to run every backend with growing data and growing layers, and to report at which sizes
-        another backend becomes the faster one.
-    samples: the values that data.samples takes, while all layers have the width of the first layer of
-        model.hidden_units.
-    hidden_units: the widths that all layers take, while data.samples stays as it is.
-    repeats: how many times each size is run.
-    epochs: the value that experiment=scale gives to training.epochs.
-    backends, baseline: the same as in CompareConfig.
-    """
-
-    enabled: bool = False
-    samples: list[int] = field(default_factory=lambda: [1_000, 10_000, 100_000])
-    hidden_units: list[int] = field(default_factory=lambda: [64, 256, 1024])
-    repeats: int = 3
-    epochs: int = 3
-    backends: list[str] | None = None
-    baseline: str | None = None
-
-
-@dataclass
 class Config:
-    """Holds the whole configuration.
+    """Holds the whole configuration, except for the settings of the experiments. `config_class` adds them.
 
+    data, model: instances of the class `Settings` of their kinds.
     threads: the number of threads of the engine. null stands for all cores that the process may use.
     seed: the number from which all random values are drawn.
     timeout_s: the longest time that a run may take from its start, in seconds. null stands for no limit.
@@ -208,28 +114,61 @@ class Config:
 
     backend: BackendConfig = field(default_factory=BackendConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    data: Any = field(default_factory=lambda: data_kinds.kind("random").Settings())
+    model: Any = field(default_factory=lambda: models.kind("mlp").Settings())
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     controls: ControlsConfig = field(default_factory=ControlsConfig)
-    parity: ParityConfig = field(default_factory=ParityConfig)
-    compare: CompareConfig = field(default_factory=CompareConfig)
-    scale: ScaleConfig = field(default_factory=ScaleConfig)
-    threads: int | None = None
-    seed: int = 0
-    timeout_s: float | None = None
+    threads: int | None = setting(None, low=1, high=4096, example="threads=1")
+    seed: int = setting(0, low=0, high=LAST_SEED, example="seed=7")
+    timeout_s: float | None = setting(None, low=0, high=1e9, above=True, example="timeout_s=600")
 
     @property
     def experiment(self) -> str | None:
-        """The experiment that is asked for: parity, compare or scale. None stands for a single run."""
-        return next((name for name in experiments() if getattr(self, name).enabled), None)
+        """The experiment that is asked for, or None for a single run."""
+        return next((name for name in _experiments if self.settings_of(name).enabled), None)
+
+    def settings_of(self, experiment: str) -> Any:
+        """Return the settings of an experiment, an instance of the class `Settings` of its module."""
+        return getattr(self, experiment)
+
+
+# These parts of the configuration have a kind, and the kind decides which settings they have.
+_KINDS = {"data": data_kinds, "model": models}
+# Maps the name of each experiment to the class of its settings.
+_experiments: dict[str, type] = {}
+
+
+def add_experiment(name: str, settings: type) -> None:
+    """Make the settings of an experiment a part of the configuration.
+
+    settings: a dataclass with the field `enabled`. If it has a method `check(config)`, this is called after
+        the fields have been checked.
+    """
+    _experiments[name] = settings
+    config_class.cache_clear()
 
 
 @cache
-def experiments() -> tuple[str, ...]:
-    """Return the parts of the configuration that can be enabled, each with the settings of an experiment."""
-    return tuple(name for name, part in get_type_hints(Config).items() if hasattr(part, "enabled"))
+def config_class() -> type[Config]:
+    """Return the class of the whole configuration, with a field for each experiment."""
+    parts = [(name, settings, field(default_factory=settings)) for name, settings in _experiments.items()]
+    made: type[Config] = make_dataclass("Config", parts, bases=(Config,))
+    return made
+
+
+def schema_node() -> Any:
+    """Return the schema that Hydra checks its configuration against.
+
+    Hydra accepts all keys under `data` and `model`, because their kind decides which settings they have.
+    `parse` checks them.
+    """
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.structured(config_class())
+    for part, kind in (("data", "random"), ("model", "mlp")):
+        node[part] = OmegaConf.create({"kind": kind}, flags={"struct": False})
+    return node
 
 
 def conf_dir() -> Path:
@@ -247,7 +186,7 @@ def parse(tree: Any) -> Config:
     """
     from omegaconf import OmegaConf
 
-    config = OmegaConf.to_object(tree)
+    config = OmegaConf.to_object(_typed(tree))
     if not isinstance(config, Config):
         raise ConfigError(
             "the configuration has no schema: expected a primary file whose defaults begin with schema, "
@@ -256,9 +195,65 @@ def parse(tree: Any) -> Config:
     for key in _added(config):
         if "." in key or f"${{{key}" not in OmegaConf.to_yaml(tree):
             raise ConfigError(unknown_key(key))
+    for part, kinds in _KINDS.items():
+        value = getattr(config, part)
+        if isinstance(value, dict):
+            setattr(config, part, kinds.kind(value["kind"]).Settings.from_json(value))
     check(config)
     addresses.check_configured(OmegaConf.to_container(tree.tracking, resolve=False))
     return config
+
+
+def _typed(tree: Any) -> Any:
+    """Return the tree with the types of the settings of its kinds of data and of model.
+
+    Raises ConfigError: there is no such kind, or the kind has no such setting.
+    """
+    from omegaconf import DictConfig, OmegaConf, open_dict
+
+    tree = copy.copy(tree)
+    for part, kinds in _KINDS.items():
+        given = OmegaConf.select(tree, part)
+        if not isinstance(given, DictConfig):
+            continue
+        kind = str(given.kind)
+        _check_kind(part, kind)
+        settings = kinds.kind(kind).Settings
+        if settings.OPEN:
+            continue
+        known = ["kind", *(field.name for field in fields(settings))]
+        for name in given:
+            if name not in known:
+                raise ConfigError(_foreign(part, kind, str(name)))
+        typed = OmegaConf.create({part: OmegaConf.structured(settings)})
+        typed.merge_with({part: given})
+        with open_dict(tree):
+            tree[part] = typed._get_node(part)
+    return tree
+
+
+def _check_kind(part: str, kind: str) -> None:
+    known = _KINDS[part].kinds()
+    checks.one_of(f"{part}.kind", kind, known, f"{part}={known[-1]}")
+
+
+def _foreign(part: str, kind: str, name: str) -> str:
+    """Return the message about a setting that a kind does not have."""
+    kinds = _KINDS[part]
+    others = [other for other in kinds.kinds() if name in _settable(kinds.kind(other).Settings)]
+    if others:
+        owners = " and ".join(f"{part}={other}" for other in others)
+        return f"{part}.{name} is set, but {part}={kind} does not have it. It is a setting of {owners}"
+    own = [f"{part}.{name}" for name in _settable(kinds.kind(kind).Settings)]
+    return (
+        f"{part}.{name} is not a setting of {part}={kind}. {spelling.nearest(f'{part}.{name}', own)}"
+        f"It has: {', '.join(own)}"
+    )
+
+
+def _settable(settings: Any) -> list[str]:
+    names = (field.name for field in fields(settings) if checks.is_settable(field))
+    return [name for name in names if name != "kind"]
 
 
 def _added(node: Any, prefix: str = "") -> list[str]:
@@ -275,31 +270,51 @@ def unknown_key(key: str, groups: Sequence[str] = ()) -> str:
     """Return the message about a key that is not in the configuration. It suggests the nearest known key."""
     return (
         f"{key or repr(key)} is not a key of the configuration. "
-        f"{spelling.nearest(key, [*_leaves(Config), *groups])}To list all keys: backendexp --help"
+        f"{spelling.nearest(key, [*_leaves(config_class()), *groups])}To list all keys: backendexp --help"
     )
 
 
 def has_key(key: str) -> bool:
-    """Return whether the key exists. An element of a list has a key too, such as model.hidden_units.0."""
+    """Return whether the key may exist. An element of a list has a key too, such as model.hidden_units.0.
+
+    All keys under `data` and `model` may exist, because it depends on their kinds which of them do.
+    """
     parent, _, last = key.rpartition(".")
-    return kind(key) is not None or (last.isdigit() and "list" in str(kind(parent)))
+    part, _, rest = key.partition(".")
+    return (
+        kind(key) is not None
+        or (last.isdigit() and "list" in str(kind(parent)))
+        or bool(part in _KINDS and rest)
+    )
 
 
 def kind(key: str) -> Any:
     """Return the type of a setting, or the class of a part of the configuration.
 
-    Returns None if the key does not exist.
+    Returns None if the key does not exist. If several kinds of data or of model have the setting, the first
+    one decides.
     """
-    found: Any = Config
-    for name in key.split("."):
-        found = get_type_hints(found).get(name) if is_dataclass(found) else None
-    return found
+    part, _, rest = key.partition(".")
+    if part in _KINDS and rest:
+        classes = [_KINDS[part].kind(name).Settings for name in _KINDS[part].kinds()]
+    else:
+        classes, rest = [config_class()], key
+    for found in classes:
+        for name in rest.split("."):
+            found = get_type_hints(found).get(name) if is_dataclass(found) else None
+        if found is not None:
+            return found
+    return None
 
 
 def _leaves(part: Any, prefix: str = "") -> list[str]:
     found = []
     for name, kind in get_type_hints(part).items():
-        found += _leaves(kind, f"{prefix}{name}.") if is_dataclass(kind) else [prefix + name]
+        if prefix == "" and name in _KINDS:
+            of_kinds = map(_KINDS[name].kind, _KINDS[name].kinds())
+            found += [f"{name}.{key}" for module in of_kinds for key in _settable(module.Settings)]
+        else:
+            found += _leaves(kind, f"{prefix}{name}.") if is_dataclass(kind) else [prefix + name]
     return found
 
 
@@ -308,24 +323,32 @@ def check(config: Config) -> None:
 
     Raises ConfigError: a value cannot be used; the first such value is reported.
     """
-    _one_of("backend.name", config.backend.name, catalogue.BACKENDS, example="backend=theano")
-    _one_of("runtime.name", config.runtime.name, ["auto", *catalogue.RUNTIMES], example="runtime=keras3")
-    _one_of("runtime.start", config.runtime.start, ["auto", "fork", "spawn"], "runtime.start=spawn")
+    checks.check_fields(config.backend, "backend.")
+    checks.check_fields(config.runtime, "runtime.")
     if config.runtime.start == "fork" and not hasattr(os, "fork"):
         raise ConfigError("runtime.start is fork, which this system does not have. Use runtime.start=spawn")
-    _check_data(config.data)
-    _check_model(config.model)
-    _check_training(config.training)
+    for part in _KINDS:
+        _check_kind(part, getattr(config, part).kind)
+        checks.check_fields(getattr(config, part), f"{part}.")
+    checks.check_fields(config.training, "training.")
     check_tracking(config.tracking)
-    _number("parity.probes", config.parity.probes, 1, 20, "parity.probes=2")
-    _number("seed", config.seed, 0, _LAST_SEED, "seed=7")
-    if config.threads is not None:
-        _number("threads", config.threads, 1, 4096, "threads=1")
-    if config.timeout_s is not None:
-        _number("timeout_s", config.timeout_s, 0, 1e9, "timeout_s=600", above=True)
+    checks.check_fields(config, "")
     _check_experiments(config)
-    if data_kinds.kind(config.data.kind).DRAWN:
-        _check_memory(config)
+    check_memory(config.data, config.model)
+
+
+def _check_experiments(config: Config) -> None:
+    enabled = [name for name in _experiments if config.settings_of(name).enabled]
+    if len(enabled) > 1:
+        raise ConfigError(
+            f"{' and '.join(f'{name}.enabled' for name in enabled)} are both true: expected one experiment "
+            f"at a time, e.g. experiment={enabled[-1]}"
+        )
+    for name in _experiments:
+        settings = config.settings_of(name)
+        checks.check_fields(settings, f"{name}.")
+        if hasattr(settings, "check"):
+            settings.check(config)
 
 
 def check_tracking(tracking: TrackingConfig) -> None:
@@ -333,7 +356,7 @@ def check_tracking(tracking: TrackingConfig) -> None:
 
     Raises ConfigError: one of them cannot be used.
     """
-    _one_of("tracking.kind", tracking.kind, ["mlflow", "none"], "tracking=mlflow")
+    checks.check_fields(tracking, "tracking.")
     if tracking.kind == "none":
         return
     for key, uri in _first(("tracking.uri", tracking.uri), "MLFLOW_TRACKING_URI"):
@@ -370,181 +393,25 @@ def check_store(key: str, uri: str) -> None:
         raise ConfigError(f"{key} is {addresses.shown(uri)}: {why}")
 
 
-def _check_experiments(config: Config) -> None:
-    enabled = [name for name in experiments() if getattr(config, name).enabled]
-    if len(enabled) > 1:
-        raise ConfigError(
-            f"{' and '.join(f'{name}.enabled' for name in enabled)} are both true: expected one experiment "
-            f"at a time, e.g. experiment={enabled[-1]}"
-        )
-    compare, scale = config.compare, config.scale
-    # Fewer than three blocks are not enough for a verdict.
-    _number("compare.blocks", compare.blocks, 3, 10_000, "compare.blocks=10")
-    for margin in ("margin", "accuracy_margin"):
-        _number(f"compare.{margin}", getattr(compare, margin), 0, 1, f"compare.{margin}=0.05", above=True)
-    _check_backends("compare", compare)
-    _number("scale.repeats", scale.repeats, 1, 1_000, "scale.repeats=3")
-    _number("scale.epochs", scale.epochs, 1, 10**6, "scale.epochs=3")
-    _check_backends("scale", scale)
-    for key, sizes, most in (
-        ("scale.samples", scale.samples, 10**9),
-        ("scale.hidden_units", scale.hidden_units, 10**6),
-    ):
-        for size in sizes:
-            _number(key, size, 1, most, f"{key}=[1000,10000]")
-    if scale.enabled:
-        _check_scale(config)
-    seeds = {"compare": compare.blocks, "scale": scale.repeats}
-    for name in enabled:
-        if config.seed + seeds.get(name, 0) > _LAST_SEED:
-            raise ConfigError(
-                f"seed is {config.seed}, and experiment={name} counts up from it {seeds[name]:,} times: "
-                f"expected the last seed to be at most {_LAST_SEED:,}, e.g. seed=7"
-            )
-
-
-class _Backends(Protocol):
-    @property
-    def backends(self) -> list[str] | None: ...
-    @property
-    def baseline(self) -> str | None: ...
-
-
-def _check_backends(part: str, asked: _Backends) -> None:
-    example = f"{part}.backends=[tensorflow,theano]"
-    if asked.backends is not None:
-        for name in asked.backends:
-            _one_of(f"{part}.backends", name, catalogue.BACKENDS, example)
-        if len(set(asked.backends)) < max(2, len(asked.backends)):
-            raise ConfigError(
-                f"{part}.backends is [{', '.join(asked.backends)}]: expected two or more different ones, "
-                f"e.g. {example}, or null for all that can run here"
-            )
-    if asked.baseline is not None:
-        among = asked.backends or catalogue.BACKENDS
-        _one_of(f"{part}.baseline", asked.baseline, among, f"{part}.baseline={among[0]}")
-
-
-def _check_scale(config: Config) -> None:
-    scale = config.scale
-    if not data_kinds.kind(config.data.kind).DRAWN and scale.samples:
-        raise ConfigError(
-            f"scale.samples is set, but data={config.data.kind} has as many samples as its file. "
-            "Use scale.samples=[] to vary only the width, or use data=random"
-        )
-    if max(len(set(scale.samples)), len(set(scale.hidden_units))) < 2:
-        raise ConfigError(
-            f"scale.samples is {scale.samples} and scale.hidden_units is {scale.hidden_units}: expected two "
-            "or more sizes of one of them, e.g. scale.samples=[1000,10000,100000]"
-        )
-
-
-def _check_data(data: DataConfig) -> None:
-    _one_of("data.kind", data.kind, data_kinds.kinds(), "data=signal")
-    sizes = ("samples", "test_samples", "features")
-    if not data_kinds.kind(data.kind).DRAWN:
-        if not data.path:
-            raise ConfigError(
-                f"data.path is not set, but data={data.kind} needs a file, e.g. data.path=my-data.npz"
-            )
-        for name in sizes:
-            if getattr(data, name) is not None:
-                raise ConfigError(
-                    f"data.{name} is set, but data={data.kind} takes its sizes from the file. Leave it out"
-                )
-    else:
-        if data.path:
-            raise ConfigError(f"data.path is set, but data={data.kind} reads no file. Use data=npz")
-        for name in sizes:
-            _number(f"data.{name}", getattr(data, name), 1, 10**9, f"data.{name}=100")
-    _number("data.noise", data.noise, 0, 0.5, "data.noise=0.1", below=True)
-
-
-def _check_model(model: ModelConfig) -> None:
-    _one_of("model.kind", model.kind, models.kinds(), "model=mlp")
-    if not model.hidden_units:
-        raise ConfigError(
-            "model.hidden_units is empty: expected the width of at least one layer, "
-            "e.g. model.hidden_units=[64,64]"
-        )
-    if len(model.hidden_units) > 1000:
-        raise ConfigError(f"model.hidden_units has {len(model.hidden_units)} layers: expected at most 1000")
-    for units in model.hidden_units:
-        _number("model.hidden_units", units, 1, 10**6, "model.hidden_units=[64,64]")
-    _number("model.dropout", model.dropout, 0, 1, "model.dropout=0.5", below=True)
-    known = catalogue.KERAS3.activations
-    _one_of("model.activation", model.activation, known, "model.activation=relu")
-    _one_of("model.output_activation", model.output_activation, known, "model.output_activation=sigmoid")
-
-
-def _check_training(training: TrainingConfig) -> None:
-    known = catalogue.KERAS3
-    _one_of("training.optimizer", training.optimizer, known.optimizers, "training.optimizer=rmsprop")
-    _one_of("training.loss", training.loss, known.losses, "training.loss=binary_crossentropy")
-    _one_of("training.dtype", training.dtype, known.dtypes, "training.dtype=float32")
-    _number(
-        "training.learning_rate", training.learning_rate, 0, 1e6, "training.learning_rate=0.001", above=True
-    )
-    _number("training.epochs", training.epochs, 1, 10**6, "training.epochs=20")
-    _number("training.batch_size", training.batch_size, 1, 10**9, "training.batch_size=128")
-
-
-class _Network(Protocol):
-    @property
-    def activation(self) -> str: ...
-    @property
-    def output_activation(self) -> str: ...
-
-
-class _Training(Protocol):
-    @property
-    def optimizer(self) -> str: ...
-    @property
-    def loss(self) -> str: ...
-    @property
-    def dtype(self) -> str: ...
-
-
-def check_names(model: _Network, training: _Training, runtime: catalogue.RuntimeFacts) -> None:
-    """Check the names in a configuration or a plan against a runtime.
-
-    Raises ConfigError: Keras 3 knows a name, but this runtime's Keras does not.
-    """
-    for key, value, known in (
-        ("training.optimizer", training.optimizer, runtime.optimizers),
-        ("training.loss", training.loss, runtime.losses),
-        ("training.dtype", training.dtype, runtime.dtypes),
-        ("model.activation", model.activation, runtime.activations),
-        ("model.output_activation", model.output_activation, runtime.activations),
-    ):
-        if value not in known:
-            raise ConfigError(
-                f"{key} is {value!r}, which runtime {runtime.name!r} (Keras {runtime.generation}) "
-                f"does not have. Expected one of: {', '.join(sorted(known))}"
-            )
-
-
-def _check_memory(config: Config) -> None:
+def check_memory(
+    data: Data,
+    model: Model,
+    data_keys: str = "data.samples, data.test_samples or data.features",
+    width_key: str = "model.hidden_units",
+) -> None:
     """Refuse sizes that do not fit into the memory, because the kernel would kill the run after minutes.
 
+    data_keys, width_key: the settings that determine the sizes, for the message.
     Raises ConfigError: the data or the weights would not fit.
     """
-    data, scale = config.data, config.scale
-    assert data.samples is not None
-    assert data.test_samples is not None
-    assert data.features is not None
-    samples, hidden_units = data.samples, config.model.hidden_units
-    data_keys, width_key = "data.samples, data.test_samples or data.features", "model.hidden_units"
-    if scale.enabled and max(scale.samples, default=0) > samples:
-        samples, data_keys = max(scale.samples), "scale.samples, data.test_samples or data.features"
-    if scale.enabled and max(scale.hidden_units, default=0) > max(hidden_units):
-        hidden_units, width_key = [max(scale.hidden_units)] * len(hidden_units), "scale.hidden_units"
-    arrays = 4 * (samples + data.test_samples) * (data.features + 1)
-    widths = [data.features, *hidden_units, 1]
-    weights = 4 * sum((inner + 1) * outer for inner, outer in pairwise(widths))
+    features = getattr(data, "features", None)
+    weights = model.weight_count(features) if features else None
     memory = physical_memory_bytes()
-    for bytes_, what, keys in ((arrays, "the data", data_keys), (weights, "the weights", width_key)):
-        if memory and bytes_ > memory:
+    for bytes_, what, keys in (
+        (data.size_bytes(), "the data", data_keys),
+        (4 * weights if weights else None, "the weights", width_key),
+    ):
+        if memory and bytes_ and bytes_ > memory:
             raise ConfigError(
                 f"{what} would take {bytes_ / 2**30:,.0f} GiB, and this machine has "
                 f"{memory / 2**30:,.0f} GiB of memory. Lower {keys}"
@@ -557,34 +424,3 @@ def physical_memory_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _one_of(key: str, value: str, choices: Any, example: str) -> None:
-    if value not in choices:
-        raise ConfigError(
-            f"{key} is {value!r}, which is not known. {spelling.nearest(value, choices)}"
-            f"Expected one of: {', '.join(sorted(choices))}, e.g. {example}"
-        )
-
-
-def _number(
-    key: str,
-    value: float | None,
-    low: float,
-    high: float,
-    example: str,
-    above: bool = False,
-    below: bool = False,
-) -> None:
-    """Check that a number is in the range from `low` to `high`.
-
-    above: whether `low` itself is excluded. below: whether `high` itself is excluded.
-    """
-    too_low: Callable[[float], bool] = (lambda v: v <= low) if above else (lambda v: v < low)
-    too_high: Callable[[float], bool] = (lambda v: v >= high) if below else (lambda v: v > high)
-    if value is None or not math.isfinite(value) or too_low(value) or too_high(value):
-        raise ConfigError(
-            f"{key} is {'not set' if value is None else value}: expected a number "
-            f"{'above' if above else 'from'} {low:,} {'to below' if below else 'to'} {high:,}, "
-            f"e.g. {example}"
-        )

@@ -78,10 +78,13 @@ class Experiment(Protocol):
 class Design(Protocol):
     """What the module of an experiment offers.
 
+    Settings: the dataclass of its settings, with the field `enabled: bool = False`. Its method
+        `check(config)`, where it has one, raises ConfigError for settings that do not go together.
     CHOOSES_BACKENDS: whether the experiment runs several backends that its own settings choose. Then neither
         `backend=` nor `-m` may be given.
     """
 
+    Settings: type
     CHOOSES_BACKENDS: bool
 
     def first(self, spec: RunSpec, config: Config) -> RunSpec:

@@ -10,14 +10,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backendexp.errors import BackendUnavailable
+from backendexp.config import checks
+from backendexp.config.schema import LAST_SEED, Config
+from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.experiments.base import PlannedRun
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.tags import BLOCK, POSITION, ROLE, TIMED
 from backendexp.runtimes import catalogue, prepare
+from backendexp.worker.settings import setting
 
 if TYPE_CHECKING:
     import numpy
+
+
+@dataclass
+class Choice:
+    """The settings of an experiment that choose the backends which take part.
+
+    backends: the backends to compare. null stands for all backends that can run on the runtime.
+    baseline: the backend that the others are compared with. null stands for tensorflow if it is compared, and
+        for the first backend otherwise.
+    """
+
+    backends: list[str] | None = setting(
+        None, choices=catalogue.BACKENDS, example="backends=[tensorflow,theano]"
+    )
+    baseline: str | None = None
+
+    def check_choice(self, experiment: str) -> None:
+        """Raises ConfigError: the backends are fewer than two, or the baseline is not one of them."""
+        if self.backends is not None and len(set(self.backends)) < max(2, len(self.backends)):
+            raise ConfigError(
+                f"{experiment}.backends is [{', '.join(self.backends)}]: expected two or more different "
+                f"ones, e.g. {experiment}.backends=[tensorflow,theano], or null for all that can run here"
+            )
+        if self.baseline is not None:
+            among = self.backends or catalogue.BACKENDS
+            key = f"{experiment}.baseline"
+            checks.one_of(key, self.baseline, among, f"{key}={among[0]}")
+
+
+def check_seeds(config: Config, experiment: str, count: int) -> None:
+    """Refuse an experiment that counts up from the seed beyond the greatest seed that there is.
+
+    count: how many times it counts up.
+    Raises ConfigError: the last seed would be too great.
+    """
+    if config.seed + count > LAST_SEED:
+        raise ConfigError(
+            f"seed is {config.seed}, and experiment={experiment} counts up from it {count:,} times: "
+            f"expected the last seed to be at most {LAST_SEED:,}, e.g. seed=7"
+        )
 
 
 @dataclass(frozen=True)

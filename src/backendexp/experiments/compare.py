@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from backendexp.config.schema import CompareConfig, Config
+from backendexp.config.schema import Config
 from backendexp.errors import UserError
 from backendexp.experiments import blocks, sweep
 from backendexp.experiments import parity as parity_check
@@ -15,19 +15,44 @@ from backendexp.reporting import tables
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
 from backendexp.runs.tags import BASELINE, PARITY, ROLE, TIMED
+from backendexp.worker.settings import setting
 
 CHOOSES_BACKENDS = True
 
 
+@dataclass
+class Settings(blocks.Choice):
+    """Sets up the experiment `compare`.
+
+    enabled: whether to run every backend in randomised blocks, and to report which is faster.
+    blocks: how many times every backend is timed. Fewer than three are not enough for a verdict.
+    margin: two times are equivalent if their ratio is between 1/(1+margin) and 1+margin.
+    accuracy_margin: two accuracies are equivalent if they differ by no more than this.
+    parity: whether to check first that the backends compute the same results.
+    """
+
+    enabled: bool = False
+    blocks: int = setting(10, low=3, high=10_000, example="compare.blocks=10")
+    margin: float = setting(0.1, low=0, high=1, above=True, example="compare.margin=0.05")
+    accuracy_margin: float = setting(0.05, low=0, high=1, above=True, example="compare.accuracy_margin=0.05")
+    parity: bool = True
+
+    def check(self, config: Config) -> None:
+        self.check_choice("compare")
+        if self.enabled:
+            blocks.check_seeds(config, "compare", self.blocks)
+
+
 def first(spec: RunSpec, config: Config) -> RunSpec:
-    return _entrants(spec, config.compare).specs[0]
+    return _entrants(spec, config.settings_of("compare")).specs[0]
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "BackendComparison":
-    return BackendComparison(_entrants(spec, config.compare), config.compare, config.parity.probes)
+    asked = config.settings_of("compare")
+    return BackendComparison(_entrants(spec, asked), asked, config.settings_of("parity").probes)
 
 
-def _entrants(spec: RunSpec, asked: CompareConfig) -> Entrants:
+def _entrants(spec: RunSpec, asked: Settings) -> Entrants:
     return blocks.entrants(spec, asked.backends, asked.baseline, "compare")
 
 
@@ -41,7 +66,7 @@ class BackendComparison:
     """
 
     who: Entrants
-    asked: CompareConfig
+    asked: Settings
     probes: int
 
     @cached_property

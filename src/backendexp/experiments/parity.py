@@ -11,10 +11,24 @@ from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.runs.plan import RunSpec, with_probe
 from backendexp.runs.record import RunRecord
 from backendexp.runs.tags import PARITY, ROLE
+from backendexp.worker.settings import setting
 
 # What conf/experiment/parity.yaml sets, with its reasons.
 _OPTIMIZER, _LEARNING_RATE = "sgd", 0.1
 CHOOSES_BACKENDS = False
+
+
+@dataclass
+class Settings:
+    """Sets up the experiment `parity`.
+
+    enabled: whether to train on every available backend and runtime, and to compare the loss trajectories.
+    probes: the number of extra runs of the reference, whose initial weights are moved by one float32
+        rounding. They measure how far apart rounding alone drives the trajectories.
+    """
+
+    enabled: bool = False
+    probes: int = setting(2, low=1, high=20, example="parity.probes=2")
 
 
 def first(spec: RunSpec, config: Config) -> RunSpec:
@@ -22,7 +36,7 @@ def first(spec: RunSpec, config: Config) -> RunSpec:
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ParityCheck":
-    return ParityCheck(trajectories.plan_parity(spec, config.parity.probes, say))
+    return ParityCheck(trajectories.plan_parity(spec, config.settings_of("parity").probes, say))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from statistics import median
 
 from backendexp.analysis import crossings
 from backendexp.analysis.findings import ScalePoint
-from backendexp.config.schema import Config, ScaleConfig
+from backendexp.config import schema
+from backendexp.config.schema import Config
+from backendexp.errors import ConfigError
 from backendexp.experiments import blocks
 from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.experiments.blocks import Entrants
@@ -21,19 +23,75 @@ from backendexp.runs import measures, results
 from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
+from backendexp.worker.settings import setting
 
 CHOOSES_BACKENDS = True
 
 
+@dataclass
+class Settings(blocks.Choice):
+    """Sets up the experiment `scale`.
+
+    enabled: whether to run every backend with growing data and growing layers, and to report at which sizes
+        another backend becomes the faster one.
+    samples: the values that data.samples takes, while all layers have the width of the first layer of
+        model.hidden_units.
+    hidden_units: the widths that all layers take, while data.samples stays as it is.
+    repeats: how many times each size is run.
+    epochs: the value that experiment=scale gives to training.epochs.
+    """
+
+    enabled: bool = False
+    samples: list[int] = setting(
+        [1_000, 10_000, 100_000], low=1, high=10**9, example="scale.samples=[1000,10000]"
+    )
+    hidden_units: list[int] = setting(
+        [64, 256, 1024], low=1, high=10**6, example="scale.hidden_units=[1000,10000]"
+    )
+    repeats: int = setting(3, low=1, high=1_000, example="scale.repeats=3")
+    epochs: int = setting(3, low=1, high=10**6, example="scale.epochs=3")
+
+    def check(self, config: Config) -> None:
+        self.check_choice("scale")
+        if not self.enabled:
+            return
+        blocks.check_seeds(config, "scale", self.repeats)
+        data, model = config.data, config.model
+        if self.samples and not data.SIZED:
+            raise ConfigError(
+                f"scale.samples is set, but data={data.kind} has as many samples as its source. "
+                "Use scale.samples=[] to vary only the width, or use data=random"
+            )
+        if self.hidden_units and not hasattr(model, "hidden_units"):
+            raise ConfigError(
+                f"scale.hidden_units is set, but model={model.kind} has no hidden_units. "
+                "Use scale.hidden_units=[] to vary only the samples, or use model=mlp"
+            )
+        if max(len(set(self.samples)), len(set(self.hidden_units))) < 2:
+            raise ConfigError(
+                f"scale.samples is {self.samples} and scale.hidden_units is {self.hidden_units}: expected "
+                "two or more sizes of one of them, e.g. scale.samples=[1000,10000,100000]"
+            )
+        keys = {}
+        if self.samples and max(self.samples) > data.samples:
+            keys["data_keys"] = "scale.samples, data.test_samples or data.features"
+            data = replace(data, samples=max(self.samples))
+        if self.hidden_units and max(self.hidden_units) > max(model.hidden_units):
+            keys["width_key"] = "scale.hidden_units"
+            model = replace(model, hidden_units=[max(self.hidden_units)] * len(model.hidden_units))
+        schema.check_memory(data, model, **keys)
+
+
 def first(spec: RunSpec, config: Config) -> RunSpec:
-    return _entrants(spec, config.scale).specs[0]
+    return _entrants(spec, config.settings_of("scale")).specs[0]
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ScaleStudy":
-    return ScaleStudy(_entrants(spec, config.scale), config.scale)
+    asked = config.settings_of("scale")
+    return ScaleStudy(_entrants(spec, asked), asked)
 
 
-def _entrants(spec: RunSpec, asked: ScaleConfig) -> Entrants:
+def _entrants(spec: RunSpec, asked: Settings) -> Entrants:
     return blocks.entrants(spec, asked.backends, asked.baseline, "scale")
 
 
@@ -59,7 +117,7 @@ class Axis:
 @dataclass(frozen=True)
 class ScaleStudy:
     who: Entrants
-    asked: ScaleConfig
+    asked: Settings
 
     @cached_property
     def axes(self) -> list[Axis]:

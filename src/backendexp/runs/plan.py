@@ -7,24 +7,12 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from backendexp.config import labels
-from backendexp.config import schema as configuration
-from backendexp.config.schema import Config, ControlsConfig, ModelConfig, TrainingConfig
+from backendexp.config import checks, labels
+from backendexp.config.schema import Config, ControlsConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """The data with the sizes that its file has, where the configuration leaves them open. path: absolute."""
-
-    kind: str
-    samples: int
-    features: int
-    test_samples: int
-    noise: float
-    path: str | None
+from backendexp.worker import models
 
 
 @dataclass(frozen=True)
@@ -35,7 +23,9 @@ class RunSpec:
     runtime: keras3 or keras2, never auto.
     python: an interpreter that the user named, or None for the runtime's own.
     start: fork or spawn.
-    model, training, controls: as in the configuration. The plan owns these objects, and nobody changes them.
+    data, model: the settings of the kinds of data and of model, see `backendexp.worker.settings`.
+    training, controls: as in the configuration.
+        The plan owns these four objects, and nobody changes them.
     threads: the number of threads that the engine may use.
     timeout_s: the time limit in seconds, or None.
     log_model: whether the trained model is saved.
@@ -47,8 +37,8 @@ class RunSpec:
     runtime: str
     python: str | None
     start: str
-    data: DataSpec
-    model: ModelConfig
+    data: Any
+    model: Any
     training: TrainingConfig
     controls: ControlsConfig
     threads: int
@@ -78,6 +68,7 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """The plan in the structure of the configuration, as the worker reads it."""
         fields = asdict(self)
+        fields["data"], fields["model"] = self.data.to_json(), self.model.to_json()
         fields["backend"] = {"name": fields.pop("backend")}
         fields["runtime"] = {
             "name": fields.pop("runtime"),
@@ -97,8 +88,8 @@ class RunSpec:
             runtime=runtime["name"],
             python=runtime["python"],
             start=runtime["start"],
-            data=DataSpec(**fields.pop("data")),
-            model=ModelConfig(**fields.pop("model")),
+            data=_settings(data_kinds, fields.pop("data")),
+            model=_settings(models, fields.pop("model")),
             training=TrainingConfig(**fields.pop("training")),
             controls=ControlsConfig(**fields.pop("controls")),
             log_model=fields.pop("tracking")["log_model"],
@@ -109,6 +100,18 @@ class RunSpec:
     def params(self) -> dict[str, str]:
         """The plan under the dotted names of the configuration: flat text, as MLflow needs it."""
         return dict(sorted(_flatten(self.to_json())))
+
+
+def _settings(kinds: Any, fields: dict[str, Any]) -> Any:
+    """The settings of a kind of data or of model, from a plan that may be older than this program.
+
+    An older plan has settings that the kind never used, and does not name the kind of the model.
+    """
+    fields = {"kind": "mlp", **fields}
+    settings = kinds.kind(fields["kind"]).Settings
+    if not settings.OPEN:
+        fields = {name: value for name, value in fields.items() if name in settings.__dataclass_fields__}
+    return settings.from_json(fields)
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> Any:
@@ -126,23 +129,21 @@ def plan_run(config: Config) -> RunSpec:
     """
     python = _expanded(config.runtime.python) if config.runtime.python else None
     runtime = choose_runtime(config.backend.name, config.runtime.name, python)
-    configuration.check_names(config.model, config.training, runtime)
-    data = config.data
-    if not data_kinds.kind(data.kind).DRAWN:
-        assert data.path is not None
+    checks.check_names(config, runtime)
+    data = copy.deepcopy(config.data)
+    if data.kind == "npz":
         from backendexp.config import npz  # numpy costs a tenth of a second that the other kinds need not pay
 
         given = _expanded(data.path)
-        path: str | None = os.path.abspath(given)
+        data.path = os.path.abspath(given)
         contents = npz.read(given)
         for name, found in contents.labels.items():
             labels.check(f"{given}: {name}", found, config.training.loss, config.model.output_activation)
-        samples, features, test_samples = contents.samples, contents.features, contents.test_samples
-    else:
-        assert data.samples is not None
-        assert data.features is not None
-        assert data.test_samples is not None
-        path, samples, features, test_samples = None, data.samples, data.features, data.test_samples
+        data.samples, data.features, data.test_samples = (
+            contents.samples,
+            contents.features,
+            contents.test_samples,
+        )
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"
@@ -151,7 +152,7 @@ def plan_run(config: Config) -> RunSpec:
         runtime=runtime.name,
         python=os.path.abspath(python) if python else None,
         start=start,
-        data=DataSpec(data.kind, samples, features, test_samples, data.noise, path),
+        data=data,
         model=copy.deepcopy(config.model),
         training=copy.deepcopy(config.training),
         controls=copy.deepcopy(config.controls),

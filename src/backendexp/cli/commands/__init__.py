@@ -3,10 +3,12 @@
 A command is found by the name of its module, which is imported only when a user asks for the command.
 """
 
+import sys
 from functools import cache
-from pkgutil import iter_modules
+
+from backendexp.worker import kinds
 
 
 @cache
 def names() -> tuple[str, ...]:
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return tuple(kinds.names(sys.modules[__name__]))

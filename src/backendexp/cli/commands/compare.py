@@ -16,13 +16,14 @@ from backendexp.analysis import limits
 from backendexp.analysis.findings import Comparison, TrackedRun
 from backendexp.analysis.limits import Limit
 from backendexp.cli.exit_codes import OK, RUN_FAILED
-from backendexp.config.schema import CompareConfig, TrackingConfig, check_tracking
+from backendexp.config.schema import TrackingConfig, check_tracking
 from backendexp.errors import TrackingError, UserError
+from backendexp.experiments.compare import Settings
 from backendexp.runs.session import Destination, destination
 from backendexp.runs.sweep_ids import id_in
 from backendexp.spelling import nearest
 
-_DEFAULTS = CompareConfig()
+_DEFAULTS = Settings()
 # The suffix of the file that --output names decides the format.
 _FORMATS = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html"}
 _REPORT = Path("comparison.html")

@@ -1,9 +1,26 @@
 """Reads the user's own arrays x_train, y_train, x_test and y_test from an .npz file of NumPy."""
 
-from ..arrays import Dataset
+from dataclasses import dataclass
+from typing import Optional
 
-DRAWN = False
+from ..arrays import Dataset
+from ..settings import Data, planned, setting
+
 LABELS_ARE_CHANCE = False
+
+
+@dataclass
+class Settings(Data):
+    """The settings of the user's own arrays.
+
+    path: the path of the .npz file. It is absolute in a plan.
+    """
+
+    kind: str = "npz"
+    path: Optional[str] = setting(None, required="a file", example="data.path=my-data.npz")
+    samples: Optional[int] = planned("the file")
+    features: Optional[int] = planned("the file")
+    test_samples: Optional[int] = planned("the file")
 
 
 def make(data, seed):

@@ -1,7 +1,21 @@
 """Draws labels that x determines, except for a share `noise` that is flipped, so a backend can learn them."""
 
-DRAWN = True
+from dataclasses import dataclass
+
+from ..settings import setting
+from . import random
+
 LABELS_ARE_CHANCE = False
+
+
+@dataclass
+class Settings(random.Settings):
+    """The settings of `random`, and
+    noise: the share of the labels that is flipped.
+    """
+
+    kind: str = "signal"
+    noise: float = setting(0.05, low=0, high=0.5, below=True, example="data.noise=0.1")
 
 
 def make(data, seed):

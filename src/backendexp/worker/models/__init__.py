@@ -1,6 +1,8 @@
 """Contains the models that a run can train. Each kind is a module of this package, and `model.kind` names it.
 
 A kind has
+    Settings
+        the dataclass of its settings, a subclass of settings.Model
     build(model, features)
         takes the `model` part of the plan and the number of features of x, and returns a Keras model that is
         not compiled yet
@@ -11,15 +13,16 @@ A kind has
 No module here imports Keras before `build` is called.
 """
 
-import importlib
-import pkgutil
+import sys
+
+from .. import kinds as modules
 
 
 def kinds():
     """Return the names of all kinds, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return modules.names(sys.modules[__name__])
 
 
 def kind(name):
     """Return the module of a kind. Raises ImportError: there is no such kind."""
-    return importlib.import_module("." + name, __name__)
+    return modules.module(sys.modules[__name__], name)

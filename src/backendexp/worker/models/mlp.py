@@ -1,6 +1,42 @@
 """Builds a multilayer perceptron with one output, using only names that both Keras generations have."""
 
+from dataclasses import dataclass
+from typing import List
+
 import numpy
+
+from ..settings import Model, setting
+
+
+@dataclass
+class Settings(Model):
+    """The settings of a multilayer perceptron.
+
+    hidden_units: the width of each hidden layer.
+    activation: the activation of the hidden layers.
+    dropout: the share of units that is dropped after each hidden layer.
+    output_activation: the activation of the last layer.
+    """
+
+    kind: str = "mlp"
+    hidden_units: List[int] = setting(
+        [64, 64],
+        low=1,
+        high=10**6,
+        at_least=1,
+        at_most=1000,
+        items="layers",
+        example="model.hidden_units=[64,64]",
+    )
+    activation: str = setting("relu", names="activations", example="model.activation=relu")
+    dropout: float = setting(0.5, low=0, high=1, below=True, example="model.dropout=0.5")
+    output_activation: str = setting(
+        "sigmoid", names="activations", example="model.output_activation=sigmoid"
+    )
+
+    def weight_count(self, features):
+        widths = [features] + list(self.hidden_units) + [1]
+        return sum((inner + 1) * outer for inner, outer in zip(widths, widths[1:]))
 
 
 def build(model, features):

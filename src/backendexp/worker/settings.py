@@ -1,0 +1,100 @@
+"""Describes settings: a setting is a field of a dataclass, and its metadata says which values it accepts.
+
+The parent process checks the values (`backendexp.config.checks`). The worker only reads them.
+"""
+
+import copy
+import dataclasses
+
+
+def setting(
+    default=None,
+    low=None,
+    high=None,
+    above=False,
+    below=False,
+    choices=None,
+    names=None,
+    example=None,
+    at_least=0,
+    at_most=None,
+    items="values",
+    required=None,
+):
+    """Return a field of a dataclass, with the values that it accepts.
+
+    low, high: the range of a number, or of each number of a list.
+    above, below: whether `low` and `high` themselves are excluded.
+    choices: the words that are accepted, also as the elements of a list.
+    names: for a word that Keras must know, the field of `backendexp.runtimes.catalogue.RuntimeFacts` that
+        lists such words.
+    example: the setting with a good value, for error messages.
+    at_least, at_most: the number of elements of a list. items: what these elements are called.
+    required: what the setting names, if it must be given.
+    """
+    metadata = {
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+        "choices": choices,
+        "names": names,
+        "example": example,
+        "at_least": at_least,
+        "at_most": at_most,
+        "items": items,
+        "required": required,
+    }
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def planned(source):
+    """Return a field that the plan fills in and that the user cannot set.
+
+    source: what determines the value, for the error message.
+    """
+    return dataclasses.field(default=None, metadata={"planned": source})
+
+
+@dataclasses.dataclass
+class Part(object):
+    """A part of the configuration whose kind decides which other settings it has: `data` or `model`.
+
+    kind: the name of the module that defines the other settings.
+    """
+
+    kind: str = "???"
+
+    # Whether the user may add settings that the class does not list.
+    OPEN = False
+
+    def to_json(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields):
+        return cls(**fields)
+
+
+@dataclasses.dataclass
+class Data(Part):
+    """The settings that every kind of data has."""
+
+    # Whether `samples`, `test_samples` and `features` are settings.
+    SIZED = False
+
+    def size_bytes(self):
+        """Return the size of the arrays, or None if it is not known before they are made."""
+
+
+@dataclasses.dataclass
+class Model(Part):
+    """The settings that every kind of model has."""
+
+    def weight_count(self, features):
+        """Return the number of weights, or None if it is not known before the model is built.
+
+        features: the number of features of x.
+        """
