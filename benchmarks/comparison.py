@@ -25,6 +25,7 @@ import measure
 import numpy as np
 import psutil
 
+from backendexp import experiments
 from backendexp.config.schema import Config
 from backendexp.reporting.tables import Table
 from backendexp.runs import machine
@@ -165,6 +166,7 @@ def fill(uri: str, count: int) -> None:
 
 
 def _plan() -> RunSpec:
+    experiments.add_settings()
     config = Config(threads=2)
     config.data.samples, config.data.features, config.data.test_samples = 1000, 20, 100
     return plan_run(config)

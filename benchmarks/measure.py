@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from backendexp import cache
+from backendexp import cache, experiments
 from backendexp.config.schema import Config
 from backendexp.errors import UserError
 from backendexp.reporting.tables import Table
@@ -221,6 +221,7 @@ def _without_settings(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _plan(backend: str, runtime: str, threads: int) -> RunSpec:
+    experiments.add_settings()
     config = Config(threads=threads)
     config.backend.name, config.runtime.name = backend, runtime
     config.data.samples, config.data.features = TUTORIAL.samples, TUTORIAL.features

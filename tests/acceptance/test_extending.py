@@ -15,16 +15,39 @@ from support.command import REPOSITORY
 pytestmark = pytest.mark.slow
 
 DATA = """
-DRAWN = True
+from dataclasses import dataclass
+
+from ..settings import setting
+from . import random
+
 LABELS_ARE_CHANCE = False
+
+
+@dataclass
+class Settings(random.Settings):
+    kind: str = "halves"
+    border: float = setting(0.5, low=0, high=1, example="data.border=0.5")
 
 
 def make(data, seed):
     from .. import drawing
 
-    return drawing.dataset(data, seed, lambda draw: lambda draw, x: (x[:, :1] > 0.5).astype("float32"))
+    def labels(draw, x):
+        return (x[:, :1] > data["border"]).astype("float32")
+
+    return drawing.dataset(data, seed, lambda draw: labels)
 """
 MODEL = """
+from dataclasses import dataclass
+
+from ..settings import Model
+
+
+@dataclass
+class Settings(Model):
+    kind: str = "linear"
+
+
 def build(model, features):
     from keras.layers import Dense, Input
     from keras.models import Sequential
@@ -66,9 +89,9 @@ def run(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_new_kinds_of_data_and_of_models_are_a_module_and_a_file_of_settings_each(copy: Path) -> None:
     worker = copy / "src" / "backendexp" / "worker"
     (worker / "data" / "halves.py").write_text(DATA)
-    (copy / "conf" / "data" / "halves.yaml").write_text("defaults: [random]\nkind: halves\n")
+    (copy / "conf" / "data" / "halves.yaml").write_text("defaults: [random]\nkind: halves\nborder: 0.5\n")
     (worker / "models" / "linear.py").write_text(MODEL)
-    (copy / "conf" / "model" / "linear.yaml").write_text("defaults: [mlp]\nkind: linear\n")
+    (copy / "conf" / "model" / "linear.yaml").write_text("kind: linear\n")
     done = run(
         copy,
         *("backend=jax", "data=halves", "model=linear", "training.optimizer=sgd"),
@@ -79,6 +102,8 @@ def test_new_kinds_of_data_and_of_models_are_a_module_and_a_file_of_settings_eac
     accuracy = float(done.stdout.partition("accuracy")[2].split()[0])
     assert accuracy > 0.8  # a linear model learns it
     assert "is luck" not in done.stdout
+    refused = run(copy, "data=halves", "data.border=2", "tracking=none")
+    assert "data.border is 2.0: expected a number from 0 to 1, e.g. data.border=0.5" in refused.stderr
     refused = run(copy, "data.kind=halvs", "tracking=none")
     assert "Did you mean 'halves'?" in refused.stderr
 
@@ -89,7 +114,7 @@ def test_new_subcommand_is_one_module(copy: Path) -> None:
     assert "Did you mean 'hello'?" in run(copy, "helo").stderr
 
 
-def test_new_experiment_is_its_module_its_file_of_settings_and_their_types(copy: Path) -> None:
+def test_new_experiment_is_its_module_and_its_file_of_settings(copy: Path) -> None:
     experiments = copy / "src" / "backendexp" / "experiments"
     (experiments / "twice.py").write_text(
         "from dataclasses import dataclass\n"
@@ -98,6 +123,9 @@ def test_new_experiment_is_its_module_its_file_of_settings_and_their_types(copy:
         "CHOOSES_BACKENDS = False\n"
         "def first(spec, config):\n    return spec\n"
         "def plan(spec, config, say):\n    return Twice(spec)\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    enabled: bool = False\n"
         "@dataclass(frozen=True)\n"
         "class Twice:\n"
         "    spec: object\n"
@@ -106,14 +134,6 @@ def test_new_experiment_is_its_module_its_file_of_settings_and_their_types(copy:
         "    def conclude(self, sweep_id, folder, records):\n"
         "        return sweep.conclusion_of(folder, records, 2)\n"
     )
-    settings = copy / "src" / "backendexp" / "config" / "schema.py"
-    text = settings.read_text()
-    part = "    compare: CompareConfig = field(default_factory=CompareConfig)\n"
-    assert part in text
-    text = text.replace(part, part + "    twice: TwiceConfig = field(default_factory=TwiceConfig)\n")
-    own = "@dataclass\nclass TwiceConfig:\n    enabled: bool = False\n\n\n"
-    text = text.replace("@dataclass\nclass Config:", own + "@dataclass\nclass Config:")
-    settings.write_text(text)
     (copy / "conf" / "experiment" / "twice.yaml").write_text("# @package _global_\ntwice:\n  enabled: true\n")
     done = run(copy, "experiment=twice", "backend=jax", "training.epochs=2", "tracking=none")
     assert done.returncode == 0, done.stderr

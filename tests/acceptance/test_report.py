@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from backendexp.config.schema import ScaleConfig
 from backendexp.experiments.blocks import Entrants
-from backendexp.experiments.scale import ScaleStudy
+from backendexp.experiments.scale import ScaleStudy, Settings
 from backendexp.reporting import artifacts, figures, report
 from support import streams
 from support.pictured import pictured
@@ -77,7 +76,7 @@ def scale_page(folder: Path) -> Page:
     """Of three backends, of which two cross, with a run that failed."""
     specs = tuple(spec_of(backend, data__samples=1000) for backend in ("tensorflow", "jax", "theano"))
     study = ScaleStudy(
-        Entrants(specs, ()), ScaleConfig(samples=[1000, 10_000, 100_000], hidden_units=[16, 64], repeats=2)
+        Entrants(specs, ()), Settings(samples=[1000, 10_000, 100_000], hidden_units=[16, 64], repeats=2)
     )
     fixed = {"tensorflow": 1.0, "jax": 0.6, "theano": 0.05}
     records = []

@@ -53,8 +53,14 @@ from support.checking import check, check_all, refusal
             "training.dtype is 'float31', which is not known. Did you mean 'float32'?",
         ),
         ("model.activation=rleu", "model.activation is 'rleu', which is not known. Did you mean 'relu'?"),
-        ("model.hidden_units=[]", "model.hidden_units is empty: expected the width of at least one layer"),
-        ("model.hidden_units=64", "model.hidden_units: Invalid value assigned: int is not a ListConfig"),
+        (
+            "model.hidden_units=[]",
+            "model.hidden_units is empty: expected 1 or more layers, e.g. model.hidden_units=[64,64]",
+        ),
+        (
+            "model.hidden_units=64",
+            "model.hidden_units is 64: expected a list, e.g. model.hidden_units=[64,64]",
+        ),
         (
             "model.hidden_units=[64,a]",
             "model.hidden_units[1]: Value 'a' of type 'str' could not be converted",
@@ -70,7 +76,10 @@ from support.checking import check, check_all, refusal
         ("runtime.start=forkk", "runtime.start is 'forkk', which is not known. Did you mean 'fork'?"),
         ("runtime.python=/nowhere/python", "runtime.python is '/nowhere/python', which does not run as a"),
         ("data=npz", "data=npz needs a file, e.g. data.path=my-data.npz"),
-        ("data.path=my.npz", "data.path is set, but data=random reads no file. Use data=npz"),
+        (
+            "data.path=my.npz",
+            "data.path is set, but data=random does not have it. It is a setting of data=npz",
+        ),
         ("backend", "'backend' is neither a setting nor a command."),
         ("docter", "'docter' is neither a setting nor a command. Did you mean 'doctor'?"),
         ("--backend", "--backend is not an option. Settings are written KEY=VALUE"),

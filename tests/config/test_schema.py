@@ -1,27 +1,34 @@
 import math
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from backendexp.config.schema import Config, check, check_names, parse, physical_memory_bytes
+from backendexp import experiments
+from backendexp.config import composition
+from backendexp.config.checks import check_names
+from backendexp.config.schema import Config, check, parse, physical_memory_bytes, schema_node, tree_of
 from backendexp.errors import ConfigError
 from backendexp.runtimes import catalogue
-from support.plans import small_config
+from backendexp.worker.data import npz, signal
+from support.plans import default_config, small_config
 
 
 def with_value(path: str, value: object) -> Config:
     config = small_config()
+    if path == "data.noise":
+        config.data = signal.Settings()
     *parents, last = path.split(".")
     node: object = config
     for parent in parents:
-        node = getattr(node, parent)
+        node = config.experiments.get(parent) or getattr(node, parent)
     setattr(node, last, value)
     return config
 
 
 def test_defaults_with_sizes_are_valid_and_parse_returns_them() -> None:
     config = small_config()
-    parsed = parse(OmegaConf.structured(config))
+    parsed = parse(tree_of(config))
     assert parsed == config
     assert isinstance(parsed, Config)
 
@@ -159,21 +166,51 @@ def test_weights_that_no_memory_can_hold_are_refused_in_a_sentence() -> None:
         check(with_value("model.hidden_units", [10**6, 10**6]))
 
 
+def tree_with(part: str, **values: object) -> DictConfig:
+    """A tree as Hydra composes it, whose `part` has these values."""
+    experiments.add_settings()
+    tree = schema_node()
+    tree[part] = values
+    return tree
+
+
 def test_path_without_npz_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.path is set, but data=random reads no file\. Use data=npz"):
-        check(with_value("data.path", "x.npz"))
+    with pytest.raises(ConfigError) as refusal:
+        parse(tree_with("data", kind="random", path="x.npz"))
+    assert str(refusal.value) == (
+        "data.path is set, but data=random does not have it. It is a setting of data=npz"
+    )
+
+
+def test_misspelt_setting_of_a_kind_is_refused_with_the_nearest_one_and_all_others() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse(tree_with("model", kind="mlp", hiden_units=[3]))
+    assert str(refusal.value) == (
+        "model.hiden_units is not a setting of model=mlp. Did you mean 'model.hidden_units'? It has: "
+        "model.hidden_units, model.activation, model.dropout, model.output_activation"
+    )
+
+
+def test_setting_of_a_kind_has_the_type_that_its_class_says() -> None:
+    assert parse(tree_with("model", kind="mlp", dropout="0.25")).model.dropout == 0.25
+    with pytest.raises(OmegaConfBaseException) as refusal:
+        parse(tree_with("model", kind="mlp", dropout="abc"))
+    assert composition.sentence(refusal.value) == (
+        "model.dropout: Value 'abc' of type 'str' could not be converted to Float"
+    )
 
 
 def test_npz_without_a_path_is_refused_with_an_example() -> None:
+    config = small_config()
+    config.data = npz.Settings()
     with pytest.raises(ConfigError, match=r"data\.path is not set.*data\.path=my-data\.npz"):
-        check(with_value("data.kind", "npz"))
+        check(config)
 
 
 @pytest.mark.parametrize("size", ["samples", "features", "test_samples"])
 def test_npz_takes_its_sizes_from_the_file(size: str) -> None:
-    config = Config()
-    config.data.kind, config.data.path = "npz", "x.npz"
-    setattr(config.data, size, 10)
+    config = default_config()
+    config.data = npz.Settings(path="x.npz", **{size: 10})
     with pytest.raises(ConfigError, match=rf"data\.{size} is set, but data=npz takes its sizes from the"):
         check(config)
 
@@ -197,18 +234,18 @@ def test_unknown_backend_of_a_list_is_refused_with_the_nearest(part: str) -> Non
 
 def test_baseline_that_is_not_compared_is_refused() -> None:
     config = with_value("compare.backends", ["jax", "theano"])
-    config.compare.baseline = "tensorflow"
+    config.experiments["compare"].baseline = "tensorflow"
     with pytest.raises(ConfigError, match=r"compare\.baseline is 'tensorflow'.*Expected one of: jax, theano"):
         check(config)
-    config.compare.baseline = "jax"
+    config.experiments["compare"].baseline = "jax"
     check(config)
 
 
 def test_one_experiment_at_a_time() -> None:
     config = with_value("compare.enabled", True)
     assert config.experiment == "compare"
-    config.parity.enabled = True
-    with pytest.raises(ConfigError, match=r"parity\.enabled and compare\.enabled are both true: expected"):
+    config.experiments["parity"].enabled = True
+    with pytest.raises(ConfigError, match=r"compare\.enabled and parity\.enabled are both true: expected"):
         check(config)
     assert small_config().experiment is None
 
@@ -216,7 +253,7 @@ def test_one_experiment_at_a_time() -> None:
 @pytest.mark.parametrize(("part", "count"), [("compare", "blocks"), ("scale", "repeats")])
 def test_experiment_whose_seeds_would_not_suffice_is_refused(part: str, count: str) -> None:
     config = with_value(f"{part}.enabled", True)
-    setattr(getattr(config, part), count, 5)
+    setattr(config.experiments[part], count, 5)
     config.seed = 2**32 - 6
     check(config)
     config.seed += 1
@@ -229,7 +266,7 @@ def test_experiment_whose_seeds_would_not_suffice_is_refused(part: str, count: s
 )
 def test_scale_of_a_single_size_is_refused(samples: list[int], widths: list[int]) -> None:
     config = with_value("scale.enabled", True)
-    config.scale.samples, config.scale.hidden_units = samples, widths
+    config.experiments["scale"].samples, config.experiments["scale"].hidden_units = samples, widths
     with pytest.raises(ConfigError, match=r"expected two or more sizes of one of them, e\.g\. scale"):
         check(config)
 
@@ -241,11 +278,11 @@ def test_size_that_cannot_be_is_refused(key: str) -> None:
 
 
 def test_samples_of_a_file_cannot_be_varied() -> None:
-    config = Config()
-    config.data.kind, config.data.path, config.scale.enabled = "npz", "x.npz", True
+    config = default_config()
+    config.data, config.experiments["scale"].enabled = npz.Settings(path="x.npz"), True
     with pytest.raises(ConfigError, match=r"Use scale\.samples=\[\] to vary only the width"):
         check(config)
-    config.scale.samples = []
+    config.experiments["scale"].samples = []
     check(config)
 
 
@@ -261,7 +298,7 @@ def test_greatest_size_of_scale_must_fit_into_memory(key: str, sizes: list[int],
     config = with_value(key, sizes)
     config.data.features = 1000
     check(config)
-    config.scale.enabled = True
+    config.experiments["scale"].enabled = True
     with pytest.raises(ConfigError, match=said):
         check(config)
 
@@ -279,9 +316,9 @@ def test_greatest_size_of_scale_must_fit_into_memory(key: str, sizes: list[int],
 def test_name_that_only_keras_3_knows_is_refused_for_keras_2(key: str, value: str) -> None:
     config = with_value(key, value)
     check(config)
-    check_names(config.model, config.training, catalogue.KERAS3)
+    check_names(config, catalogue.KERAS3)
     with pytest.raises(ConfigError) as refusal:
-        check_names(config.model, config.training, catalogue.KERAS2)
+        check_names(config, catalogue.KERAS2)
     message = str(refusal.value)
     assert message.startswith(f"{key} is {value!r}, which runtime 'keras2' (Keras 2) does not have.")
     assert "Expected one of: " in message

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backendexp.config.schema import CompareConfig
 from backendexp.experiments.blocks import Entrants
-from backendexp.experiments.compare import BackendComparison
+from backendexp.experiments.compare import BackendComparison, Settings
 from backendexp.runs.plan import RunSpec
 from support import streams
 
@@ -21,7 +20,7 @@ def who(make_spec: Callable[..., RunSpec]) -> Entrants:
 
 
 def test_warm_up_goes_first_then_parity_then_the_blocks(who: Entrants) -> None:
-    runs = BackendComparison(who, CompareConfig(blocks=4), 2).runs
+    runs = BackendComparison(who, Settings(blocks=4), 2).runs
     kinds = ["warm-up" if run.warm_up else run.tags["role"] for run in runs]
     assert kinds == ["warm-up"] * 3 + ["parity"] * 5 + ["timed"] * 12
     assert [run.spec.seed for run in runs[:8]] == [7] * 8
@@ -29,7 +28,7 @@ def test_warm_up_goes_first_then_parity_then_the_blocks(who: Entrants) -> None:
 
 
 def test_parity_is_judged_by_the_baseline(who: Entrants) -> None:
-    runs = BackendComparison(who, CompareConfig(), 1).runs
+    runs = BackendComparison(who, Settings(), 1).runs
     parity = [run.spec for run in runs if run.tags.get("role") == "parity"]
     assert [(spec.backend, spec.probe) for spec in parity] == [
         ("tensorflow", 0),
@@ -43,16 +42,16 @@ def test_parity_is_judged_by_the_baseline(who: Entrants) -> None:
 def test_every_tracked_run_names_the_baseline(who: Entrants, parity: bool) -> None:
     """`backendexp compare` takes it from there: a shuffled block does not tell it."""
     named = replace(who, specs=who.specs[1:])
-    runs = BackendComparison(named, CompareConfig(parity=parity), 1).runs
+    runs = BackendComparison(named, Settings(parity=parity), 1).runs
     assert {run.tags["baseline"] for run in runs if not run.warm_up} == {"jax"}
 
 
 def test_equal_settings_plan_equal_runs(who: Entrants) -> None:
-    assert BackendComparison(who, CompareConfig(), 2).runs == BackendComparison(who, CompareConfig(), 2).runs
+    assert BackendComparison(who, Settings(), 2).runs == BackendComparison(who, Settings(), 2).runs
 
 
 def test_data_of_one_class_is_told(who: Entrants, tmp_path: Path) -> None:
-    plan = BackendComparison(who, CompareConfig(blocks=3, parity=False), 0)
+    plan = BackendComparison(who, Settings(blocks=3, parity=False), 0)
     told = streams.of_one_class(streams.whole())
     runs = [run for run in plan.runs if not run.warm_up]
     records = [streams.record_of(tmp_path, run.spec, told, tags=run.tags) for run in runs]
@@ -62,12 +61,12 @@ def test_data_of_one_class_is_told(who: Entrants, tmp_path: Path) -> None:
 
 def test_opening_tells_how_many_runs_there_will_be_and_of_what(who: Entrants) -> None:
     missing = replace(who, missing=("backend 'torch' is not available.\nInstall it with: pip",))
-    assert BackendComparison(missing, CompareConfig(), 2).opening == [
+    assert BackendComparison(missing, Settings(), 2).opening == [
         "jax and theano against tensorflow on keras3, 38 runs: 3 to warm up, 5 to see that they compute the "
         "same, 30 that are timed, in 10 blocks.",
         "Not here: backend 'torch' is not available.\nInstall it with: pip",
     ]
     pair = replace(who, specs=who.specs[:2])
-    assert BackendComparison(pair, CompareConfig(blocks=3, parity=False), 2).opening == [
+    assert BackendComparison(pair, Settings(blocks=3, parity=False), 2).opening == [
         "jax against tensorflow on keras3, 8 runs: 2 to warm up, 6 that are timed, in 3 blocks.",
     ]

@@ -11,9 +11,8 @@ from backendexp.analysis import numbers
 from backendexp.analysis.findings import (
     ScalePoint,
 )
-from backendexp.config.schema import ScaleConfig
 from backendexp.experiments.blocks import Entrants
-from backendexp.experiments.scale import ScaleStudy
+from backendexp.experiments.scale import ScaleStudy, Settings
 from backendexp.reporting.tables import Table
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
@@ -29,7 +28,7 @@ def study(make_spec: MakeSpec) -> ScaleStudy:
     """Three sizes of the data and two widths, of which one plan is on both axes."""
     spec = make_spec(data__samples=100, model__hidden_units=[8, 8], seed=5)
     who = Entrants(tuple(replace(spec, backend=name) for name in ("tensorflow", "theano")), ())
-    return ScaleStudy(who, ScaleConfig(samples=[400, 100, 200], hidden_units=[8, 32], repeats=3))
+    return ScaleStudy(who, Settings(samples=[400, 100, 200], hidden_units=[8, 32], repeats=3))
 
 
 def size(spec: RunSpec) -> tuple[int, tuple[int, ...]]:

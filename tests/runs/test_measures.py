@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from backendexp.config.schema import CompareConfig
+from backendexp.experiments import compare
 from backendexp.runs import measures
 from backendexp.runs.measures import RATIO_MARGIN, Kind
 from backendexp.runs.results import Epoch, RunResult
@@ -75,5 +75,5 @@ def test_a_quality_without_a_margin_is_refused_and_so_is_a_time_with_one() -> No
 
 
 def test_margins_are_those_that_a_user_may_change_in_the_configuration() -> None:
-    assert CompareConfig().margin == RATIO_MARGIN
-    assert CompareConfig().accuracy_margin == measures.measure(measures.ACCURACY).margin
+    assert compare.Settings().margin == RATIO_MARGIN
+    assert compare.Settings().accuracy_margin == measures.measure(measures.ACCURACY).margin

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendexp.config.schema import ControlsConfig, ModelConfig, TrainingConfig
+from backendexp.config.schema import ControlsConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runs import plan
-from backendexp.runs.plan import DataSpec, RunSpec
+from backendexp.runs.plan import RunSpec
 from backendexp.runtimes import catalogue
+from backendexp.worker.data import npz, random, signal
+from backendexp.worker.models import mlp
 from support.arrays import good_arrays
 from support.plans import small_config
 
@@ -28,9 +30,11 @@ specs = st.builds(
     runtime=st.sampled_from(list(catalogue.RUNTIMES)),
     python=st.none() | st.text(),
     start=st.sampled_from(["fork", "spawn"]),
-    data=st.builds(DataSpec, st.text(), sizes, sizes, sizes, finite, st.none() | st.text()),
+    data=st.builds(random.Settings, samples=sizes, features=sizes, test_samples=sizes)
+    | st.builds(signal.Settings, samples=sizes, features=sizes, test_samples=sizes, noise=finite)
+    | st.builds(npz.Settings, path=st.text(), samples=sizes, features=sizes, test_samples=sizes),
     model=st.builds(
-        ModelConfig,
+        mlp.Settings,
         hidden_units=st.lists(sizes, min_size=1),
         activation=st.text(),
         dropout=finite,
@@ -85,8 +89,8 @@ def test_id_does_not_change_between_releases() -> None:
         runtime="keras3",
         python=None,
         start="fork",
-        data=DataSpec("random", 1000, 20, 100, 0.0, None),
-        model=ModelConfig("mlp", [64, 64], "relu", 0.5, "sigmoid"),
+        data=random.Settings(samples=1000, features=20, test_samples=100),
+        model=mlp.Settings("mlp", [64, 64], "relu", 0.5, "sigmoid"),
         training=TrainingConfig("rmsprop", 0.001, "binary_crossentropy", 20, 128, "float32"),
         controls=ControlsConfig(True, True),
         threads=2,
@@ -162,12 +166,8 @@ def test_start_auto_forks_where_the_system_has_it(make_spec: MakeSpec) -> None:
 def test_npz_brings_its_sizes_and_an_absolute_path(project: Path, make_spec: MakeSpec) -> None:
     arrays = {"x_train": np.zeros((6, 3)), "y_train": np.zeros(6)}
     np.savez(project / "mine.npz", x_test=np.zeros((2, 3)), y_test=np.zeros(2), **arrays)
-    none = {"data__samples": None, "data__features": None, "data__test_samples": None}
-    spec = make_spec(data__kind="npz", data__path="mine.npz", **none)
-    assert spec.data == DataSpec("npz", 6, 3, 2, 0.0, str(project / "mine.npz"))
-
-
-NO_SIZES = {"data__samples": None, "data__features": None, "data__test_samples": None}
+    spec = make_spec(data__kind="npz", data__path="mine.npz")
+    assert spec.data == npz.Settings("npz", str(project / "mine.npz"), 6, 3, 2)
 
 
 def test_tilde_is_the_home_folder(
@@ -175,7 +175,7 @@ def test_tilde_is_the_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     np.savez(tmp_path / "mine.npz", **good_arrays())  # type: ignore[arg-type]
-    spec = make_spec(data__kind="npz", data__path="~/mine.npz", **NO_SIZES)
+    spec = make_spec(data__kind="npz", data__path="~/mine.npz")
     assert spec.data.path == str(tmp_path / "mine.npz")
     assert (
         make_spec(runtime__name="keras3", runtime__python="~/bin/python").python == f"{tmp_path}/bin/python"
@@ -184,7 +184,7 @@ def test_tilde_is_the_home_folder(
 
 def test_tilde_of_nobody_is_left_as_it_is(make_spec: MakeSpec) -> None:
     with pytest.raises(ConfigError, match=r"data\.path is '~nobody-of-this-name/mine\.npz': no such file"):
-        make_spec(data__kind="npz", data__path="~nobody-of-this-name/mine.npz", **NO_SIZES)
+        make_spec(data__kind="npz", data__path="~nobody-of-this-name/mine.npz")
 
 
 @pytest.mark.parametrize("name", ["y_train", "y_test"])
@@ -198,13 +198,12 @@ def test_labels_that_the_loss_does_not_take_are_refused(
     with pytest.raises(
         ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, but training\.loss="
     ):
-        make_spec(data__kind="npz", data__path="mine.npz", **NO_SIZES)
+        make_spec(data__kind="npz", data__path="mine.npz")
     spec = make_spec(
         data__kind="npz",
         data__path="mine.npz",
         training__loss="mean_squared_error",
         model__output_activation="linear",
-        **NO_SIZES,
     )
     assert spec.training.loss == "mean_squared_error"
 

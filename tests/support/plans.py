@@ -1,14 +1,18 @@
 """Small plans and configurations, which train in milliseconds once the engine is there."""
 
+from backendexp import experiments
 from backendexp.config.schema import Config
 from backendexp.runs import plan
 from backendexp.runs.plan import RunSpec
+from backendexp.worker import data
 
 
 def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
     """fields: of the configuration, such as training__epochs=2."""
     config = small_config()
     config.backend.name, config.runtime.name = backend, runtime
+    if "data__kind" in fields:
+        config.data = data.kind(fields.pop("data__kind")).Settings()
     for path, value in fields.items():
         *parents, last = path.split("__")
         node: object = config
@@ -18,9 +22,15 @@ def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: obj
     return plan.plan_run(config)
 
 
+def default_config() -> Config:
+    """The configuration with the default values of the classes, and with the settings of all experiments."""
+    experiments.add_settings()
+    return Config()
+
+
 def small_config() -> Config:
     """A configuration that trains in milliseconds once the engine is there."""
-    config = Config()
+    config = default_config()
     config.data.samples, config.data.test_samples, config.data.features = 256, 64, 8
     config.model.hidden_units = [16, 8]
     config.training.epochs = 3

@@ -33,7 +33,7 @@ def read(words: list[str], composition: Composition, sweep: bool) -> list[Any]:
         try:
             read += composition.parse([word])
         except HydraException as error:
-            raise ConfigError(_unreadable(word, error, composition, sweep)) from error
+            raise ConfigError(_unreadable(word, words, error, composition, sweep)) from error
     return read
 
 
@@ -48,11 +48,11 @@ def _neither(word: str, before: str, composition: Composition) -> str:
     )
 
 
-def _unreadable(word: str, error: Exception, composition: Composition, sweep: bool) -> str:
+def _unreadable(word: str, words: list[str], error: Exception, composition: Composition, sweep: bool) -> str:
     key, _, value = word.partition("=")
     key = key.lstrip("+~")
     options = composition.options(key)
-    if unknown := unknown_key(key, composition):
+    if unknown := unknown_key(key, words, composition):
         return unknown
     if options and not composition.has(key, value):
         return unknown_choice(key, value, options)
@@ -115,17 +115,21 @@ def takes_text(key: str) -> bool:
     if key.split(".")[0].split("/")[0] == "hydra":
         return True
     kind = schema.kind(key)
-    return kind is str or str in get_args(kind)
+    # A setting that no kind of data or of model lists is an argument of the user's own function.
+    return kind is str or str in get_args(kind) or kind is None
 
 
 def takes_list(key: str) -> bool:
-    return "list" in str(schema.kind(key))
+    return "list" in str(schema.kind(key)).lower()
 
 
-def unknown_key(key: str, composition: Composition) -> str | None:
-    """Return the message about a key that is not in the configuration, or None if the key exists."""
+def unknown_key(key: str, words: list[str], composition: Composition) -> str | None:
+    """Return the message about a key that is not in the configuration, or None if the key exists.
+
+    words: all overrides of the command line.
+    """
     is_hydras = key.split(".")[0].split("/")[0] == "hydra"
-    if is_hydras or composition.options(key) or schema.has_key(key):
+    if is_hydras or composition.options(key) or schema.has_key(key, words):
         return None
     return schema.unknown_key(key, composition.groups())
 

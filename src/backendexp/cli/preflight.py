@@ -98,7 +98,7 @@ def check(arguments: list[str], conf: Path) -> Checked:
                     configs.setdefault(text_of(tree), checked)
         except (ConfigError, OmegaConfBaseException):
             for override in given:
-                _check_name(override, composed, sweep)
+                _check_name(override, asked.overrides, composed, sweep)
             raise
         for checked in configs.values():
             _check_chooses_backends(checked, given)
@@ -218,7 +218,7 @@ def _list_of_choices(override: Any, choices: list[Any]) -> str:
     )
 
 
-def _check_name(override: Any, composed: Composition, sweep: bool) -> None:
+def _check_name(override: Any, words: list[str], composed: Composition, sweep: bool) -> None:
     """Explain better than Hydra does why Hydra may have refused an override.
 
     Raises ConfigError: the key does not exist, a sweep is given without -m, or a list is given where text is
@@ -227,7 +227,7 @@ def _check_name(override: Any, composed: Composition, sweep: bool) -> None:
     key = override.key_or_group
     if override.is_hydra_override() or override.is_delete():
         return
-    if unknown := overrides.unknown_key(key, composed):
+    if unknown := overrides.unknown_key(key, words, composed):
         raise ConfigError(unknown)
     line = override.input_line
     as_text = overrides.quoted(line, composed.parse) if overrides.takes_text(key) else None

@@ -22,7 +22,7 @@ def check_fields(part: Any, prefix: str) -> None:
         about = field.metadata
         if about.get("planned") and value is not None:
             raise ConfigError(
-                f"{key} is set, but {prefix}kind={part.kind} takes it from {about['planned']}. Leave it out"
+                f"{key} is set, but {prefix[:-1]}={part.kind} takes {about['planned']}. Leave it out"
             )
         if not about or "planned" in about:
             continue
@@ -36,20 +36,23 @@ def check_fields(part: Any, prefix: str) -> None:
         if isinstance(value, list):
             _check_length(key, value, about)
         for element in value if isinstance(value, list) else [value]:
-            _check_value(key, element, about)
+            check_value(key, element, about)
 
 
 def _check_length(key: str, value: list[Any], about: Any) -> None:
     items, example = about["items"], about["example"]
     if len(value) < about["at_least"]:
-        raise ConfigError(
-            f"{key} is empty: expected at least {about['at_least']} of the {items}, e.g. {example}"
-        )
+        raise ConfigError(f"{key} is empty: expected {about['at_least']} or more {items}, e.g. {example}")
     if about["at_most"] is not None and len(value) > about["at_most"]:
         raise ConfigError(f"{key} has {len(value)} {items}: expected at most {about['at_most']}")
 
 
-def _check_value(key: str, value: Any, about: Any) -> None:
+def check_value(key: str, value: Any, about: Any) -> None:
+    """Check one value, or one element of a list.
+
+    about: the metadata of the field.
+    Raises ConfigError: the value cannot be used.
+    """
     choices = about["choices"]
     if about["names"]:
         choices = getattr(catalogue.KERAS3, about["names"])

@@ -7,8 +7,7 @@ found. The values are in `conf/`. The classes are mutable because OmegaConf refu
 import copy
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
-from functools import cache
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -104,12 +103,14 @@ class ControlsConfig:
 
 @dataclass
 class Config:
-    """Holds the whole configuration, except for the settings of the experiments. `config_class` adds them.
+    """Holds the whole configuration.
 
     data, model: instances of the class `Settings` of their kinds.
     threads: the number of threads of the engine. null stands for all cores that the process may use.
     seed: the number from which all random values are drawn.
     timeout_s: the longest time that a run may take from its start, in seconds. null stands for no limit.
+    experiments: the settings of each experiment, by its name. In Hydra's tree, an experiment is a key beside
+        the other parts.
     """
 
     backend: BackendConfig = field(default_factory=BackendConfig)
@@ -122,15 +123,14 @@ class Config:
     threads: int | None = setting(None, low=1, high=4096, example="threads=1")
     seed: int = setting(0, low=0, high=LAST_SEED, example="seed=7")
     timeout_s: float | None = setting(None, low=0, high=1e9, above=True, example="timeout_s=600")
+    experiments: dict[str, Any] = field(
+        default_factory=lambda: {name: settings() for name, settings in _experiments.items()}
+    )
 
     @property
     def experiment(self) -> str | None:
         """The experiment that is asked for, or None for a single run."""
-        return next((name for name in _experiments if self.settings_of(name).enabled), None)
-
-    def settings_of(self, experiment: str) -> Any:
-        """Return the settings of an experiment, an instance of the class `Settings` of its module."""
-        return getattr(self, experiment)
+        return next((name for name, settings in self.experiments.items() if settings.enabled), None)
 
 
 # These parts of the configuration have a kind, and the kind decides which settings they have.
@@ -146,15 +146,6 @@ def add_experiment(name: str, settings: type) -> None:
         the fields have been checked.
     """
     _experiments[name] = settings
-    config_class.cache_clear()
-
-
-@cache
-def config_class() -> type[Config]:
-    """Return the class of the whole configuration, with a field for each experiment."""
-    parts = [(name, settings, field(default_factory=settings)) for name, settings in _experiments.items()]
-    made: type[Config] = make_dataclass("Config", parts, bases=(Config,))
-    return made
 
 
 def schema_node() -> Any:
@@ -163,12 +154,32 @@ def schema_node() -> Any:
     Hydra accepts all keys under `data` and `model`, because their kind decides which settings they have.
     `parse` checks them.
     """
+    return tree_of(Config(data=_open_node("random"), model=_open_node("mlp")))
+
+
+def _open_node(kind: str) -> Any:
     from omegaconf import OmegaConf
 
-    node = OmegaConf.structured(config_class())
-    for part, kind in (("data", "random"), ("model", "mlp")):
-        node[part] = OmegaConf.create({"kind": kind}, flags={"struct": False})
-    return node
+    return OmegaConf.create({"kind": kind}, flags={"struct": False})
+
+
+def tree_of(config: Config) -> Any:
+    """Return a configuration as Hydra composes it. `parse` does the opposite."""
+    from omegaconf import OmegaConf, open_dict
+
+    tree = OmegaConf.structured(config)
+    with open_dict(tree):
+        del tree["experiments"]
+        for name, settings in config.experiments.items():
+            tree[name] = OmegaConf.structured(settings)
+    return tree
+
+
+def _parts() -> dict[str, Any]:
+    """Return the types of the settings at the top of Hydra's tree, by their names."""
+    parts = {**get_type_hints(Config), **_experiments}
+    del parts["experiments"]
+    return parts
 
 
 def conf_dir() -> Path:
@@ -192,6 +203,8 @@ def parse(tree: Any) -> Config:
             "the configuration has no schema: expected a primary file whose defaults begin with schema, "
             "like those of conf/config.yaml"
         )
+    for name in _experiments:
+        config.experiments[name] = vars(config).pop(name)
     for key in _added(config):
         if "." in key or f"${{{key}" not in OmegaConf.to_yaml(tree):
             raise ConfigError(unknown_key(key))
@@ -225,11 +238,27 @@ def _typed(tree: Any) -> Any:
         for name in given:
             if name not in known:
                 raise ConfigError(_foreign(part, kind, str(name)))
+            _check_form(f"{part}.{name}", given._get_node(name), settings, str(name))
         typed = OmegaConf.create({part: OmegaConf.structured(settings)})
         typed.merge_with({part: given})
         with open_dict(tree):
             tree[part] = typed._get_node(part)
     return tree
+
+
+def _check_form(key: str, node: Any, settings: Any, name: str) -> None:
+    """Refuse null and a single value where OmegaConf's own message would not say what was expected.
+
+    node: the value in Hydra's tree. settings: the class with the field `name`.
+    """
+    from omegaconf import OmegaConf
+
+    about = settings.__dataclass_fields__[name].metadata
+    hint = str(get_type_hints(settings)[name])
+    if node._is_none() and "None" not in hint and "high" in about:
+        checks.check_value(key, None, about)
+    if "List" in hint and not (OmegaConf.is_list(node) or node._is_interpolation() or node._is_missing()):
+        raise ConfigError(f"{key} is {node._value()!r}: expected a list, e.g. {about['example']}")
 
 
 def _check_kind(part: str, kind: str) -> None:
@@ -270,22 +299,37 @@ def unknown_key(key: str, groups: Sequence[str] = ()) -> str:
     """Return the message about a key that is not in the configuration. It suggests the nearest known key."""
     return (
         f"{key or repr(key)} is not a key of the configuration. "
-        f"{spelling.nearest(key, [*_leaves(config_class()), *groups])}To list all keys: backendexp --help"
+        f"{spelling.nearest(key, [*_leaves(), *groups])}To list all keys: backendexp --help"
     )
 
 
-def has_key(key: str) -> bool:
-    """Return whether the key may exist. An element of a list has a key too, such as model.hidden_units.0.
+def open_parts(words: Sequence[str]) -> set[str]:
+    """Return the parts of the configuration, `data` or `model`, that may have any setting.
 
-    All keys under `data` and `model` may exist, because it depends on their kinds which of them do.
+    words: the overrides of the command line. A choice that is no kind is a file of the user's, which may
+        name an open kind.
+    """
+    found = set()
+    for word in words:
+        part, _, choices = word.lstrip("+").partition("=")
+        part = part.removesuffix(".kind")
+        if part in _KINDS:
+            kinds = _KINDS[part]
+            closed = {name for name in kinds.kinds() if not kinds.kind(name).Settings.OPEN}
+            found |= {part} if set(choices.split(",")) - closed else set()
+    return found
+
+
+def has_key(key: str, words: Sequence[str] = ()) -> bool:
+    """Return whether the key exists. An element of a list has a key too, such as model.hidden_units.0.
+
+    words: the overrides of the command line, see `open_parts`.
     """
     parent, _, last = key.rpartition(".")
+    if kind(key) is not None or (last.isdigit() and "list" in str(kind(parent)).lower()):
+        return True
     part, _, rest = key.partition(".")
-    return (
-        kind(key) is not None
-        or (last.isdigit() and "list" in str(kind(parent)))
-        or bool(part in _KINDS and rest)
-    )
+    return bool(rest) and part in open_parts(words)
 
 
 def kind(key: str) -> Any:
@@ -294,27 +338,27 @@ def kind(key: str) -> Any:
     Returns None if the key does not exist. If several kinds of data or of model have the setting, the first
     one decides.
     """
-    part, _, rest = key.partition(".")
-    if part in _KINDS and rest:
+    part, *names = key.split(".")
+    if part in _KINDS and names:
         classes = [_KINDS[part].kind(name).Settings for name in _KINDS[part].kinds()]
     else:
-        classes, rest = [config_class()], key
+        classes = [_parts().get(part)]
     for found in classes:
-        for name in rest.split("."):
+        for name in names:
             found = get_type_hints(found).get(name) if is_dataclass(found) else None
         if found is not None:
             return found
     return None
 
 
-def _leaves(part: Any, prefix: str = "") -> list[str]:
+def _leaves() -> list[str]:
     found = []
-    for name, kind in get_type_hints(part).items():
-        if prefix == "" and name in _KINDS:
-            of_kinds = map(_KINDS[name].kind, _KINDS[name].kinds())
-            found += [f"{name}.{key}" for module in of_kinds for key in _settable(module.Settings)]
+    for name, part in _parts().items():
+        if name in _KINDS:
+            classes = [_KINDS[name].kind(kind).Settings for kind in _KINDS[name].kinds()]
         else:
-            found += _leaves(kind, f"{prefix}{name}.") if is_dataclass(kind) else [prefix + name]
+            classes = [part] if is_dataclass(part) else []
+        found += [f"{name}.{key}" for settings in classes for key in _settable(settings)] or [name]
     return found
 
 
@@ -338,14 +382,13 @@ def check(config: Config) -> None:
 
 
 def _check_experiments(config: Config) -> None:
-    enabled = [name for name in _experiments if config.settings_of(name).enabled]
+    enabled = [name for name, settings in config.experiments.items() if settings.enabled]
     if len(enabled) > 1:
         raise ConfigError(
             f"{' and '.join(f'{name}.enabled' for name in enabled)} are both true: expected one experiment "
             f"at a time, e.g. experiment={enabled[-1]}"
         )
-    for name in _experiments:
-        settings = config.settings_of(name)
+    for name, settings in config.experiments.items():
         checks.check_fields(settings, f"{name}.")
         if hasattr(settings, "check"):
             settings.check(config)

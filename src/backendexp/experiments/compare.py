@@ -44,12 +44,12 @@ class Settings(blocks.Choice):
 
 
 def first(spec: RunSpec, config: Config) -> RunSpec:
-    return _entrants(spec, config.settings_of("compare")).specs[0]
+    return _entrants(spec, config.experiments["compare"]).specs[0]
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "BackendComparison":
-    asked = config.settings_of("compare")
-    return BackendComparison(_entrants(spec, asked), asked, config.settings_of("parity").probes)
+    asked = config.experiments["compare"]
+    return BackendComparison(_entrants(spec, asked), asked, config.experiments["parity"].probes)
 
 
 def _entrants(spec: RunSpec, asked: Settings) -> Entrants:

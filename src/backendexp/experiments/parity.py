@@ -36,7 +36,7 @@ def first(spec: RunSpec, config: Config) -> RunSpec:
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ParityCheck":
-    return ParityCheck(trajectories.plan_parity(spec, config.settings_of("parity").probes, say))
+    return ParityCheck(trajectories.plan_parity(spec, config.experiments["parity"].probes, say))
 
 
 @dataclass(frozen=True)

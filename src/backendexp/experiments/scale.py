@@ -83,11 +83,11 @@ class Settings(blocks.Choice):
 
 
 def first(spec: RunSpec, config: Config) -> RunSpec:
-    return _entrants(spec, config.settings_of("scale")).specs[0]
+    return _entrants(spec, config.experiments["scale"]).specs[0]
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ScaleStudy":
-    asked = config.settings_of("scale")
+    asked = config.experiments["scale"]
     return ScaleStudy(_entrants(spec, asked), asked)
 
 

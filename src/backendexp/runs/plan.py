@@ -51,8 +51,11 @@ class RunSpec:
     def id(self) -> str:
         """Twelve hexadecimal digits, which are the same for equal plans on any machine and at any time."""
         fields = self.to_json()
-        if fields["model"]["kind"] == "mlp":  # the only one there was at first: ids of plans do not change
+        # Plans that could already be made before kinds had settings of their own keep their ids.
+        if fields["model"]["kind"] == "mlp":
             del fields["model"]["kind"]
+        if fields["data"]["kind"] in ("random", "signal", "npz"):
+            fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

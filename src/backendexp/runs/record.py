@@ -286,9 +286,10 @@ def _note(result: RunResult) -> str | None:
 def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
     if result.data is None:
         return None
-    name = Path(spec.data.path).name if spec.data.path else f"{spec.data.kind}-seed{spec.seed}"
+    path = getattr(spec.data, "path", None)
+    name = Path(path).name if path else f"{spec.data.kind}-seed{spec.seed}"
     shapes = {key: tuple(shape) for key, shape in result.data["shapes"].items()}
-    return Dataset(name, result.data["digest"], spec.data.path, shapes, result.data["bytes"])
+    return Dataset(name, result.data["digest"], path, shapes, result.data["bytes"])
 
 
 def _last_time(record: RunRecord) -> float:

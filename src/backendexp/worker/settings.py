@@ -53,7 +53,7 @@ def setting(
 def planned(source):
     """Return a field that the plan fills in and that the user cannot set.
 
-    source: what determines the value, for the error message.
+    source: what the plan takes from where, such as "its sizes from the file", for the error message.
     """
     return dataclasses.field(default=None, metadata={"planned": source})
 

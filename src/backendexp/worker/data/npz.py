@@ -18,9 +18,9 @@ class Settings(Data):
 
     kind: str = "npz"
     path: Optional[str] = setting(None, required="a file", example="data.path=my-data.npz")
-    samples: Optional[int] = planned("the file")
-    features: Optional[int] = planned("the file")
-    test_samples: Optional[int] = planned("the file")
+    samples: Optional[int] = planned("its sizes from the file")
+    features: Optional[int] = planned("its sizes from the file")
+    test_samples: Optional[int] = planned("its sizes from the file")
 
 
 def make(data, seed):
