@@ -102,6 +102,8 @@ def _trajectory(run: TrackedRun) -> parity.Trajectory:
     probe = int(params.get("parity.probe", "0"))
     probed = f", rounding probe {probe}" if probe else ""
     controls = (params.get(f"controls.{name}", "True") for name in ("initial_weights", "batch_order"))
+    # Runs of earlier versions lack the tag.
+    samples = int(run.tags.get("train_samples") or params.get("data.samples", "1"))
     batch_size = int(params.get("training.batch_size", "1"))
     return parity.Trajectory(
         title=f"{run.backend} on {run.runtime}, seed {run.seed}{probed}",
@@ -115,7 +117,7 @@ def _trajectory(run: TrackedRun) -> parity.Trajectory:
             float(params.get("model.dropout", "0")),
             own_start="False" in controls,
         ),
-        steps_per_epoch=parity.steps_per_epoch(int(params.get("data.samples", "1")), batch_size),
+        steps_per_epoch=parity.steps_per_epoch(samples, batch_size),
         batch_size=batch_size,
         losses=run.loss_by_epoch if run.status == FINISHED else (),
         data_digest=run.tags.get("data_digest"),

@@ -270,7 +270,7 @@ def _of_record(one: RunRecord) -> TrackedRun:
     return replace(
         tracked,
         loss_by_epoch=tuple(epoch.loss for epoch in one.result.epochs),
-        accuracy_by_epoch=tuple(epoch.accuracy for epoch in one.result.epochs),
+        accuracy_by_epoch=tuple(e.accuracy for e in one.result.epochs if e.accuracy is not None),
     )
 
 

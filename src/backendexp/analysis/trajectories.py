@@ -149,13 +149,14 @@ def judge_trajectories(trajectories: Sequence[Trajectory]) -> list[Difference]:
 def trajectory_of(record: RunRecord) -> Trajectory:
     spec, result = record.spec, record.result
     finished = result is not None and result.status == FINISHED
+    samples = (result.train_samples if result is not None else None) or 1
     return Trajectory(
         title=spec.title,
         backend=spec.backend,
         runtime=spec.runtime,
         probe=spec.probe,
         peculiarity=_peculiarity_of(spec),
-        steps_per_epoch=steps_per_epoch(spec.data.samples, spec.training.batch_size),
+        steps_per_epoch=steps_per_epoch(samples, spec.training.batch_size),
         batch_size=spec.training.batch_size,
         losses=tuple(epoch.loss for epoch in result.epochs) if result is not None and finished else (),
         data_digest=(result.data or {}).get("digest") if result is not None else None,

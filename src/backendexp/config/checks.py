@@ -56,6 +56,8 @@ def check_value(key: str, value: Any, about: Any) -> None:
     choices = about["choices"]
     if about["names"]:
         choices = getattr(catalogue.KERAS3, about["names"])
+    if about["automatic"]:
+        choices = {"auto", *choices}
     if choices is not None:
         one_of(key, value, choices, about["example"])
     elif about["high"] is not None:
@@ -72,8 +74,11 @@ def check_names(settings: Any, runtime: catalogue.RuntimeFacts) -> None:
         for field in fields(part):
             if not (names := field.metadata.get("names")):
                 continue
-            value, known = getattr(part, field.name), getattr(runtime, names)
-            if value not in known:
+            values, known = getattr(part, field.name), getattr(runtime, names)
+            accepted = {"auto", *known} if field.metadata["automatic"] else known
+            for value in values if isinstance(values, list) else [values]:
+                if value is None or value in accepted:
+                    continue
                 raise ConfigError(
                     f"{prefix}.{field.name} is {value!r}, which runtime {runtime.name!r} "
                     f"(Keras {runtime.generation}) does not have. "

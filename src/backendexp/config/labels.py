@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from backendexp.errors import ConfigError
+from backendexp.worker import tasks
 
 # Up to this many distinct labels are listed one by one.
 MANY = 10
@@ -73,6 +75,13 @@ class Labels:
             return f"the label {self.low:.8g} alone"
         *others, last = (f"{value:.8g}" for value in self.values)
         return f"the labels {', '.join(others)} and {last}"
+
+
+def task_of(labels: Labels, loss: str) -> Any:
+    """Return what labels ask for: two classes if they are 0 and 1 or if the loss wants that, else amounts."""
+    if labels.are_among(0, 1) or loss in _OF_TWO_SIGNS or loss.startswith("binary"):
+        return tasks.binary()
+    return tasks.regression()
 
 
 def check(where: str, labels: Labels, loss: str, output_activation: str) -> None:

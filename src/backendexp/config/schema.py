@@ -56,12 +56,17 @@ class TrainingConfig:
 
     learning_rate: the learning rate. It is always set, because the defaults of the optimizers differ between
         Keras 2 and Keras 3.
+    loss: the loss, or auto, which follows from the labels: binary_crossentropy for two classes,
+        sparse_categorical_crossentropy or categorical_crossentropy for more, mean_squared_error for amounts.
+    metrics: the metrics. null stands for accuracy if there are classes, and for mean_absolute_error
+        otherwise.
     dtype: float32, float64, or another dtype policy of Keras 3.
     """
 
     optimizer: str = setting("rmsprop", names="optimizers", example="training.optimizer=rmsprop")
     learning_rate: float = setting(0.001, low=0, high=1e6, above=True, example="training.learning_rate=0.001")
-    loss: str = setting("binary_crossentropy", names="losses", example="training.loss=binary_crossentropy")
+    loss: str = setting("auto", names="losses", automatic=True, example="training.loss=binary_crossentropy")
+    metrics: list[str] | None = setting(None, names="metrics", example="training.metrics=[accuracy]")
     epochs: int = setting(20, low=1, high=10**6, example="training.epochs=20")
     batch_size: int = setting(128, low=1, high=10**9, example="training.batch_size=128")
     dtype: str = setting("float32", names="dtypes", example="training.dtype=float32")

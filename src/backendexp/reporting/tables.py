@@ -174,8 +174,10 @@ def run_lines(record: RunRecord) -> Iterable[str]:
     if result.training_time_s is not None:
         steady = f", steady epoch {_seconds(result.steady_epoch_s)} s" if result.steady_epoch_s else ""
         yield f"  training_time_s  {_seconds(result.training_time_s)}{steady}"
-    if result.loss is not None and result.accuracy is not None:
-        yield f"  loss  {result.loss:.4f}   accuracy  {result.accuracy:.3f}{_chance(record)}"
+    if result.loss is not None:
+        decimals = {name: 3 if "accuracy" in name else 4 for name in result.qualities}
+        others = [f"   {name}  {value:.{decimals[name]}f}" for name, value in result.qualities.items()]
+        yield f"  loss  {result.loss:.4f}{''.join(others)}{_chance(record)}"
     if phases(result):
         yield f"  phases  {phases(result)}"
     if result.peak_mib:
@@ -188,6 +190,8 @@ def _chance(record: RunRecord) -> str:
     """
     if not labels_are_chance(record.spec.data.kind):
         return ""
-    half_width = 2 * (0.25 / record.spec.data.test_samples) ** 0.5
+    assert record.result is not None
+    assert record.result.data is not None
+    half_width = 2 * (0.25 / record.result.data["shapes"]["y_test"][0]) ** 0.5
     low, high = max(0.0, 0.5 - half_width), min(1.0, 0.5 + half_width)
     return f"   (labels are coin flips: {low:.2f} to {high:.2f} is luck)"

@@ -210,12 +210,6 @@ TABLE: tuple[Measure, ...] = (
 )
 
 TRAIN_LOSS, TRAIN_ACCURACY = "train/loss", "train/accuracy"
-# Metrics with a value for each epoch: their name in MLflow, and the field of Epoch that holds the value.
-BY_EPOCH: dict[str, str] = {
-    TRAIN_LOSS: "loss",
-    TRAIN_ACCURACY: "accuracy",
-    "train/epoch_s": "seconds",
-}
 
 
 def measure(key: str) -> Measure:

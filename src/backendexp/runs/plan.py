@@ -12,7 +12,7 @@ from backendexp.config.schema import Config, ControlsConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
-from backendexp.worker import models
+from backendexp.worker import models, tasks
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class RunSpec:
         # Plans that could already be made before kinds had settings of their own keep their ids.
         if fields["model"]["kind"] == "mlp":
             del fields["model"]["kind"]
+        if fields["training"]["metrics"] == ["accuracy"]:
+            del fields["training"]["metrics"]
         if fields["data"]["kind"] in ("random", "signal", "npz"):
             fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
         text = json.dumps(fields, sort_keys=True)
@@ -133,20 +135,25 @@ def plan_run(config: Config) -> RunSpec:
     python = _expanded(config.runtime.python) if config.runtime.python else None
     runtime = choose_runtime(config.backend.name, config.runtime.name, python)
     checks.check_names(config, runtime)
-    data = copy.deepcopy(config.data)
+    data, model, training = map(copy.deepcopy, (config.data, config.model, config.training))
+    task = data_kinds.kind(data.kind).TASK
     if data.kind == "npz":
         from backendexp.config import npz  # numpy costs a tenth of a second that the other kinds need not pay
 
         given = _expanded(data.path)
         data.path = os.path.abspath(given)
         contents = npz.read(given)
-        for name, found in contents.labels.items():
-            labels.check(f"{given}: {name}", found, config.training.loss, config.model.output_activation)
+        task = labels.task_of(contents.labels["y_train"], config.training.loss)
         data.samples, data.features, data.test_samples = (
             contents.samples,
             contents.features,
             contents.test_samples,
         )
+    if task is not None:
+        _fill(training, model, task)
+    if data.kind == "npz":
+        for name, found in contents.labels.items():
+            labels.check(f"{given}: {name}", found, training.loss, model.output_activation)
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"
@@ -156,14 +163,24 @@ def plan_run(config: Config) -> RunSpec:
         python=os.path.abspath(python) if python else None,
         start=start,
         data=data,
-        model=copy.deepcopy(config.model),
-        training=copy.deepcopy(config.training),
+        model=model,
+        training=training,
         controls=copy.deepcopy(config.controls),
         threads=config.threads or usable_cores(),
         seed=config.seed,
         timeout_s=config.timeout_s,
         log_model=config.tracking.log_model,
     )
+
+
+def _fill(training: TrainingConfig, model: Any, task: Any) -> None:
+    """Replace what the configuration leaves to the labels. The worker does so where nobody knows them yet."""
+    if training.loss == tasks.AUTO:
+        training.loss = tasks.loss_of(task)
+    if training.metrics is None:
+        training.metrics = tasks.metrics_of(task)
+    if getattr(model, "output_activation", None) == tasks.AUTO:
+        model.output_activation = tasks.activation_of(task, training.loss)
 
 
 def _expanded(path: str) -> str:

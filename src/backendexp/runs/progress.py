@@ -9,6 +9,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from backendexp.runs import results
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
 
@@ -57,10 +58,9 @@ def describe(event: Event, spec: RunSpec) -> str | None:
     if name == "phase":
         return _WAITS.get(event["name"])
     if name == "epoch":
-        return (
-            f"epoch {event['epoch']}/{spec.training.epochs}  loss {event['loss']:.4f}  "
-            f"accuracy {event['accuracy']:.4f}"
-        )
+        values = {"loss": event["loss"], **results.metrics_of(event)}
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        return f"epoch {event['epoch']}/{spec.training.epochs}  {shown}"
     return None
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from backendexp import places
 from backendexp.errors import UserError
-from backendexp.runs import events, machine, measures, results
+from backendexp.runs import events, machine, results
 from backendexp.runs.events import BeingWritten, Event, EventFile
 from backendexp.runs.machine import Fate
 from backendexp.runs.plan import RunSpec
@@ -228,9 +228,9 @@ def report(record: RunRecord) -> Report:
     result, context = record.result, record.context
     assert result is not None
     history = [
-        Metric(name, getattr(epoch, field_name), _ms(epoch.ended), epoch.number)
+        Metric(name, value, _ms(epoch.ended), epoch.number)
         for epoch in result.epochs
-        for name, field_name in measures.BY_EPOCH.items()
+        for name, value in epoch.tracked().items()
     ]
     ended = _last_time(record)
     return Report(
@@ -268,6 +268,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "start": result.start,
         "failure": result.reason,
         "weights_digest": result.weights_digest,
+        "train_samples": None if result.train_samples is None else str(result.train_samples),
         _MLFLOW_NOTE: _note(result),
     }
     return {key: value for key, value in tags.items() if value is not None}

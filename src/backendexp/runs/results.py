@@ -21,14 +21,24 @@ class Epoch:
 
     number: counted from 1.
     seconds: since the end of the previous epoch; for epoch 1, since fit began.
+    metrics: the metrics of training besides the loss, by their names.
     ended: seconds since 1970.
     """
 
     number: int
     seconds: float
     loss: float
-    accuracy: float
+    metrics: dict[str, float]
     ended: float
+
+    @property
+    def accuracy(self) -> float | None:
+        return self.metrics.get("accuracy")
+
+    def tracked(self) -> dict[str, float]:
+        """The values that MLflow gets for each epoch, under their names there."""
+        metrics = {f"train/{name}": value for name, value in self.metrics.items()}
+        return {measures.TRAIN_LOSS: self.loss, **metrics, "train/epoch_s": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class RunResult:
     build_s: seconds to build and compile the model and to set its weights.
     training_time_s: the wall time of the whole fit, which is what the tutorial measured, in seconds.
     evaluate_s: seconds of evaluate, including the compilation of the test step if the engine compiles one.
-    loss, accuracy: of evaluate on the test data.
+    loss: of evaluate on the test data. qualities: the other metrics of evaluate, by their names.
     peak_bytes: the greatest resident memory of the run's own process.
     cpu_s: processor time of that process over all its threads, in seconds. Divided by the wall time, it shows
         how many threads were working. For a spawned process it includes the import.
@@ -75,12 +85,16 @@ class RunResult:
     training_time_s: float | None
     evaluate_s: float | None
     loss: float | None
-    accuracy: float | None
+    qualities: dict[str, float]
     peak_bytes: int | None
     cpu_s: float | None
     model_file: str | None
     tiers: dict[str, int] | None = None
     epochs: tuple[Epoch, ...] = field(default=())
+
+    @property
+    def accuracy(self) -> float | None:
+        return self.qualities.get("accuracy")
 
     @property
     def first_epoch_s(self) -> float | None:
@@ -99,6 +113,12 @@ class RunResult:
         return sum(e.seconds for e in self.epochs[1:]) if len(self.epochs) > 1 else None
 
     @property
+    def train_samples(self) -> int | None:
+        """The number of samples that the run trained on."""
+        shapes = self.data["shapes"] if self.data else {}
+        return next((shape[0] for name, shape in shapes.items() if name.startswith("x_train")), None)
+
+    @property
     def peak_mib(self) -> float | None:
         return None if self.peak_bytes is None else self.peak_bytes / _MIB
 
@@ -108,12 +128,13 @@ class RunResult:
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the run under their MLflow names, without those that the run did not reach."""
-        return {
+        known = {
             name: value
             for measure in measures.tracked()
             if (value := self.value(measure)) is not None
             for name in (measure.key, *measure.aliases)
         }
+        return {**known, **{f"test/{name}": value for name, value in self.qualities.items()}}
 
 
 def fold(stream: Iterable[Event]) -> RunResult:
@@ -123,7 +144,7 @@ def fold(stream: Iterable[Event]) -> RunResult:
     for event in stream:
         if event["event"] == "epoch":
             epochs.append(
-                Epoch(event["epoch"], event["seconds"], event["loss"], event["accuracy"], event["time"])
+                Epoch(event["epoch"], event["seconds"], event["loss"], metrics_of(event), event["time"])
             )
         else:
             seen[event["event"]] = event
@@ -150,13 +171,19 @@ def fold(stream: Iterable[Event]) -> RunResult:
         training_time_s=value("trained", "seconds"),
         evaluate_s=value("evaluated", "seconds"),
         loss=value("evaluated", "loss"),
-        accuracy=value("evaluated", "accuracy"),
+        qualities=metrics_of(seen.get("evaluated", {})),
         peak_bytes=value("exited", "peak_bytes"),
         cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
         tiers=value("trained", "tiers"),
         epochs=tuple(epochs),
     )
+
+
+def metrics_of(event: Event) -> dict[str, float]:
+    """The metrics of an event. An older worker knew accuracy alone."""
+    metrics: dict[str, float] = event.get("metrics", {})
+    return {**metrics, "accuracy": event["accuracy"]} if "accuracy" in event else metrics
 
 
 def _verdict(seen: dict[str, Event]) -> tuple[str, str | None, str | None]:

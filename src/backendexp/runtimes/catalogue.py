@@ -38,7 +38,7 @@ class RuntimeFacts:
 
     generation: the major version of Keras.
     engines: maps the name of each backend to its engine, in the order in which they are shown.
-    optimizers, losses, activations, dtypes: the names that Keras knows in this runtime.
+    optimizers, losses, metrics, activations, dtypes: the names that Keras knows in this runtime.
     recipe: how to build the runtime, or None for the environment that backendexp itself is installed in.
     """
 
@@ -47,6 +47,7 @@ class RuntimeFacts:
     engines: dict[str, Engine]
     optimizers: frozenset[str]
     losses: frozenset[str]
+    metrics: frozenset[str]
     activations: frozenset[str]
     dtypes: frozenset[str]
     recipe: Recipe | None = None
@@ -62,6 +63,19 @@ _COMMON_LOSSES = {
     "squared_hinge",
     "log_cosh",
     "poisson",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+}
+_COMMON_METRICS = {
+    "accuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "top_k_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
 }
 _COMMON_ACTIVATIONS = {
     "relu",
@@ -74,6 +88,7 @@ _COMMON_ACTIVATIONS = {
     "softsign",
     "exponential",
     "linear",
+    "softmax",
 }
 
 KERAS3 = RuntimeFacts(
@@ -87,6 +102,9 @@ KERAS3 = RuntimeFacts(
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS | {"adamw", "adafactor", "ftrl", "lion"}),
     losses=frozenset(_COMMON_LOSSES | {"binary_focal_crossentropy", "huber"}),
+    metrics=frozenset(
+        _COMMON_METRICS | {"auc", "precision", "recall", "r2_score", "root_mean_squared_error"}
+    ),
     activations=frozenset(
         _COMMON_ACTIVATIONS | {"relu6", "silu", "gelu", "leaky_relu", "mish", "celu", "hard_silu"}
     ),
@@ -102,6 +120,7 @@ KERAS2 = RuntimeFacts(
     },
     optimizers=frozenset(_COMMON_OPTIMIZERS),
     losses=frozenset(_COMMON_LOSSES),
+    metrics=frozenset(_COMMON_METRICS),
     activations=frozenset(_COMMON_ACTIVATIONS),
     dtypes=frozenset({"float32", "float64"}),
     recipe=Recipe(python="3.7", lock="keras2.txt"),

@@ -3,8 +3,50 @@
 import collections
 import hashlib
 
+# Each of the four is an array whose first axis counts the samples. A model with several inputs or outputs has
+# a tuple or a dict of such arrays instead. Data that backendexp draws have
 # x_train, x_test: float32, shape (samples, features). y_train, y_test: float32, shape (samples, 1).
 Dataset = collections.namedtuple("Dataset", "x_train y_train x_test y_test")
+
+
+def leaves(arrays):
+    """Return (name, array) for each array of a structure, in a fixed order.
+
+    arrays: an array, which has the name "", or a tuple or a dict of arrays.
+    """
+    if isinstance(arrays, dict):
+        return [(str(name), arrays[name]) for name in sorted(arrays)]
+    if isinstance(arrays, (tuple, list)):
+        return [(str(number), array) for number, array in enumerate(arrays)]
+    return [("", arrays)]
+
+
+def named(dataset):
+    """Return (name, array) for each array of a data set, such as x_train, or x_train_left of a dict."""
+    return [
+        (part + ("_" + name if name else ""), array)
+        for part, arrays in dataset._asdict().items()
+        for name, array in leaves(arrays)
+    ]
+
+
+def mapped(function, arrays):
+    """Return the structure with `function` applied to each array."""
+    if isinstance(arrays, dict):
+        return {name: function(array) for name, array in arrays.items()}
+    if isinstance(arrays, (tuple, list)):
+        return tuple(function(array) for array in arrays)
+    return function(arrays)
+
+
+def rows(arrays):
+    """Return the number of samples."""
+    return len(leaves(arrays)[0][1])
+
+
+def sample_shape(x):
+    """Return the shape of one sample of x: a tuple of sizes, or a structure of such tuples."""
+    return mapped(lambda array: tuple(array.shape[1:]), x)
 
 
 def describe_labels(y):

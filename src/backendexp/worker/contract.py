@@ -11,12 +11,13 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
                compile_cache ("empty", "filled" or null: the engine keeps none)
     phase      name: data, build, fit, evaluate or save begins
     data       digest, shapes, bytes, seconds
-               labels: of y_train and y_test, low, high and zeros_and_ones (whether there are no others)
+               labels: of each array of labels, low, high and zeros_and_ones (whether there are no others)
     built      seconds, weights (count), weights_digest
-    epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss, accuracy
+    epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss,
+               metrics: the other metrics, name to value
     trained    seconds: the wall time of the whole fit
                tiers: what ran the training steps, name to number of steps, or null: the engine has one way
-    evaluated  seconds, loss, accuracy
+    evaluated  seconds, loss, metrics: as in `epoch`
     saved      path, format
     finished
     failed     kind (exception, non_finite_loss, out_of_memory), message, traceback, epoch

@@ -1,11 +1,13 @@
 """Trains one run: data, build, fit and evaluate, each timed by its own clock (`time.perf_counter`)."""
 
+import collections
 import math
 import os
 import time
 import traceback
 
-from . import arrays, batches, compiling, data, engine, models
+from . import arrays, batches, compiling, data, engine, models, tasks
+from . import weights as initial_weights
 
 
 class NonFiniteLoss(Exception):
@@ -54,19 +56,22 @@ def _train(spec, directory, events):
     events.send("phase", name="data")
     with _Stopwatch() as clock:
         dataset = data.make_data(spec["data"], seed)
+    every = collections.OrderedDict(arrays.named(dataset))
     events.send(
         "data",
         seconds=clock.seconds,
-        digest=arrays.digest(dataset),
-        shapes={name: list(array.shape) for name, array in dataset._asdict().items()},
-        bytes=sum(array.nbytes for array in dataset),
-        labels={name: arrays.describe_labels(getattr(dataset, name)) for name in ("y_train", "y_test")},
+        digest=arrays.digest(every.values()),
+        shapes={name: list(array.shape) for name, array in every.items()},
+        bytes=sum(array.nbytes for array in every.values()),
+        labels={
+            name: arrays.describe_labels(array) for name, array in every.items() if name.startswith("y_")
+        },
     )
 
     engine.seed_everything(backend, seed)
     events.send("phase", name="build")
     with _Stopwatch() as clock:
-        model = _build(spec, dataset.x_train.shape[1])
+        model = _build(spec, dataset)
     weights = model.get_weights()
     events.send(
         "built",
@@ -85,13 +90,12 @@ def _train(spec, directory, events):
 
     events.send("phase", name="evaluate")
     with _Stopwatch() as clock:
-        loss, accuracy = model.evaluate(
-            dataset.x_test, dataset.y_test, batch_size=training["batch_size"], verbose=0
-        )
-    loss, accuracy = float(loss), float(accuracy)
+        values = model.evaluate(dataset.x_test, dataset.y_test, batch_size=training["batch_size"], verbose=0)
+    qualities = _qualities(model, values)
+    loss = qualities.pop("loss")
     if not math.isfinite(loss):
         raise NonFiniteLoss(training["epochs"], loss)
-    events.send("evaluated", seconds=clock.seconds, loss=loss, accuracy=accuracy)
+    events.send("evaluated", seconds=clock.seconds, loss=loss, metrics=qualities)
 
     if spec["tracking"]["log_model"]:
         events.send("phase", name="save")
@@ -103,20 +107,39 @@ def _train(spec, directory, events):
         events.send("saved", path=path, format=extension)
 
 
-def _build(spec, features):
+def _build(spec, dataset):
     network, training, controls = spec["model"], spec["training"], spec["controls"]
-    kind = models.kind(network["kind"])
-    model = kind.build(network, features)
+    task = tasks.of_labels(dataset.y_train)
+    loss = tasks.loss_of(task) if training["loss"] == tasks.AUTO else training["loss"]
+    metrics = training["metrics"] or tasks.metrics_of(task)
+    activation = network["output_activation"]
+    if activation == tasks.AUTO:
+        activation = tasks.activation_of(task, loss)
+    output = models.Output(tasks.units_of(task, loss), activation)
+    model = models.kind(network["kind"]).build(network, arrays.sample_shape(dataset.x_train), output)
     compiling.compile_model(
         model,
         training["optimizer"],
         training["learning_rate"],
-        training["loss"],
+        loss,
+        metrics,
         engine.keras_generation(),
     )
     if controls["initial_weights"]:
-        model.set_weights(kind.draw_weights(network, features, spec["seed"], probe=spec["parity"]["probe"]))
+        model.set_weights(initial_weights.draw(model, spec["seed"], probe=spec["parity"]["probe"]))
     return model
+
+
+def _qualities(model, values):
+    """Return the loss and the metrics by name.
+
+    values: what `evaluate` returned for the model.
+    """
+    if not isinstance(values, (list, tuple)):
+        values = [values]
+    keras_2 = engine.keras_generation() == 2
+    names = model.metrics_names if keras_2 else list(model.get_metrics_result())
+    return {name: float(value) for name, value in zip(names, values)}
 
 
 def _batch_source(dataset, batch_size, seed, ordered):
@@ -142,11 +165,12 @@ def _epoch_clock(events, fit_began):
             self._last = fit_began
 
         def on_epoch_end(self, epoch, logs=None):
-            loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
+            values = {name: float(value) for name, value in logs.items()}
             now = time.perf_counter()
+            loss = values.pop("loss")
             if not math.isfinite(loss):
                 raise NonFiniteLoss(epoch + 1, loss)
-            events.send_soon("epoch", epoch=epoch + 1, seconds=now - self._last, loss=loss, accuracy=accuracy)
+            events.send_soon("epoch", epoch=epoch + 1, seconds=now - self._last, loss=loss, metrics=values)
             self._last = now
 
     return EpochClock()

@@ -20,6 +20,7 @@ def setting(
     at_most=None,
     items="values",
     required=None,
+    automatic=False,
 ):
     """Return a field of a dataclass, with the values that it accepts.
 
@@ -31,6 +32,7 @@ def setting(
     example: the setting with a good value, for error messages.
     at_least, at_most: the number of elements of a list. items: what these elements are called.
     required: what the setting names, if it must be given.
+    automatic: whether `auto` is accepted too.
     """
     metadata = {
         "low": low,
@@ -44,6 +46,7 @@ def setting(
         "at_most": at_most,
         "items": items,
         "required": required,
+        "automatic": automatic,
     }
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
@@ -56,6 +59,11 @@ def planned(source):
     source: what the plan takes from where, such as "its sizes from the file", for the error message.
     """
     return dataclasses.field(default=None, metadata={"planned": source})
+
+
+def output_activation():
+    """Return the setting of the last layer's activation. The labels and the loss decide what `auto` means."""
+    return setting("auto", names="activations", automatic=True, example="model.output_activation=sigmoid")
 
 
 @dataclasses.dataclass

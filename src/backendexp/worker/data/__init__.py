@@ -2,10 +2,12 @@
 
 A kind has
     Settings           the dataclass of its settings, a subclass of settings.Part
+    TASK               what the labels ask for, see worker/tasks.py, or None if that is not known before the
+                       arrays are made
     LABELS_ARE_CHANCE  whether the labels are independent of x, so that nothing can be learned
     make(data, seed)   takes the `data` part of the plan and returns an arrays.Dataset
 
-The parent process reads the first two, so no module here imports numpy before `make` is called.
+The parent process reads the first three, so no module here imports numpy before `make` is called.
 """
 
 import sys

@@ -6,6 +6,7 @@ from typing import Optional
 from ..arrays import Dataset
 from ..settings import Data, planned, setting
 
+TASK = None  # the labels in the file decide
 LABELS_ARE_CHANCE = False
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from .. import tasks
 from ..settings import Data, setting
 
+TASK = tasks.binary()
 LABELS_ARE_CHANCE = True
 
 

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from .. import tasks
 from ..settings import setting
 from . import random
 
+TASK = tasks.binary()
 LABELS_ARE_CHANCE = False
 
 

@@ -3,19 +3,20 @@
 A kind has
     Settings
         the dataclass of its settings, a subclass of settings.Model
-    build(model, features)
-        takes the `model` part of the plan and the number of features of x, and returns a Keras model that is
-        not compiled yet
-    draw_weights(model, features, seed, probe)
-        returns the initial weights in the order of `get_weights`. NumPy draws them from the seed, so that
-        every backend starts from the same.
+    build(model, inputs, output)
+        takes the `model` part of the plan, the shape of one sample of x, and an `Output`. It returns a Keras
+        model that is not compiled yet. `worker.weights` then draws its initial weights.
 
 No module here imports Keras before `build` is called.
 """
 
+import collections
 import sys
 
 from .. import kinds as modules
+
+# units: the number of outputs. activation: the activation of the last layer.
+Output = collections.namedtuple("Output", "units activation")
 
 
 def kinds():
