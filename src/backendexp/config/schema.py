@@ -100,10 +100,12 @@ class ControlsConfig:
         the same weights.
     batch_order: whether numpy draws a new order of the samples from the seed for every epoch, so that all
         backends see the same batches.
+    dropout: whether layers that drop or add noise at random do so. Each backend draws other random numbers.
     """
 
     initial_weights: bool = True
     batch_order: bool = True
+    dropout: bool = True
 
 
 @dataclass

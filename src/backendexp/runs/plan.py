@@ -56,6 +56,8 @@ class RunSpec:
             del fields["model"]["kind"]
         if fields["training"]["metrics"] == ["accuracy"]:
             del fields["training"]["metrics"]
+        if fields["controls"]["dropout"]:
+            del fields["controls"]["dropout"]
         if fields["data"]["kind"] in ("random", "signal", "npz"):
             fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
         text = json.dumps(fields, sort_keys=True)
