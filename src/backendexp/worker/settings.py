@@ -101,6 +101,15 @@ class Data(Part):
 class Model(Part):
     """The settings that every kind of model has."""
 
+    # The generations of Keras that have all layers of the model.
+    GENERATIONS = (2, 3)
+
+    def input_fault(self, inputs):
+        """Return why the model cannot take such samples, and what to do, or None if it can.
+
+        inputs: the shape of one sample of x, a tuple of sizes.
+        """
+
     def weight_count(self, features):
         """Return the number of weights, or None if it is not known before the model is built.
 
