@@ -11,7 +11,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
                compile_cache ("empty", "filled" or null: the engine keeps none)
     phase      name: data, build, fit, evaluate or save begins
     data       digest, shapes, bytes, seconds
-               labels: of each array of labels, low, high and zeros_and_ones (whether there are no others)
+               labels: of each array of labels, what `arrays.describe_labels` returns
     built      seconds, weights (count), weights_digest
     epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss,
                metrics: the other metrics, name to value
