@@ -381,6 +381,8 @@ def check(config: Config) -> None:
     for part in _KINDS:
         _check_kind(part, getattr(config, part).kind)
         checks.check_fields(getattr(config, part), f"{part}.")
+    if fault := config.data.fault():
+        raise ConfigError(fault)
     checks.check_fields(config.training, "training.")
     check_tracking(config.tracking)
     checks.check_fields(config, "")

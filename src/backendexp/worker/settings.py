@@ -92,9 +92,20 @@ class Data(Part):
 
     # Whether `samples`, `test_samples` and `features` are settings.
     SIZED = False
+    # The file of an installed package that the arrays are read from, a worker.bundled.File, or None.
+    FILE = None
 
     def size_bytes(self):
         """Return the size of the arrays, or None if it is not known before they are made."""
+
+    def sample_shape(self):
+        """Return the shape of one sample of x, or None if it is not known before the arrays are made.
+
+        The shape is a tuple of sizes, or a dict of such tuples if there are several inputs.
+        """
+
+    def fault(self):
+        """Return a sentence that says which settings do not suit each other, or None if all do."""
 
 
 @dataclasses.dataclass
