@@ -11,6 +11,35 @@ import keras
 import numpy as np
 from keras import layers
 
+VIDEO, SERIES, FILM = (5, 4, 3, 2), (6, 4, 2), (3, 3, 4, 3, 1)
+
+
+class Decaying(keras.layers.Layer):
+    """A user's own cell, whose second state has another shape than its first."""
+
+    state_size = (3, 5)
+    output_size = 3
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1] + 3, 5))
+        self.out = self.add_weight(shape=(5, 3))
+
+    def call(self, x: Any, states: Any) -> Any:
+        h, memory = states
+        memory = 0.5 * memory + keras.ops.tanh(keras.ops.concatenate([x, h], axis=1) @ self.kernel)
+        h = keras.ops.relu(memory @ self.out)
+        return h, [h, memory]
+
+
+def masked(*stack: Any) -> list[Any]:
+    """The layers behind a mask that hides some of the time steps."""
+    hide = layers.Lambda(
+        lambda x: x * keras.ops.cast(x[..., :1] > -0.5, "float32"),
+        output_shape=lambda shape: shape,
+    )
+    return [hide, layers.Masking(), *stack]
+
+
 IMAGE, LINE, ROOM = (8, 6, 3), (12, 3), (5, 4, 6, 2)
 # For each model the shape of a sample, and the layers. A Dense layer is added to them.
 MODELS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
@@ -25,6 +54,44 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "AdaptiveMaxPooling2D": (IMAGE, lambda: [layers.Conv2D(4, 3), layers.AdaptiveMaxPooling2D((4, 3))]),
     "AdaptiveAveragePooling1D": (LINE, lambda: [layers.Conv1D(4, 3), layers.AdaptiveAveragePooling1D(4)]),
     "AdaptiveAveragePooling3D": (ROOM, lambda: [layers.Conv3D(3, 2), layers.AdaptiveAveragePooling3D(3)]),
+    "SimpleRNN": (LINE, lambda: [layers.SimpleRNN(5)]),
+    "LSTM": (LINE, lambda: [layers.LSTM(5)]),
+    "LSTM with an implementation for each gate": (LINE, lambda: [layers.LSTM(5, implementation=1)]),
+    "LSTM of all outputs, backwards": (
+        LINE,
+        lambda: [layers.LSTM(5, return_sequences=True, go_backwards=True, activation="relu")],
+    ),
+    "LSTM, unrolled": (LINE, lambda: [layers.LSTM(5, unroll=True)]),
+    "LSTM, masked": (LINE, lambda: masked(layers.LSTM(5, return_sequences=True))),
+    "LSTM, masked with zeros": (
+        LINE,
+        lambda: masked(layers.LSTM(5, return_sequences=True, zero_output_for_mask=True, go_backwards=True)),
+    ),
+    "LSTM, masked and unrolled": (LINE, lambda: masked(layers.LSTM(5, return_sequences=True, unroll=True))),
+    "LSTM, twice": (LINE, lambda: [layers.LSTM(5, return_sequences=True), layers.LSTM(3, use_bias=False)]),
+    "GRU": (LINE, lambda: [layers.GRU(5)]),
+    "GRU, reset before": (LINE, lambda: [layers.GRU(5, reset_after=False, return_sequences=True)]),
+    "GRU with an implementation for each gate": (LINE, lambda: [layers.GRU(5, implementation=1)]),
+    "GRU, masked": (LINE, lambda: masked(layers.GRU(5))),
+    "Bidirectional": (LINE, lambda: [layers.Bidirectional(layers.LSTM(4, return_sequences=True))]),
+    "Bidirectional, summed and masked": (
+        LINE,
+        lambda: masked(layers.Bidirectional(layers.GRU(4), merge_mode="sum")),
+    ),
+    "TimeDistributed": (LINE, lambda: [layers.TimeDistributed(layers.Dense(4, "tanh")), layers.GRU(3)]),
+    "RNN of several cells": (
+        LINE,
+        lambda: [layers.RNN([layers.LSTMCell(4), layers.GRUCell(3), layers.SimpleRNNCell(2)])],
+    ),
+    "RNN of several cells, masked": (
+        LINE,
+        lambda: masked(layers.RNN([layers.LSTMCell(4), layers.LSTMCell(3)], return_sequences=True)),
+    ),
+    "RNN of a user's cell": (LINE, lambda: [layers.RNN(Decaying(), return_sequences=True)]),
+    "RNN of a user's cell, unrolled": (LINE, lambda: [layers.RNN(Decaying(), unroll=True)]),
+    "ConvLSTM1D": (SERIES, lambda: [layers.ConvLSTM1D(3, 2, padding="same")]),
+    "ConvLSTM2D": (VIDEO, lambda: [layers.ConvLSTM2D(3, 2, return_sequences=True)]),
+    "ConvLSTM3D": (FILM, lambda: [layers.ConvLSTM3D(2, 2, padding="same")]),
 }
 
 
