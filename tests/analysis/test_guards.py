@@ -1,4 +1,4 @@
-"""What is refused and what is withheld, each with the words that say so."""
+"""Comparisons are refused, and verdicts withheld, with messages that say why."""
 
 import re
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def refused(runs: list[TrackedRun], words: str, **settings: Any) -> None:
 
 
 def reasons(found: Comparison) -> dict[str, str | None]:
-    """Why there is no verdict, by measure."""
+    """Return the reasons why there is no verdict, by measure."""
     return {c.measure.key: c.withheld for c in found.contrasts}
 
 
@@ -46,7 +46,7 @@ def test_parity_runs_alone_are_refused() -> None:
     refused(runs, "there are no timed runs to compare: all 6 of them are parity runs")
 
 
-def test_runs_that_sum_others_up_are_no_data() -> None:
+def test_summary_runs_are_not_data() -> None:
     summary = run_of("", tags={"kind": "sweep"}, params={"training.epochs": "999"}, at=99)
     assert compare([*sweep_of(TWO, 3), summary]) == compare(sweep_of(TWO, 3))
     refused([summary], "the selection is empty")
@@ -73,7 +73,7 @@ def test_too_few_blocks_are_refused_and_counted(blocks: int, told: str) -> None:
     )
 
 
-def test_blocks_that_failures_took_are_told() -> None:
+def test_blocks_lost_to_failures_are_reported() -> None:
     runs = sweep_of(TWO, 3)
     refused(
         changed(runs, 0, status="FAILED"),
@@ -146,7 +146,7 @@ def test_other_data_or_weights_within_a_block_are_refused(tag: str, what: str) -
     )
 
 
-def test_starts_that_are_the_engines_own_may_differ_and_it_is_said() -> None:
+def test_starts_that_are_the_engines_own_may_differ_and_it_is_reported() -> None:
     own = {"params": {"controls.initial_weights": "False"}}
     runs = changed(sweep_of(TWO, 5, **own), 3, tags={"weights_digest": "f" * 36})
     assert any(note.startswith("The starts differ:") for note in compare(runs).notes)
@@ -154,7 +154,7 @@ def test_starts_that_are_the_engines_own_may_differ_and_it_is_said() -> None:
 
 @pytest.mark.parametrize("margin", [0.0, -0.1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["margin", "accuracy_margin", "loss_margin"])
-def test_margin_that_is_none_is_refused(name: str, margin: float) -> None:
+def test_invalid_margin_is_refused(name: str, margin: float) -> None:
     refused(sweep_of(TWO, 3), f"{name} is {margin}: expected a number above 0", **{name: margin})
 
 
@@ -205,7 +205,7 @@ def test_sweeps_without_a_backend_in_common_are_refused() -> None:
 # -- withheld ----------------------------------------------------------------------------------------
 
 
-def test_different_keras_stand_side_by_side_only() -> None:
+def test_different_keras_are_shown_but_not_compared() -> None:
     keras2 = {"runtime": "keras2", "tags": {"keras_version": "2.3.1"}}
     runs = [*sweep_of({"tensorflow": 1.0}, 4), *moved(sweep_of({"theano": 1.0}, 4, **keras2), 50)]
     found = compare(runs)
@@ -235,7 +235,7 @@ def test_backends_that_also_start_differently_are_not_compared() -> None:
 
 
 def overlapping(runs: list[TrackedRun]) -> list[TrackedRun]:
-    """The last run begins one millisecond before the one before it ends."""
+    """Let the last run begin one millisecond before the previous one ends."""
     before = runs[-2]
     assert before.ended_ms is not None
     return [*runs[:-1], replace(runs[-1], began_ms=before.ended_ms - 1)]
@@ -255,23 +255,23 @@ def test_times_of_runs_beside_others_have_no_verdict(
     assert any(note.startswith(f"{count} of 10 runs ran beside others, so") for note in found.notes)
 
 
-def test_overlap_on_another_machine_is_none() -> None:
+def test_runs_on_different_machines_do_not_overlap() -> None:
     runs = [run_of(at=0), run_of(at=0, run_id="there", tags={"backendexp.host": "elsewhere"})]
     assert guards.beside_others(runs) == set()
 
 
-def test_runs_that_follow_at_once_do_not_overlap() -> None:
+def test_runs_that_follow_immediately_do_not_overlap() -> None:
     runs = [replace(r, ended_ms=r.began_ms + STEP_MS) for r in sweep_of(TWO, 3)]
     assert guards.beside_others(runs) == set()
 
 
-def test_long_run_is_beside_all_that_ran_meanwhile() -> None:
+def test_long_run_overlaps_with_all_runs_in_the_meantime() -> None:
     runs = [run_of(at=at) for at in range(5)]
     long = replace(runs[1], ended_ms=runs[3].began_ms + 1)
     assert guards.beside_others([runs[0], long, *runs[2:]]) == {"id1", "id2", "id3"}
 
 
-def test_end_of_a_lost_run_which_nobody_knows_makes_no_overlap() -> None:
+def test_lost_run_with_an_unknown_end_does_not_overlap() -> None:
     runs = changed(sweep_of(TWO, 4), 0, status="KILLED", ended_ms=2_000_000_000_000)
     assert guards.beside_others(runs) == set()
 
@@ -312,5 +312,5 @@ def test_what_was_not_measured_has_no_verdict() -> None:
     )
 
 
-def test_every_error_is_the_users_to_mend() -> None:
+def test_every_error_is_a_user_error() -> None:
     assert issubclass(ComparisonError, UserError)

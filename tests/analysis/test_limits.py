@@ -1,4 +1,4 @@
-"""What --fail-if says: expressions, and what becomes of them."""
+"""The expressions of --fail-if are parsed and judged correctly."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_a_difference_may_be_negative_and_a_ratio_may_not() -> None:
         ("training_time_s > inf", "compares with 'inf': expected a number"),
     ],
 )
-def test_what_cannot_be_read_is_refused(expression: str, said: str) -> None:
+def test_invalid_limit_is_refused(expression: str, said: str) -> None:
     with pytest.raises(UserError) as refusal:
         limits.parse(expression)
     assert str(refusal.value).startswith(f"the limit {expression!r} ")
@@ -115,7 +115,7 @@ def test_a_quality_is_limited_by_its_difference() -> None:
     assert all(finding.kept for finding in found(compared(1.0), "accuracy < -0.05"))
 
 
-def test_nobody_can_tell_of_runs_that_were_made_beside_others() -> None:
+def test_limit_cannot_be_judged_if_runs_overlapped_with_others() -> None:
     runs = [replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})]
     comparison = pipeline.analyse(runs, title="a title")
     (finding,) = found(comparison, "training_time_s > 1.2")
@@ -125,7 +125,7 @@ def test_nobody_can_tell_of_runs_that_were_made_beside_others() -> None:
     assert all(finding.kept for finding in found(comparison, "accuracy < -0.2"))
 
 
-def test_nobody_can_tell_of_a_pair_with_too_few_blocks() -> None:
+def test_limit_cannot_be_judged_with_too_few_blocks() -> None:
     runs = sweep_of({"tensorflow": 1.0, "theano": 1.0, "jax": 1.0}, blocks=5)
     late = [run for run in runs if run.backend != "jax" or run.seed < 2]
     theano, jax = sorted(
@@ -137,7 +137,7 @@ def test_nobody_can_tell_of_a_pair_with_too_few_blocks() -> None:
     assert jax.sentence.endswith("jax against tensorflow: cannot tell, they have 2 complete blocks")
 
 
-def test_nobody_can_tell_of_what_was_not_measured() -> None:
+def test_limit_cannot_be_judged_for_a_missing_measure() -> None:
     runs = sweep_of({"tensorflow": 1.0, "theano": 1.0})
     short = [
         replace(run, values={k: v for k, v in run.values.items() if k != "time/steady_epoch_s"})
@@ -172,7 +172,7 @@ def test_of_two_sweeps_each_backend_is_limited_against_itself() -> None:
     }
 
 
-def test_nobody_can_tell_of_a_backend_that_the_second_sweep_does_not_have() -> None:
+def test_limit_cannot_be_judged_if_the_second_sweep_lacks_the_backend() -> None:
     before = sweep_of({"tensorflow": 1.0, "theano": 1.0}, sweep="a/1")
     after = moved(sweep_of({"tensorflow": 1.0}, seed=1), len(before), sweep="b/2")
     comparison = pipeline.analyse([*before, *after], title="a title", by_sweep=True)

@@ -1,4 +1,4 @@
-"""What is said about runs whose times are not steady, and what is not said about those that are."""
+"""Runs whose times are not steady get notes, and steady runs get none."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +16,13 @@ Runs = list[TrackedRun]
 
 
 def said(runs: Runs, **settings: Any) -> list[str]:
-    """The notes, without the one on parity."""
+    """Return the notes without the one on parity."""
     found = analyse(runs, title="a title", **settings).notes
     return [note for note in found if "parity" not in note]
 
 
 def with_times(runs: Runs, backend: str, time: Callable[[int], float]) -> Runs:
-    """The nth run of a backend takes time(n) times as long to train."""
+    """Make the training time of the nth run of a backend time(n) times as long."""
     own = [run for run in runs if run.backend == backend]
 
     def slowed(run: TrackedRun) -> TrackedRun:
@@ -38,7 +38,7 @@ def test_steady_runs_leave_nothing_to_say() -> None:
     assert said(sweep_of(TWO, 20, STEADY)) == []
 
 
-def test_repeated_plans_are_said() -> None:
+def test_repeated_plans_are_reported() -> None:
     runs = [*sweep_of(TWO, 6, STEADY), *moved(sweep_of({"theano": 0.5}, 2, STEADY), 20)]
     (note,) = [note for note in said(runs) if "repeated" in note]
     assert note.startswith(
@@ -46,7 +46,7 @@ def test_repeated_plans_are_said() -> None:
     )
 
 
-def test_wide_spread_is_said_with_its_size() -> None:
+def test_wide_spread_is_reported_with_its_size() -> None:
     (note,) = said(
         with_times(sweep_of(TWO, 20, STEADY), "theano", lambda n: (0.8, 1.0, 1.2, 1.1, 0.9)[n % 5])
     )
@@ -55,12 +55,12 @@ def test_wide_spread_is_said_with_its_size() -> None:
 
 
 @pytest.mark.parametrize(("slope", "word"), [(0.01, "slower"), (-0.01, "faster")])
-def test_drift_is_said_with_its_direction(slope: float, word: str) -> None:
+def test_drift_is_reported_with_its_direction(slope: float, word: str) -> None:
     (note,) = said(with_times(sweep_of(TWO, 20, STEADY), "theano", lambda n: 1 + slope * n))
     assert note.startswith(f"training_time_s of theano drifted: later runs were {word} (Spearman's rho ")
 
 
-def test_position_in_the_block_that_matters_is_said() -> None:
+def test_position_in_the_block_that_matters_is_reported() -> None:
     runs = sweep_of(TWO, 20, STEADY)
     placed = [replace(run, position=1 + (number // 2 + number) % 2) for number, run in enumerate(runs)]
     later = [run.position == 2 for run in placed if run.backend == "theano"]
@@ -92,7 +92,7 @@ def test_failures_are_rows_and_counted_by_reason() -> None:
     assert said(runs) == ["3 of 8 runs of theano did not finish: deadline (1), exception (2)."]
 
 
-def test_empty_compile_caches_are_said() -> None:
+def test_empty_compile_caches_are_reported() -> None:
     runs = changed(sweep_of(TWO, 8, STEADY), 1, tags={"compile_cache": "empty"})
     assert said(runs) == [
         "1 run of theano started with an empty compile cache: the first epoch holds compilation that later "
@@ -100,13 +100,13 @@ def test_empty_compile_caches_are_said() -> None:
     ]
 
 
-def test_backend_wholly_before_the_other_is_said() -> None:
+def test_backend_that_ran_entirely_before_the_other_is_reported() -> None:
     runs = [*sweep_of({"theano": 1.0}, 6, STEADY), *moved(sweep_of({"jax": 1.0}, 6, STEADY), 50)]
     (note,) = said(runs)
     assert note.startswith("One backend ran wholly before the other")
 
 
-def test_sweep_wholly_before_the_other_is_said() -> None:
+def test_sweep_that_ran_entirely_before_the_other_is_reported() -> None:
     first = sweep_of({"theano": 1.0}, 6, STEADY, sweep="a")
     second = moved(
         sweep_of({"theano": 1.0}, 6, STEADY, sweep="b", seed=1, tags={"backendexp.host": "new"}), 50
@@ -116,7 +116,7 @@ def test_sweep_wholly_before_the_other_is_said() -> None:
     assert notes[1] == "The sweeps ran on different hosts: lab, new."
 
 
-def test_other_work_on_the_machine_is_said() -> None:
+def test_other_work_on_the_machine_is_reported() -> None:
     runs = changed(sweep_of(TWO, 8, STEADY), 3, load=7.25)
     assert said(runs) == [
         "1 run of 16 began under a load average above the number of cores (up to 7.2): something else was at "
@@ -124,5 +124,5 @@ def test_other_work_on_the_machine_is_said() -> None:
     ]
 
 
-def test_load_that_the_runs_make_themselves_is_no_other_work() -> None:
+def test_load_of_the_runs_themselves_does_not_count_as_other_work() -> None:
     assert said(sweep_of(TWO, 8, STEADY, load=2.6)) == []

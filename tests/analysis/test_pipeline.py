@@ -1,4 +1,4 @@
-"""From runs with known effects to verdicts, and what must not change them."""
+"""Runs with known effects lead to the right verdicts, which irrelevant changes do not affect."""
 
 import math
 import random
@@ -83,7 +83,7 @@ def test_sentence_of_a_difference_has_its_numbers() -> None:
     )
 
 
-def test_small_difference_that_is_real_is_equivalent_and_told() -> None:
+def test_small_real_difference_is_equivalent_and_reported() -> None:
     contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01)))
     assert contrast.verdict == EQUIVALENT
     assert contrast.p_holm is not None
@@ -92,14 +92,14 @@ def test_small_difference_that_is_real_is_equivalent_and_told() -> None:
     assert contrast.sentence.endswith("and 0.909 to 1.10 counts as equal.")
 
 
-def test_same_difference_under_a_smaller_margin_is_one() -> None:
+def test_same_difference_with_a_smaller_margin_is_a_difference() -> None:
     assert (
         training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01), margin=0.02)).verdict
         == SLOWER
     )
 
 
-def test_inconclusive_says_how_many_more_blocks_would_decide() -> None:
+def test_inconclusive_verdict_says_how_many_more_blocks_would_decide() -> None:
     contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.15}, 5, 0.2)))
     assert contrast.verdict == INCONCLUSIVE
     assert contrast.more_blocks is not None
@@ -107,8 +107,8 @@ def test_inconclusive_says_how_many_more_blocks_would_decide() -> None:
     assert contrast.sentence.endswith(f"About {contrast.more_blocks} more blocks would decide.")
 
 
-def test_inconclusive_that_nothing_would_decide_says_so() -> None:
-    """Right on the margin."""
+def test_inconclusive_verdict_that_no_number_of_blocks_would_decide_says_so() -> None:
+    """The difference equals the margin."""
     runs = sweep_of({"tensorflow": 1.0, "theano": 1.0}, 4, 0.0)
     swing = (30.0, 1 / 30, 25.0, 1 / 25)
     noisy = [
@@ -173,7 +173,7 @@ def test_identical_quality_is_equivalent() -> None:
         assert (identical.p_equivalent, identical.p_different) == (0.0, 1.0)
 
 
-# -- chance ------------------------------------------------------------------------------------------
+# -- accuracy by chance ------------------------------------------------------------------------------
 
 
 def coins(accuracy: float, blocks: int = 10, **fields: Any) -> list[TrackedRun]:
@@ -197,7 +197,7 @@ def test_accuracy_that_no_luck_explains_points_to_a_leak() -> None:
     assert found.sentence.endswith("look for test labels that the training could see.")
 
 
-def test_labels_that_can_be_learned_are_not_held_against_chance() -> None:
+def test_learnable_labels_are_not_compared_with_chance() -> None:
     found = compare(coins(0.6, params={"data.kind": "signal"}))
     assert [group.chance for group in found.groups] == [None, None]
 
@@ -225,7 +225,7 @@ def test_groups_have_medians_and_quartiles_of_what_finished_and_their_engine() -
     assert group.engine == "Theano 1.0"
 
 
-def test_baseline_is_the_first_group_and_what_is_shared_is_told() -> None:
+def test_baseline_is_the_first_group_and_what_is_shared_is_reported() -> None:
     found = compare(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}))
     assert found.baselines == ("tensorflow",)
     assert [group.label for group in found.groups] == ["tensorflow", "jax", "theano"]
@@ -235,7 +235,7 @@ def test_baseline_is_the_first_group_and_what_is_shared_is_told() -> None:
     assert found.versions == {"Keras": "3.15.1", "Python": "3.11.7", "CPU": "AMD EPYC 7B13", "cores": "2"}
 
 
-def test_headlines_are_of_the_baselines_pairs() -> None:
+def test_headlines_are_about_the_pairs_with_the_baseline() -> None:
     found = compare(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 0.5}))
     assert len(found.headlines()) == 2 * 3
     assert all("tensorflow" in line for line in found.headlines())
@@ -300,7 +300,7 @@ def test_order_of_the_runs_changes_nothing(shuffle: random.Random) -> None:
     assert compare(shuffled) == compare(runs)
 
 
-def test_numbers_of_a_comparison_are_numbers_or_none() -> None:
+def test_numbers_of_a_comparison_are_finite_or_none() -> None:
     for noise in (0.0, 0.1):
         found = compare(sweep_of({"jax": 1.0, "theano": 1.0, "torch": 2.0}, 3, noise))
         for contrast in found.contrasts:
@@ -321,7 +321,7 @@ def test_what_is_not_finite_is_left_out() -> None:
 
 
 def rate_of(verdicts: tuple[str, ...], factors: dict[str, float], blocks: int, simulations: int) -> float:
-    """The share of comparisons in which any pair gets one of these verdicts on its training time."""
+    """Return the share of comparisons in which any pair gets one of these verdicts on its training time."""
     hits = 0
     for seed in range(simulations):
         found = compare(sweep_of(factors, blocks, 0.05, seed=seed))
@@ -350,7 +350,7 @@ def test_difference_as_large_as_the_margin_is_called_equivalent_no_more_often_th
 
 @pytest.mark.parametrize("blocks", [40, 1000])
 def test_hundreds_and_thousands_of_runs_are_compared(blocks: int) -> None:
-    """200 and 5,000 runs of five backends; how long it takes is benchmarks/comparison.py's to say."""
+    """Compare 200 and 5,000 runs of five backends. benchmarks/comparison.py measures how long that takes."""
     backends = ("jax", "tensorflow", "theano", "torch", "other")
     found = compare(sweep_of(dict.fromkeys(backends, 1.0), blocks, 0.5))
     assert sum(len(group.runs) for group in found.groups) == 5 * blocks

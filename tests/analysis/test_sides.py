@@ -1,4 +1,4 @@
-"""Who is compared with whom."""
+"""Which sides of a comparison are compared with each other."""
 
 from dataclasses import replace
 
@@ -30,11 +30,11 @@ def pairs_of(runs: list[TrackedRun], baseline: str | None = None) -> list[tuple[
 # -- sides and their labels --------------------------------------------------------------------------
 
 
-def test_backend_is_label_enough_on_one_runtime() -> None:
+def test_backend_alone_is_the_label_on_one_runtime() -> None:
     assert labels(sides.split(sweep_of({"theano": 1.0, "jax": 1.0}, 2), False)) == ["jax", "theano"]
 
 
-def test_runtime_is_told_where_there_are_two() -> None:
+def test_runtime_is_reported_where_there_are_two() -> None:
     assert labels(sides.split(both_runtimes(), False)) == [
         "jax (keras3)",
         "tensorflow (keras2)",
@@ -59,7 +59,7 @@ def test_backend_can_meet_itself_on_two_interpreters_or_starts(key: str, values:
     assert len(pair.blocks) == 3
 
 
-def test_sweep_is_told_where_sweeps_are_compared() -> None:
+def test_sweep_is_reported_where_sweeps_are_compared() -> None:
     runs = [*sweep_of({"jax": 1.0}, 2, sweep="a"), *moved(sweep_of({"jax": 1.0}, 2, sweep="b"), 10)]
     assert labels(sides.split(runs, by_sweep=True)) == ["jax, a", "jax, b"]
 
@@ -71,7 +71,7 @@ def baselines(runs: list[TrackedRun], wanted: str | None = None) -> list[str]:
     return labels(sides.choose_baselines(sides.split(runs, False), wanted))
 
 
-def test_baseline_is_tensorflow_where_it_is_and_else_the_backend_that_ran_first() -> None:
+def test_baseline_is_tensorflow_or_else_the_backend_that_ran_first() -> None:
     assert baselines(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}, 2)) == ["tensorflow"]
     assert baselines(sweep_of({"theano": 1.0, "jax": 1.0}, 2)) == ["theano"]
     assert baselines(sweep_of({"jax": 1.0, "theano": 1.0}, 2)) == ["jax"]
@@ -82,7 +82,7 @@ def test_baseline_is_the_one_that_the_comparison_was_planned_with() -> None:
     runs = sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}, 2, **planned)
     assert baselines(runs) == ["theano"]
     assert baselines(runs, "jax") == ["jax"]
-    # Where plans differ, or some runs have none, no plan speaks for all.
+    # If plans differ, or some runs have none, no plan decides for all.
     assert baselines([*runs, *moved(sweep_of({"torch": 1.0}, 2), 50)]) == ["tensorflow"]
 
 
@@ -113,7 +113,7 @@ def test_unknown_baseline_is_refused_with_the_nearest() -> None:
 # -- pairs -------------------------------------------------------------------------------------------
 
 
-def test_every_two_are_a_pair_and_those_of_the_baseline_are_first() -> None:
+def test_every_two_sides_are_a_pair_and_those_with_the_baseline_come_first() -> None:
     assert pairs_of(sweep_of({"theano": 1.0, "tensorflow": 1.0, "jax": 1.0}, 2)) == [
         ("tensorflow", "jax"),
         ("tensorflow", "theano"),
@@ -165,7 +165,7 @@ def test_seed_pairs_the_runs_where_there_is_no_block() -> None:
     assert blocks_of(runs) == [("id0", "id3"), ("id1", "id2")]
 
 
-def test_block_goes_before_the_seed() -> None:
+def test_block_takes_precedence_over_the_seed() -> None:
     seeds = [7, 8, 8, 7]
     runs = [
         run_of(backend, seeds[at], at, block=at // 2 + 1) for at, backend in enumerate(["jax", "theano"] * 2)
@@ -173,7 +173,7 @@ def test_block_goes_before_the_seed() -> None:
     assert blocks_of(runs) == [("id0", "id1"), ("id2", "id3")]
 
 
-def test_block_of_which_one_run_failed_is_no_pair() -> None:
+def test_block_with_a_failed_run_gives_no_pair() -> None:
     runs = sweep_of({"jax": 1.0, "theano": 1.0}, 3)
     assert blocks_of(changed(runs, 2, status="FAILED", reason="exception")) == [
         ("id0", "id1"),

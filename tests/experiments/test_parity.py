@@ -1,4 +1,4 @@
-"""The runs of experiment=parity, and of the parity part of a comparison."""
+"""The runs of experiment=parity and of the parity part of a comparison are planned and judged correctly."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_agreement_is_concluded_with_the_greatest_difference(specs: list[RunSpec
     assert [path.read_text() for path in concluded.artifacts] == [concluded.note]
 
 
-def test_disagreement_is_no_good_conclusion(specs: list[RunSpec], tmp_path: Path) -> None:
+def test_disagreement_is_a_failure(specs: list[RunSpec], tmp_path: Path) -> None:
     told = records(tmp_path, specs, (0.7, 0.6), (0.7, 0.5))
     concluded = ParityCheck(ParityPlan(specs, [])).conclude("a/b", tmp_path, told)
     assert not concluded.good

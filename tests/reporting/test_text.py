@@ -1,4 +1,4 @@
-"""A comparison written down: what stands where, and that programs can read it."""
+"""A comparison as text has its parts in the right order, and programs can read the exports."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def analysed(runs: list[TrackedRun], title: str = "a title") -> Comparison:
 
 @pytest.fixture(scope="module")
 def usual() -> Comparison:
-    """Three backends, a run that failed, and one that took far longer than the others."""
+    """A comparison of three backends with a failed run, and a run that took far longer than the others."""
     runs = sweep_of(THREE)
     runs = changed(runs, 4, values={"training_time_s": 99.0})
     runs[7] = replace(runs[7], status="FAILED", reason="out_of_memory", values={})
@@ -36,13 +36,13 @@ def usual() -> Comparison:
 
 
 def sections(markdown: str) -> dict[str, str]:
-    """By title; "" is what stands before the first."""
+    """Return the sections by title. The part before the first title has the key ""."""
     head, *rest = re.split(r"^## ", markdown, flags=re.MULTILINE)
     return {"": head, **dict(part.split("\n", 1) for part in rest)}
 
 
 def rows(section: str) -> list[list[str]]:
-    """The cells of a Markdown table, its heading first."""
+    """Return the cells of a Markdown table, beginning with its heading."""
     lines = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     return [cells[0], *cells[2:]]
@@ -70,7 +70,7 @@ def test_markdown_says_the_verdicts_first_and_lists_the_runs_last(usual: Compari
     assert len(said) == 2 * 3
 
 
-def test_markdown_tells_median_and_quartiles_of_every_group_and_measure(usual: Comparison) -> None:
+def test_markdown_has_median_and_quartiles_of_every_group_and_measure(usual: Comparison) -> None:
     heading, engines, finished, *measured = rows(sections(text.markdown(usual))["Medians"])
     assert heading[1:] == [group.label for group in usual.groups]
     assert engines == ["engine", *(group.engine for group in usual.groups)]
@@ -117,7 +117,7 @@ def test_markdown_has_a_row_a_run_with_failures_and_outliers_labelled(usual: Com
     assert sum("outlier" in row["training_time_s"] for row in by_id.values()) == 1
 
 
-def test_markdown_tells_what_is_inconclusive_and_what_is_withheld_with_the_reason() -> None:
+def test_markdown_reports_inconclusive_and_withheld_verdicts_with_the_reason() -> None:
     noisy = analysed(sweep_of({"tensorflow": 1.0, "theano": 1.08}, blocks=5, noise=0.1))
     unsure = [c for c in noisy.contrasts if c.more_blocks]
     assert unsure
@@ -133,7 +133,7 @@ def test_markdown_tells_what_is_inconclusive_and_what_is_withheld_with_the_reaso
     assert reason.endswith("20 of 20 runs ran beside others.")
 
 
-def test_markdown_takes_names_of_a_person_for_text() -> None:
+def test_markdown_escapes_names() -> None:
     hostile = "<script>alert(1)</script> | a\nname"
     runs = [replace(run, name=hostile) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})]
     written = text.markdown(analysed(runs, title=f"# {hostile}"))
@@ -145,7 +145,7 @@ def test_markdown_takes_names_of_a_person_for_text() -> None:
     assert table[1][0] == "&lt;script>alert(1)&lt;/script> \\| a name"
 
 
-def test_every_table_of_the_markdown_is_whole(usual: Comparison) -> None:
+def test_every_table_of_the_markdown_is_complete(usual: Comparison) -> None:
     for section in sections(text.markdown(usual)).values():
         if "|" in section:
             table = rows(section)
@@ -160,7 +160,7 @@ def test_labels_that_can_be_learned_have_no_section_on_chance() -> None:
 # -- the terminal ------------------------------------------------------------------------------------
 
 
-def test_a_terminal_is_told_the_verdicts_first_and_the_notes_last(usual: Comparison) -> None:
+def test_a_terminal_shows_the_verdicts_first_and_the_notes_last(usual: Comparison) -> None:
     told = text.paragraphs(usual)
     headlines = len(usual.headlines())
     assert tuple(told[:headlines]) == usual.headlines()
@@ -169,11 +169,11 @@ def test_a_terminal_is_told_the_verdicts_first_and_the_notes_last(usual: Compari
     notes = [part for part in told if isinstance(part, str) and part.startswith("Note: ")]
     assert told[-len(notes) :] == notes
     assert any("out_of_memory" in note for note in notes)
-    # What was not checked is said once.
+    # A missing check is reported only once.
     assert sum("no parity runs" in str(part) for part in told) == 1
 
 
-def test_a_terminal_is_told_why_a_verdict_is_withheld() -> None:
+def test_a_terminal_shows_why_a_verdict_is_withheld() -> None:
     beside = analysed([replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
     (reason,) = [part for part in text.paragraphs(beside) if str(part).startswith("No verdict on ")]
     assert str(reason).endswith(": 20 of 20 runs ran beside others.")
@@ -258,7 +258,7 @@ def test_every_column_of_the_csv_is_explained() -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a dataclass. Of a measure it has the name, the title and the unit."""
+    """Return a dataclass as JSON can represent it. A measure becomes its name, title and unit."""
     if isinstance(value, Measure):
         return {"key": value.key, "title": value.title, "unit": value.unit}
     if is_dataclass(value):
@@ -275,7 +275,7 @@ def test_json_is_the_comparison_with_the_number_of_its_schema(usual: Comparison)
     assert found["groups"][0]["runs"][0]["values"]["training_time_s"] > 0
 
 
-def test_json_has_null_for_what_is_no_number(usual: Comparison) -> None:
+def test_json_has_null_instead_of_nan(usual: Comparison) -> None:
     odd = replace(
         usual,
         contrasts=(replace(usual.contrasts[0], ratio=math.nan, low=-math.inf, high=math.inf),),
@@ -301,7 +301,7 @@ def test_a_comparison_without_any_number_can_be_written(tmp_path: Path) -> None:
 
 
 def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why() -> None:
-    """With many pairs Holm's p is above 5% where the unadjusted interval excludes a ratio of 1."""
+    """With many pairs, Holm's p can be above 5% although the unadjusted interval excludes a ratio of 1."""
     factors = {"tensorflow": 1.0, **{f"backend{n}": 1.35 for n in range(8)}}
     crowded = analysed(sweep_of(factors, blocks=4, noise=0.15))
     contradictions = [
@@ -321,7 +321,7 @@ def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why(
     assert said in found["Loss and accuracy"].splitlines()
 
 
-def test_nothing_is_said_of_intervals_where_there_are_none() -> None:
+def test_intervals_are_not_mentioned_if_there_are_none() -> None:
     bare = analysed([replace(run, values={}) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
     assert "not adjusted" not in text.markdown(bare)
     assert not any("not adjusted" in str(part) for part in text.paragraphs(bare))

@@ -25,7 +25,7 @@ ENDINGS: list[Event] = [
 ]
 
 
-def test_run_that_went_well_is_folded_whole() -> None:
+def test_successful_run_is_folded_completely() -> None:
     result = fold(streams.whole((0.7, 0.6, 0.5)))
     assert (result.status, result.reason, result.message, result.traceback) == (FINISHED, None, None, None)
     assert [epoch.loss for epoch in result.epochs] == [0.7, 0.6, 0.5]
@@ -114,8 +114,8 @@ def test_every_ending_has_its_status_reason_and_message(
     assert len(result.epochs) == 1
 
 
-def test_worker_that_cannot_tell_its_memory_or_processor_time_leaves_them_out() -> None:
-    """As on Windows, and as in the event files of earlier releases."""
+def test_worker_leaves_out_memory_and_processor_time_if_they_are_unknown() -> None:
+    """This is the case on Windows, and in event files of earlier releases."""
     exited = {**streams.exited(), "peak_bytes": None}
     del exited["cpu_s"]
     metrics = fold([*streams.whole()[:-1], exited]).metrics()
@@ -123,7 +123,7 @@ def test_worker_that_cannot_tell_its_memory_or_processor_time_leaves_them_out() 
     assert metrics["loss"] == 0.5
 
 
-def test_run_without_a_word_has_failed() -> None:
+def test_run_without_events_has_failed() -> None:
     result = fold([])
     assert (result.status, result.reason) == (FAILED, "worker_lost")
     assert result.message == "the worker ended without a word; see worker.log"
@@ -146,8 +146,8 @@ def test_worker_that_raised_keeps_its_traceback() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 9, 11, 15, 31, 34, 40, 64])
-def test_death_by_any_signal_is_told(number: int) -> None:
-    """Linux has signals up to 64; Python names those above 31 only in part."""
+def test_death_by_any_signal_is_reported(number: int) -> None:
+    """Linux has signals up to 64, but Python has no names for some of those above 31."""
     result = fold([streams.exited(None, number)])
     assert (result.status, result.reason) == (FAILED, "killed_by_signal")
     known = {s.value: s.name for s in signal.Signals}

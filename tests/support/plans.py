@@ -1,4 +1,4 @@
-"""Small plans and configurations, which train in milliseconds once the engine is there."""
+"""Small plans and configurations, which train within milliseconds once the engine is imported."""
 
 from backendexp.config.schema import Config
 from backendexp.runs import plan
@@ -6,7 +6,7 @@ from backendexp.runs.plan import RunSpec
 
 
 def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
-    """fields: of the configuration, such as training__epochs=2."""
+    """Return a small plan with these fields of the configuration, such as training__epochs=2."""
     config = small_config()
     config.backend.name, config.runtime.name = backend, runtime
     for path, value in fields.items():
@@ -19,7 +19,7 @@ def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: obj
 
 
 def small_config() -> Config:
-    """A configuration that trains in milliseconds once the engine is there."""
+    """Return a configuration that trains within milliseconds once the engine is imported."""
     config = Config()
     config.data.samples, config.data.test_samples, config.data.features = 256, 64, 8
     config.model.hidden_units = [16, 8]
