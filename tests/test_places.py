@@ -64,7 +64,7 @@ def test_permissions_stop_the_user_of_these_tests(closed: Path) -> None:
     assert as_ordinary_user(["touch", "file"], closed).returncode != 0
 
 
-def told(ended: Ended) -> str:
+def stderr_of(ended: Ended) -> str:
     assert "Traceback" not in ended.stderr
     return ended.stderr
 
@@ -77,7 +77,7 @@ def test_a_working_directory_that_cannot_be_written_is_reported_before_anything_
     arguments: tuple[str, ...], closed: Path
 ) -> None:
     ended = as_ordinary_user(command("finishes", *TRAIN, *arguments), closed)
-    (line,) = told(ended).splitlines()
+    (line,) = stderr_of(ended).splitlines()
     place = closed / ("multirun" if arguments else "outputs")
     assert line.startswith(f"backendexp: {place}")
     assert " cannot be written: Permission denied. " in line
@@ -88,10 +88,12 @@ def test_a_working_directory_that_cannot_be_written_is_reported_before_anything_
     assert list(closed.iterdir()) == []
 
 
-def test_a_run_whose_folder_is_elsewhere_goes_on_without_the_store(closed: Path, tmp_path: Path) -> None:
+def test_a_run_whose_folder_is_elsewhere_continues_without_the_store(closed: Path, tmp_path: Path) -> None:
     place = tmp_path / "outputs"
     ended = as_ordinary_user(command("finishes", *TRAIN, f"hydra.run.dir={place}"), closed)
-    assert "its folder cannot be written. Make room, or choose another store: tracking.uri=" in told(ended)
+    assert "its folder cannot be written. Make room, or choose another store: tracking.uri=" in stderr_of(
+        ended
+    )
     assert ended.returncode not in (exit_codes.RUN_FAILED, exit_codes.BAD_INPUT)
     assert "FINISHED" in ended.stdout
     assert status(tmp_path) == "FINISHED"
@@ -109,7 +111,7 @@ def test_a_run_without_its_cache_uses_temporary_files_and_says_it_once(
     for _ in range(2):
         env = {**unset, "TMPDIR": str(tmp_path / "temporary"), name: str(closed)}
         ended = as_ordinary_user(command("finishes", *TRAIN, NO_STORE, "hydra.run.dir=out"), project, **env)
-        (line,) = told(ended).splitlines()
+        (line,) = stderr_of(ended).splitlines()
         assert line.startswith(f"backendexp: {closed}")
         assert (
             " cannot be written: Permission denied. Choose another cache: BACKENDEXP_CACHE=FOLDER. " in line
@@ -128,7 +130,7 @@ def test_a_part_of_the_cache_that_cannot_be_written_is_named(project: Path, tmp_
     env = {"BACKENDEXP_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
     ended = as_ordinary_user(command("finishes", *TRAIN, NO_STORE), project, **env)
     part.chmod(stat.S_IRWXU)
-    assert f"{part}/keras3 cannot be written: Permission denied" in told(ended)
+    assert f"{part}/keras3 cannot be written: Permission denied" in stderr_of(ended)
     assert status(project) == "FINISHED"
     assert (tmp_path / "cache" / "compiled").is_dir()
 
@@ -138,9 +140,9 @@ def test_temporary_files_use_another_folder_or_the_error_names_the_variable(
 ) -> None:
     words = command("finishes", *TRAIN, NO_STORE)
     ended = as_ordinary_user(words, project, TMPDIR=str(closed))
-    assert (ended.returncode, told(ended)) == (exit_codes.OK, "")
+    assert (ended.returncode, stderr_of(ended)) == (exit_codes.OK, "")
     nowhere = as_ordinary_user(words, project, before="ulimit -f 0", TMPDIR=str(closed))
-    (line,) = told(nowhere).splitlines()
+    (line,) = stderr_of(nowhere).splitlines()
     assert line.startswith("backendexp: No usable temporary directory found in ")
     assert line.endswith("Choose a folder for temporary files: TMPDIR=FOLDER")
     assert nowhere.returncode == exit_codes.BAD_INPUT
@@ -149,7 +151,7 @@ def test_temporary_files_use_another_folder_or_the_error_names_the_variable(
 def test_doctor_reports_that_the_cache_cannot_be_written(closed: Path, project: Path) -> None:
     ended = as_ordinary_user(backendexp("doctor"), project, BACKENDEXP_CACHE=str(closed))
     assert f"  cache: {closed} cannot be written: Permission denied. Choose another cache: " in ended.stdout
-    assert told(ended) == ""
+    assert stderr_of(ended) == ""
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_runtime_that_cannot_be_built_because_of_its_folder_is_refused(
 ) -> None:
     ended = as_ordinary_user(words, project, BACKENDEXP_CACHE=str(closed))
     assert ended.returncode == exit_codes.BAD_INPUT
-    assert told(ended) == (
+    assert stderr_of(ended) == (
         f"backendexp: runtime 'keras2' must be built first: {closed}/runtimes cannot be written: Permission "
         "denied. Choose another cache: BACKENDEXP_CACHE=FOLDER\n"
     )
@@ -217,14 +219,14 @@ def test_a_run_that_fills_the_disk_is_trained_and_tracked(
     (report,) = tracker.reports.values()
     assert (report.status, sum(m.key == "train/loss" for m in report.metrics)) == ("FINISHED", 2000)
     assert done.tracked_run_id in tracker.reports
-    (told,) = session.unwritten
-    assert f"{done.directory} cannot be written: File too large. " in told
+    (unwritten,) = session.unwritten
+    assert f"{done.directory} cannot be written: File too large. " in unwritten
 
 
 def test_a_run_that_cannot_be_recorded_is_summed_up_and_fails(project: Path) -> None:
     words = command("finishes", "backend=jax", "threads=1", "training.epochs=400", NO_STORE)
     ended = as_ordinary_user(words, project, before="ulimit -f 16")
-    assert "cannot be written: File too large. Make room, " in told(ended)
+    assert "cannot be written: File too large. Make room, " in stderr_of(ended)
     assert "FINISHED  jax" in ended.stdout
     assert "backendexp sync" not in ended.stdout
     assert ended.returncode == exit_codes.BAD_INPUT
@@ -274,10 +276,10 @@ def test_a_small_disk_causes_no_traceback(room: int, tmp_path: Path) -> None:
     )
     if room == 12:  # there is not even room for the plan
         assert ended.returncode == exit_codes.BAD_INPUT
-        assert "cannot be written: No space left on device. Make room, " in told(ended)
+        assert "cannot be written: No space left on device. Make room, " in stderr_of(ended)
         return
     assert "FINISHED  jax" in ended.stdout
-    assert "disk is full. Make room, or choose another store: tracking.uri=" in told(ended)
+    assert "disk is full. Make room, or choose another store: tracking.uri=" in stderr_of(ended)
     assert ended.returncode != exit_codes.RUN_FAILED
 
 
@@ -297,7 +299,7 @@ def test_runs_of_a_folder_that_cannot_be_written_are_uploaded(
     (broken / "spec.json").write_text("", encoding="utf-8")  # a full disk leaves such a copy
     ended = as_ordinary_user(backendexp("sync", "outputs"), project)
     result.parent.chmod(stat.S_IRWXU)
-    assert f"{broken.relative_to(project)}: cannot be read: " in told(ended)
+    assert f"{broken.relative_to(project)}: cannot be read: " in stderr_of(ended)
     assert "tracked.json" in ended.stderr
     assert "cannot be written: Permission denied. Make room, or copy the folder" in ended.stderr
     assert "1 uploaded, 1 refused, 0 with nothing to upload" in ended.stdout

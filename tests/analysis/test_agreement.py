@@ -13,7 +13,7 @@ from backendexp.analysis.findings import (
 )
 from backendexp.analysis.pipeline import analyse
 from backendexp.errors import UserError
-from support.tracked import MEMORY, TIMES, moved, run_of, sweep_of
+from support.tracked import MEMORY, TIMES, moved, run_of, sweep_runs
 
 THREE = {"tensorflow": 1.0, "jax": 1.0, "theano": 0.5}
 LOSSES = (0.7, 0.6, 0.5)
@@ -28,7 +28,7 @@ def parity_run(
 
 
 def compare(*parity: TrackedRun, timed: list[TrackedRun] | None = None, **settings: Any) -> Comparison:
-    return analyse([*(timed or sweep_of(THREE, 5)), *parity], title="a title", **settings)
+    return analyse([*(timed or sweep_runs(THREE, 5)), *parity], title="a title", **settings)
 
 
 def withheld(found: Comparison) -> set[tuple[str, str]]:
@@ -118,8 +118,8 @@ def test_runs_of_another_seed_or_plan_are_judged_separately() -> None:
 
 
 def test_each_sweep_is_judged_separately() -> None:
-    first = sweep_of({"jax": 1.0, "theano": 1.0}, 5, sweep="a")
-    second = moved(sweep_of({"jax": 1.0, "theano": 1.0}, 5, sweep="b", seed=1), 200)
+    first = sweep_runs({"jax": 1.0, "theano": 1.0}, 5, sweep="a")
+    second = moved(sweep_runs({"jax": 1.0, "theano": 1.0}, 5, sweep="b", seed=1), 200)
     found = compare(
         parity_run("jax", 90, sweep="a"),
         parity_run("theano", 91, sweep="a"),

@@ -303,7 +303,9 @@ def test_estimated_number_of_blocks_decides_as_often_as_promised_and_fewer_do_no
     draw = np.random.default_rng(6)
 
     def decided(blocks: int) -> float:
-        """Return the larger of the shares of the two decisions, because a single test has to reach it."""
+        """Return the share of decided comparisons by the test that decides more often, because one test
+        suffices.
+        """
         rows = draw.normal(mean, sd, (simulations, blocks))
         found = compare_pairs(np.zeros_like(rows), rows, MARGIN, 0.95)
         different = float(np.mean([one.p < LEVEL for one in found]))

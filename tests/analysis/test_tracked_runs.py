@@ -62,14 +62,14 @@ def test_a_run_comes_back_with_all_that_was_measured(filled: Store) -> None:
     assert result is not None
     assert run.status == "FINISHED"
     assert run.reason is None
-    told = result.metrics()
+    metrics = result.metrics()
     assert run.values == {
         **{
-            key: told[key]
+            key: metrics[key]
             for key in ("time/import_s", "time/build_s", "training_time_s", "time/steady_epoch_s")
         },
-        **{key: told[key] for key in ("time/evaluate_s", "memory/peak_mib", "loss", "accuracy")},
-        "time/compilation_s": pytest.approx(told["time/first_epoch_s"] - told["time/steady_epoch_s"]),
+        **{key: metrics[key] for key in ("time/evaluate_s", "memory/peak_mib", "loss", "accuracy")},
+        "time/compilation_s": pytest.approx(metrics["time/first_epoch_s"] - metrics["time/steady_epoch_s"]),
     }
     assert run.loss_by_epoch == tuple(epoch.loss for epoch in result.epochs)
     assert len(run.loss_by_epoch) == EPOCHS
@@ -179,9 +179,9 @@ def test_a_run_killed_before_it_logged_its_plan_is_listed_with_the_others(store:
 
 
 def test_missing_numbers_are_left_out(store: Store) -> None:
-    told = events_of(spec_of("jax"), 1.0)
-    next(event for event in told if event["event"] == "evaluated")["loss"] = math.nan
-    store.track(spec_of("jax"), told, {"sweep": A, "load_average": "busy", "block": "-1", "position": "²"})
+    stream = events_of(spec_of("jax"), 1.0)
+    next(event for event in stream if event["event"] == "evaluated")["loss"] = math.nan
+    store.track(spec_of("jax"), stream, {"sweep": A, "load_average": "busy", "block": "-1", "position": "²"})
     (run,) = of(store, A)
     assert "loss" not in run.values
     assert "accuracy" in run.values

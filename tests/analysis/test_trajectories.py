@@ -41,11 +41,11 @@ def make(tmp_path: Path, parity_spec: RunSpec) -> Make:
         probe: int = 0,
         optimizer: str = "sgd",
         stream: list[dict[str, object]] | None = None,
-        **told: str,
+        **fields: str,
     ) -> RunRecord:
         training = replace(parity_spec.training, optimizer=optimizer)
         spec = replace(parity_spec, backend=backend, runtime=runtime, training=training)
-        told_events = streams.whole(losses, **told) if stream is None else stream  # type: ignore[arg-type]
+        told_events = streams.whole(losses, **fields) if stream is None else stream  # type: ignore[arg-type]
         return streams.record_of(tmp_path, with_probe(spec, probe), told_events)
 
     return record_of
@@ -75,13 +75,13 @@ def test_means_of_equal_losses_in_another_order_are_within_the_bound(
 ) -> None:
     losses = np.random.default_rng(seed).uniform(0.1, 2, (steps, batch)).astype("float32")
 
-    def told(losses: np.ndarray[Any, Any]) -> float:
+    def mean_of(losses: np.ndarray[Any, Any]) -> float:
         total = np.float32(0)
         for of_batch in losses:
             total += of_batch.mean(dtype="float32")
         return float(total / np.float32(steps))
 
-    loss, other = told(losses), told(losses[::-1, ::-1])
+    loss, other = mean_of(losses), mean_of(losses[::-1, ::-1])
     # Both numbers are rounded.
     assert abs(other - loss) <= 2 * trajectories.rounding_bounds([loss], [], steps, batch)[0]
 
@@ -158,7 +158,7 @@ def test_probes_of_another_backend_explain_nothing(make: Make) -> None:
     assert [d.agrees for d in trajectories.judge(records)] == [False]
 
 
-def test_difference_that_vanishes_again_is_still_told(make: Make) -> None:
+def test_difference_that_vanishes_again_is_still_reported(make: Make) -> None:
     """The largest distance is within the bound of its epoch, but a smaller, earlier distance is not."""
     reference = make("tensorflow", losses=(0.5, 0.5, 0.5))
     probe = make("tensorflow", losses=(0.5, 0.5, 0.6), probe=1)
@@ -238,14 +238,15 @@ def test_runs_that_draw_their_own_weights_or_batches_are_not_compared(control: s
 
 
 @pytest.mark.parametrize(
-    ("told", "what"), [({"data_digest": "e" * 64}, "data"), ({"weights_digest": "e" * 64}, "initial weights")]
+    ("fields", "what"),
+    [({"data_digest": "e" * 64}, "data"), ({"weights_digest": "e" * 64}, "initial weights")],
 )
-def test_runs_with_other_data_or_weights_are_refused(told: dict[str, str], what: str, make: Make) -> None:
+def test_runs_with_other_data_or_weights_are_refused(fields: dict[str, str], what: str, make: Make) -> None:
     with pytest.raises(
         UserError,
         match=rf"jax on keras3, seed 0 had different {what} from tensorflow on keras3, seed 0: their digests",
     ):
-        trajectories.judge([make("tensorflow"), make("jax", **told)])
+        trajectories.judge([make("tensorflow"), make("jax", **fields)])
 
 
 def test_run_that_failed_spoils_the_verdict_and_is_named(make: Make) -> None:

@@ -118,7 +118,7 @@ def test_tables_and_summary_run_survive_a_figure_that_cannot_be_drawn(
     start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker = MemoryTracker()
-    assert run(start("tells_huge_losses", tracker), project, *COMPARE) == exit_codes.RUN_FAILED
+    assert run(start("reports_huge_losses", tracker), project, *COMPARE) == exit_codes.RUN_FAILED
     folder = project / "outputs/2026-01-01/10-00-00/comparison"
     printed = capsys.readouterr().out
     assert "figures/learning-curves.svg is missing: ValueError" in printed
@@ -286,14 +286,14 @@ def test_experiment_cannot_be_a_job_of_a_sweep(
         run(start("finishes"), project, f"experiment={experiment}", IN_MEMORY, mode="MULTIRUN")
 
 
-@pytest.mark.parametrize(("parallel", "told"), [(True, ["true"]), (False, [None])])
+@pytest.mark.parametrize(("parallel", "expected"), [(True, ["true"]), (False, [None])])
 def test_run_of_a_launchers_own_process_is_tagged_as_parallel(
-    parallel: bool, told: list[str | None], start: Callable[..., Application], project: Path
+    parallel: bool, expected: list[str | None], start: Callable[..., Application], project: Path
 ) -> None:
     tracker = MemoryTracker()
     app = start("finishes", tracker, parallel=parallel)
     run(app, project, IN_MEMORY, "backend=jax", mode="MULTIRUN")
-    assert [t.get("parallel") for t in tags_of(tracker)] == told
+    assert [t.get("parallel") for t in tags_of(tracker)] == expected
 
 
 def test_single_run_has_no_tags_of_an_experiment(

@@ -115,8 +115,8 @@ def test_each_kind_of_ending_has_its_exit_code() -> None:
         exit_codes.TERMINATED,
     }
     assert codes == {0, 1, 2, 3, 129, 130, 143}
-    told = main.main.__doc__ or ""
-    assert {int(code) for code in re.findall(r"\b\d+\b", told)} == codes
+    documented = main.main.__doc__ or ""
+    assert {int(code) for code in re.findall(r"\b\d+\b", documented)} == codes
 
 
 def test_configuration_files_are_found() -> None:

@@ -53,9 +53,9 @@ def test_equal_settings_plan_equal_runs(who: Entrants) -> None:
 
 def test_data_of_one_class_is_reported(who: Entrants, tmp_path: Path) -> None:
     plan = BackendComparison(who, CompareConfig(blocks=3, parity=False), 0)
-    told = streams.of_one_class(streams.whole())
+    stream = streams.of_one_class(streams.whole())
     runs = [run for run in plan.runs if not run.warm_up]
-    records = [streams.record_of(tmp_path, run.spec, told, tags=run.tags) for run in runs]
+    records = [streams.record_of(tmp_path, run.spec, stream, tags=run.tags) for run in runs]
     note = "y_train holds one class only, every label is 1: nothing could be learned."
     assert any(note in str(one) for one in plan.conclude("a/b", tmp_path, records).said)
 

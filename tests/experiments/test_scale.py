@@ -231,8 +231,8 @@ def test_failed_and_missing_runs_are_reported_and_the_rest_is_concluded(
 
 
 def test_data_of_one_class_is_reported(study: ScaleStudy, tmp_path: Path, records: list[RunRecord]) -> None:
-    told = streams.of_one_class(streams.whole())
-    one_class = [streams.record_of(tmp_path, record.spec, told) for record in records]
+    stream = streams.of_one_class(streams.whole())
+    one_class = [streams.record_of(tmp_path, record.spec, stream) for record in records]
     said = [str(one) for one in study.conclude("a/b", tmp_path, one_class).said]
     assert "Note: y_train holds one class only, every label is 1: nothing could be learned." in said
 

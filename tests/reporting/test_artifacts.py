@@ -12,7 +12,7 @@ from backendexp.analysis import pipeline
 from backendexp.analysis.findings import Comparison
 from backendexp.reporting import artifacts, pages
 from backendexp.reporting.defects import Written
-from support.tracked import sweep_of
+from support.tracked import sweep_runs
 
 # Such a loss does not fit into a float32, and no axis can show it.
 UNDRAWABLE = (1.0, 1e300)
@@ -21,7 +21,7 @@ WRITTEN = Written(Path("comparison"), Path("comparison/report.html"), ())
 
 @pytest.fixture(scope="module")
 def found() -> Comparison:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 2.0, "jax": 0.5})
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 2.0, "jax": 0.5})
     return pipeline.analyse(runs, title="three backends", baseline="tensorflow")
 
 
@@ -48,10 +48,10 @@ def test_figure_that_cannot_be_drawn_is_reported_and_the_rest_is_written(
         for group in found.groups
     )
     written = artifacts.write(replace(found, groups=groups), tmp_path / "comparison")
-    (told,) = written.defects
-    assert told.startswith("figures/learning-curves.svg is missing: ValueError, ")
-    assert "This is a defect of backendexp" in told
-    assert told.endswith(f"Please report it, with {written.folder / 'defects.txt'}.")
+    (defect,) = written.defects
+    assert defect.startswith("figures/learning-curves.svg is missing: ValueError, ")
+    assert "This is a defect of backendexp" in defect
+    assert defect.endswith(f"Please report it, with {written.folder / 'defects.txt'}.")
     assert "Traceback" in (written.folder / "defects.txt").read_text()
     drawn = {path.stem for path in (written.folder / "figures").iterdir()}
     assert drawn == {"ratios", "time-by-phase", "steady-epoch", "accuracy"}
@@ -69,14 +69,14 @@ def test_figures_and_tables_are_written_even_if_the_report_fails(
 
     monkeypatch.setattr(pages, "render", broken)
     written = artifacts.write(found, tmp_path / "comparison")
-    (told,) = written.defects
-    assert told.startswith("report.html is missing: KeyError, ")
+    (defect,) = written.defects
+    assert defect.startswith("report.html is missing: KeyError, ")
     assert written.report is None
     assert not (written.folder / "report.html").exists()
     assert (written.folder / "comparison.md").exists()
     assert list((written.folder / "figures").glob("*.svg"))
     note = artifacts.note(found, written)
-    assert note.startswith(f"- {told}\n")
+    assert note.startswith(f"- {defect}\n")
     assert note.endswith("artifacts: comparison.md.\n")
 
 

@@ -23,7 +23,7 @@ from backendexp.reporting.canvas import MARGIN
 from backendexp.reporting.figures import phase_medians
 from backendexp.reporting.svg import WIDTH, Figure
 from support.pictured import on_keras2, parity_runs, pictured, timed_runs
-from support.tracked import TIMES, run_of, sweep_of
+from support.tracked import TIMES, run_of, sweep_runs
 
 ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "accuracy", "parity"]
 STEADY, TRAINING = "time/steady_epoch_s", next(m for m in TIMES if m.key == "training_time_s")
@@ -93,9 +93,9 @@ def test_each_has_a_title_and_a_description_with_its_numbers(
 ) -> None:
     for name, root in drawn.items():
         assert root.get("role") == "img"
-        told = {part(root, identifier).text for identifier in root.attrib["aria-labelledby"].split()}
-        assert None not in told
-        assert len(told) == 2
+        labels = {part(root, identifier).text for identifier in root.attrib["aria-labelledby"].split()}
+        assert None not in labels
+        assert len(labels) == 2
         assert "theano" in str(part(root, f"{name}-description").text)
     median = comparison.group("theano").spreads[STEADY].median
     assert f"theano: median {median * 1000:.2f} ms" in str(
@@ -195,14 +195,14 @@ def test_outliers_have_a_ring(drawn: dict[str, Element], comparison: Comparison)
 
 @pytest.mark.parametrize(("slowest", "is_logarithmic"), [(20.0, False), (60.0, True)])
 def test_axis_is_logarithmic_for_a_wide_range_only(slowest: float, is_logarithmic: bool) -> None:
-    found = analyse(sweep_of({"tensorflow": 1.0, "theano": slowest}, noise=0.01), title="")
+    found = analyse(sweep_runs({"tensorflow": 1.0, "theano": slowest}, noise=0.01), title="")
     root = shown(figures.steady_epoch, found)
     assert any("logarithmic" in text for text in texts(root)) is is_logarithmic
 
 
 def test_times_are_in_milliseconds_where_they_are_short() -> None:
-    short = analyse(sweep_of({"tensorflow": 1.0, "theano": 1.5}), title="")
-    long = analyse(sweep_of({"tensorflow": 100.0, "theano": 150.0}), title="")
+    short = analyse(sweep_runs({"tensorflow": 1.0, "theano": 1.5}), title="")
+    long = analyse(sweep_runs({"tensorflow": 100.0, "theano": 150.0}), title="")
     assert "steady epoch, ms" in texts(shown(figures.steady_epoch, short))
     assert "steady epoch, s" in texts(shown(figures.steady_epoch, long))
 
@@ -235,15 +235,15 @@ def test_second_panel_leaves_out_a_dominating_import() -> None:
 def test_each_measure_of_each_candidate_has_its_ratio(
     drawn: dict[str, Element], comparison: Comparison
 ) -> None:
-    told = [c for c in comparison.contrasts if c.baseline == "tensorflow" and c.ratio is not None]
-    assert {c.candidate for c in told} == {"jax", "theano"}
-    found = [marks(drawn["ratios"], f"ratios-ratio-{number}")[0] for number in range(1, len(told) + 1)]
-    order = [(c.candidate, c) for c in told]
+    contrasts = [c for c in comparison.contrasts if c.baseline == "tensorflow" and c.ratio is not None]
+    assert {c.candidate for c in contrasts} == {"jax", "theano"}
+    found = [marks(drawn["ratios"], f"ratios-ratio-{number}")[0] for number in range(1, len(contrasts) + 1)]
+    order = [(c.candidate, c) for c in contrasts]
     ratios = np.log([c.ratio for _, c in order if c.ratio is not None])
     slope, offset = np.polyfit(ratios, [x for x, _ in found], 1)
     np.testing.assert_allclose(slope * ratios + offset, [x for x, _ in found], atol=0.05)
     with pytest.raises(StopIteration):
-        part(drawn["ratios"], f"ratios-ratio-{len(told) + 1}")
+        part(drawn["ratios"], f"ratios-ratio-{len(contrasts) + 1}")
 
 
 def test_ratio_without_a_verdict_is_hollow() -> None:
@@ -251,12 +251,12 @@ def test_ratio_without_a_verdict_is_hollow() -> None:
     apart[1] = replace(apart[1], loss_by_epoch=tuple(loss + 1 for loss in apart[1].loss_by_epoch))
     found = analyse([*timed_runs({"tensorflow": 1.0, "jax": 2.0}), *apart], title="")
     root = shown(figures.ratios, found)
-    told = [c for c in found.contrasts if c.ratio is not None]
+    contrasts = [c for c in found.contrasts if c.ratio is not None]
     hollow = [
         f"fill: {palette.SURFACE}" in ElementTree.tostring(part(root, f"ratios-ratio-{number}"), "unicode")
-        for number in range(1, len(told) + 1)
+        for number in range(1, len(contrasts) + 1)
     ]
-    assert hollow == [c.verdict == "withheld" for c in told]
+    assert hollow == [c.verdict == "withheld" for c in contrasts]
     assert True in hollow
     assert False in hollow
 
@@ -325,7 +325,7 @@ def test_distance_of_zero_is_at_the_edge() -> None:
 
 
 def test_what_was_not_measured_is_not_drawn() -> None:
-    runs = sweep_of({"jax": 1.0, "theano": 1.2})
+    runs = sweep_runs({"jax": 1.0, "theano": 1.2})
     bare = [replace(run, values={"training_time_s": run.values["training_time_s"]}) for run in runs]
     assert list(texts_of(analyse(bare, title=""))) == ["ratios", "time-by-phase"]
 
@@ -372,7 +372,7 @@ def test_any_name_is_escaped() -> None:
 
 
 def test_five_thousand_runs_are_five_thousand_marks() -> None:
-    found = analyse(sweep_of({"jax": 1.0, "theano": 1.2}, blocks=2_500), title="")
+    found = analyse(sweep_runs({"jax": 1.0, "theano": 1.2}, blocks=2_500), title="")
     root = shown(figures.steady_epoch, found)
     assert [len(marks(root, f"steady-epoch-runs-{n}")) for n in (0, 1)] == [2_500, 2_500]
     assert len(ElementTree.tostring(root)) < 1_000_000

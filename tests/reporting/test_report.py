@@ -14,7 +14,7 @@ from backendexp.reporting import report
 from backendexp.reporting.report import MOST_RUNS
 from backendexp.runs import measures
 from support.pictured import OUT_OF_MEMORY, on_keras2, parity_runs, pictured, timed_runs, with_troubles
-from support.tracked import sweep_of
+from support.tracked import sweep_runs
 
 HOSTILE = '</style><script>alert("1")</script>&amp;<img src=x onerror=alert(1)>\x1b[31m'
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -98,7 +98,7 @@ def test_verdicts_are_words_with_a_mark(page: Page, comparison: Comparison) -> N
     contrasts = [c.verdict for c in (*comparison.contrasts, *comparison.qualities)]
     assert set(contrasts) <= set(words)
     assert {"same", "luck"} <= set(words)
-    # The headlines count once for each pair with the baseline and each question, besides the two above.
+    # The others are 3 answers for each of the 2 pairs with the baseline, and the two words above.
     assert len(words) == len(contrasts) + 2 * 3 + 2
     marks = [text for tag, attrs, text in page.elements if tag == "i"]
     assert len(marks) == len(words)
@@ -250,7 +250,7 @@ def test_question_is_about_the_sweeps_where_two_are_compared() -> None:
 
 
 def test_page_of_five_thousand_runs_shows_all_unusual_ones() -> None:
-    runs = with_troubles(sweep_of({"tensorflow": 1.0, "theano": 1.2, "jax": 1.1}, blocks=1_667))
+    runs = with_troubles(sweep_runs({"tensorflow": 1.0, "theano": 1.2, "jax": 1.1}, blocks=1_667))
     found = of(runs)
     text = report.html(found)
     assert len(text) < 3_000_000

@@ -99,9 +99,9 @@ def test_curve_that_cannot_be_drawn_is_reported_and_the_rest_is_written(
     endless = [replace(point, low=1e300, high=1.7e308) for point in POINTS]
     both = replace(growth, curves=[(STEADY, endless), *growth.curves])
     written = scale_page.write(replace(found, growths=[both]), tmp_path / "scale")
-    (told,) = written.defects
-    assert told.startswith("figures/steady_epoch_s-by-samples.svg is missing: ValueError, ")
-    assert "This is a defect of backendexp" in told
+    (defect,) = written.defects
+    assert defect.startswith("figures/steady_epoch_s-by-samples.svg is missing: ValueError, ")
+    assert "This is a defect of backendexp" in defect
     assert written.report is not None
     assert written.report.read_text().count("<svg") == 1
     assert [path.name for path in (written.folder / "figures").iterdir()] == [

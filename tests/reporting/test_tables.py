@@ -19,8 +19,8 @@ def make(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> Make:
     """A function: make("jax", stream, seed=3) returns a record with these events."""
 
     def record_of(backend: str, stream: list[dict[str, object]] | None = None, **fields: object) -> RunRecord:
-        told = streams.whole() if stream is None else stream
-        return streams.record_of(tmp_path, make_spec(backend, **fields), told)
+        recorded = streams.whole() if stream is None else stream
+        return streams.record_of(tmp_path, make_spec(backend, **fields), recorded)
 
     return record_of
 
@@ -87,14 +87,17 @@ def test_compilation_that_later_runs_do_not_repeat_is_reported(make: Make) -> No
 
 
 def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float, bool]) -> list[Event]:
-    """Return a stream with labels that have this minimum and maximum, and that may all be 0 or 1."""
+    """Return a stream whose labels have this minimum, this maximum, and this flag for being only 0 and 1."""
     keys = ("low", "high", "zeros_and_ones")
-    told = {"y_train": dict(zip(keys, y_train, strict=True)), "y_test": dict(zip(keys, y_test, strict=True))}
-    return [event | {"labels": told} if event["event"] == "data" else event for event in streams.whole()]
+    labels = {
+        "y_train": dict(zip(keys, y_train, strict=True)),
+        "y_test": dict(zip(keys, y_test, strict=True)),
+    }
+    return [event | {"labels": labels} if event["event"] == "data" else event for event in streams.whole()]
 
 
 @pytest.mark.parametrize(
-    ("y_train", "y_test", "told"),
+    ("y_train", "y_test", "expected"),
     [
         ((0, 1, True), (0, 1, True), []),
         (
@@ -115,14 +118,14 @@ def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float,
     ],
 )
 def test_labels_that_make_numbers_meaningless_are_reported_once(
-    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], told: list[str], make: Make
+    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], expected: list[str], make: Make
 ) -> None:
     stream = _with_labels(y_train, y_test)
-    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == told
+    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == expected
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("order", "expected"),
     [
         (["jax", "jax", "tensorflow", "tensorflow"], True),
         (["jax", "jax", "tensorflow"], True),
@@ -134,11 +137,11 @@ def test_labels_that_make_numbers_meaningless_are_reported_once(
     ],
 )
 def test_backend_that_ran_entirely_before_the_other_is_reported(
-    order: list[str], told: bool, make: Make
+    order: list[str], expected: bool, make: Make
 ) -> None:
     said = tables.caveats([make(backend) for backend in order])
     assert [line for line in said if "put backend=... last" in line] == said
-    assert bool(said) == told
+    assert bool(said) == expected
 
 
 def test_summary_of_a_run_has_stack_times_scores_phases_and_memory(make: Make) -> None:

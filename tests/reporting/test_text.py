@@ -17,7 +17,7 @@ from backendexp.reporting import text
 from backendexp.reporting.tables import Table
 from backendexp.runs.measures import Measure
 from support.command import REPOSITORY
-from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, changed, moved, sweep_of
+from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, changed, moved, sweep_runs
 
 THREE = {"tensorflow": 1.0, "theano": 1.5, "jax": 0.7}
 
@@ -29,7 +29,7 @@ def analysed(runs: list[TrackedRun], title: str = "a title") -> Comparison:
 @pytest.fixture(scope="module")
 def usual() -> Comparison:
     """A comparison of three backends with a failed run, and a run that took far longer than the others."""
-    runs = sweep_of(THREE)
+    runs = sweep_runs(THREE)
     runs = changed(runs, 4, values={"training_time_s": 99.0})
     runs[7] = replace(runs[7], status="FAILED", reason="out_of_memory", values={})
     return analysed(runs)
@@ -118,14 +118,14 @@ def test_markdown_has_a_row_a_run_with_failures_and_outliers_labelled(usual: Com
 
 
 def test_markdown_reports_inconclusive_and_withheld_verdicts_with_the_reason() -> None:
-    noisy = analysed(sweep_of({"tensorflow": 1.0, "theano": 1.08}, blocks=5, noise=0.1))
+    noisy = analysed(sweep_runs({"tensorflow": 1.0, "theano": 1.08}, blocks=5, noise=0.1))
     unsure = [c for c in noisy.contrasts if c.more_blocks]
     assert unsure
     table = rows(sections(text.markdown(noisy))["Times and memory"])
     for contrast in unsure:
         (row,) = [row for row in table if row[0] == contrast.measure.title]
         assert row[-1].startswith(f"inconclusive, about {contrast.more_blocks} more block")
-    beside = analysed([replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    beside = analysed([replace(run, parallel=True) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     section = sections(text.markdown(beside))["Times and memory"]
     assert {row[-1] for row in rows(section)[1:-1]} == {"withheld"}
     (reason,) = [line for line in section.splitlines() if line.startswith("- ")]
@@ -135,7 +135,7 @@ def test_markdown_reports_inconclusive_and_withheld_verdicts_with_the_reason() -
 
 def test_markdown_escapes_names() -> None:
     hostile = "<script>alert(1)</script> | a\nname"
-    runs = [replace(run, name=hostile) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})]
+    runs = [replace(run, name=hostile) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})]
     written = text.markdown(analysed(runs, title=f"# {hostile}"))
     assert "<script" not in written
     assert "</script" not in written
@@ -153,7 +153,7 @@ def test_every_table_of_the_markdown_is_complete(usual: Comparison) -> None:
 
 
 def test_labels_that_can_be_learned_have_no_section_on_chance() -> None:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 1.0}, params={"data.kind": "signal"})
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 1.0}, params={"data.kind": "signal"})
     assert "Chance" not in sections(text.markdown(analysed(runs)))
 
 
@@ -161,20 +161,20 @@ def test_labels_that_can_be_learned_have_no_section_on_chance() -> None:
 
 
 def test_a_terminal_shows_the_verdicts_first_and_the_notes_last(usual: Comparison) -> None:
-    told = text.paragraphs(usual)
+    shown = text.paragraphs(usual)
     headlines = len(usual.headlines())
-    assert tuple(told[:headlines]) == usual.headlines()
-    kinds = [isinstance(part, Table) for part in told]
-    assert kinds == [False] * headlines + [True] * 4 + [False] * (len(told) - headlines - 4)
-    notes = [part for part in told if isinstance(part, str) and part.startswith("Note: ")]
-    assert told[-len(notes) :] == notes
+    assert tuple(shown[:headlines]) == usual.headlines()
+    kinds = [isinstance(part, Table) for part in shown]
+    assert kinds == [False] * headlines + [True] * 4 + [False] * (len(shown) - headlines - 4)
+    notes = [part for part in shown if isinstance(part, str) and part.startswith("Note: ")]
+    assert shown[-len(notes) :] == notes
     assert any("out_of_memory" in note for note in notes)
     # A missing check is reported only once.
-    assert sum("no parity runs" in str(part) for part in told) == 1
+    assert sum("no parity runs" in str(part) for part in shown) == 1
 
 
 def test_a_terminal_shows_why_a_verdict_is_withheld() -> None:
-    beside = analysed([replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    beside = analysed([replace(run, parallel=True) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     (reason,) = [part for part in text.paragraphs(beside) if str(part).startswith("No verdict on ")]
     assert str(reason).endswith(": 20 of 20 runs ran beside others.")
 
@@ -238,8 +238,8 @@ def test_csv_compares_every_group_with_its_baseline_and_the_baseline_with_none(u
 
 def test_csv_of_two_runtimes_compares_each_with_the_baseline_of_its_keras() -> None:
     old = {"runtime": "keras2", "tags": {"keras_version": "2.3.1"}}
-    new = sweep_of({"tensorflow": 1.0, "theano": 1.0})
-    comparison = analysed([*new, *moved(sweep_of({"tensorflow": 1.0, "theano": 2.0}, **old), len(new))])
+    new = sweep_runs({"tensorflow": 1.0, "theano": 1.0})
+    comparison = analysed([*new, *moved(sweep_runs({"tensorflow": 1.0, "theano": 2.0}, **old), len(new))])
     baselines = {row["group"]: row["baseline"] for row in read_csv(comparison)}
     assert baselines == {
         "tensorflow (keras3)": "",
@@ -289,7 +289,7 @@ def test_json_has_null_instead_of_nan(usual: Comparison) -> None:
 
 
 def test_a_comparison_without_any_number_can_be_written(tmp_path: Path) -> None:
-    bare = analysed([replace(run, values={}) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    bare = analysed([replace(run, values={}) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     assert {c.ratio for c in bare.contrasts} == {None}
     assert "Times and memory" in text.markdown(bare)
     assert {row["median"] for row in read_csv(bare)} == {""}
@@ -303,7 +303,7 @@ def test_a_comparison_without_any_number_can_be_written(tmp_path: Path) -> None:
 def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why() -> None:
     """With many pairs, Holm's p can be above 5% although the unadjusted interval excludes a ratio of 1."""
     factors = {"tensorflow": 1.0, **{f"backend{n}": 1.35 for n in range(8)}}
-    crowded = analysed(sweep_of(factors, blocks=4, noise=0.15))
+    crowded = analysed(sweep_runs(factors, blocks=4, noise=0.15))
     contradictions = [
         c
         for c in crowded.contrasts
@@ -322,6 +322,6 @@ def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why(
 
 
 def test_intervals_are_not_mentioned_if_there_are_none() -> None:
-    bare = analysed([replace(run, values={}) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    bare = analysed([replace(run, values={}) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     assert "not adjusted" not in text.markdown(bare)
     assert not any("not adjusted" in str(part) for part in text.paragraphs(bare))

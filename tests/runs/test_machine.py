@@ -161,8 +161,8 @@ def test_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_load_is_the_mean_of_the_last_minute() -> None:
-    (told,) = machine.load().values()
-    assert float(told) == pytest.approx(os.getloadavg()[0], abs=0.5)
+    (load,) = machine.load().values()
+    assert float(load) == pytest.approx(os.getloadavg()[0], abs=0.5)
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError])

@@ -47,8 +47,8 @@ def test_short_waits_print_nothing(make_spec: MakeSpec, capsys: pytest.CaptureFi
         for event in streams.whole():
             shown.hear(event)
     time.sleep(progress._WAIT_WORTH_A_LINE_S + 0.3)
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
 
 
 def test_long_wait_gets_one_line_on_stderr(
@@ -58,8 +58,8 @@ def test_long_wait_gets_one_line_on_stderr(
     with PlainProgress(make_spec("jax", seed=3)) as shown:
         shown.say("importing Keras")
         time.sleep(0.5)
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "[jax on keras3, seed 3] importing Keras\n")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "[jax on keras3, seed 3] importing Keras\n")
 
 
 def test_long_training_prints_a_line_from_time_to_time(

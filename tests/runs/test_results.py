@@ -63,10 +63,10 @@ def test_metrics_have_the_names_and_units_of_mlflow() -> None:
 
 
 def test_steady_epoch_is_the_median_without_the_first_which_compiles() -> None:
-    told = streams.epochs([1.0] * 5)
-    for event, seconds in zip(told, (30.0, 0.1, 0.2, 9.0, 0.3), strict=True):
+    stream = streams.epochs([1.0] * 5)
+    for event, seconds in zip(stream, (30.0, 0.1, 0.2, 9.0, 0.3), strict=True):
         event["seconds"] = seconds
-    result = fold(told)
+    result = fold(stream)
     assert result.first_epoch_s == 30.0
     assert result.steady_epoch_s == pytest.approx(0.25)
     assert result.remaining_epochs_s == pytest.approx(9.6)
@@ -137,8 +137,8 @@ def test_deadline_is_the_reason_although_the_parent_killed_the_worker_for_it() -
 
 
 def test_finished_run_stays_finished_when_its_worker_is_lost_afterwards() -> None:
-    told = [e for e in streams.whole() if e["event"] != "exited"]
-    assert fold([*told, events.ended(events.WORKER_LOST, "gone")]).status == FINISHED
+    stream = [e for e in streams.whole() if e["event"] != "exited"]
+    assert fold([*stream, events.ended(events.WORKER_LOST, "gone")]).status == FINISHED
 
 
 def test_worker_that_raised_keeps_its_traceback() -> None:
@@ -160,9 +160,9 @@ whole_streams = st.lists(losses, min_size=1, max_size=6).map(streams.whole)
 
 @given(whole_streams, st.integers(0, 30), st.sampled_from([None, *ENDINGS]))
 def test_any_part_of_a_run_folds_to_a_status_and_finite_metrics(
-    told: list[Event], length: int, ending: Event | None
+    stream: list[Event], length: int, ending: Event | None
 ) -> None:
-    part = told[:length] + ([ending] if ending else [])
+    part = stream[:length] + ([ending] if ending else [])
     result = fold(part)
     assert result.status in (FINISHED, FAILED, KILLED)
     assert (result.status == FINISHED) == any(event["event"] == "finished" for event in part)

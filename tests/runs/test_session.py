@@ -112,7 +112,7 @@ def test_worker_that_fails_leaves_a_failed_run_in_the_store_with_its_reason(
     assert len([m for m in report.metrics if m.key == "train/loss"]) == epochs
 
 
-def test_session_goes_on_after_a_failed_run(
+def test_session_continues_after_a_failed_run(
     make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     one = make_session("reports_a_killed_run", MemoryTracker())
@@ -295,8 +295,8 @@ def test_run_of_a_dead_process_is_closed_with_its_recorded_events(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     tracker = MemoryTracker()
-    told = streams.whole()[:9]
-    draft = streams.record_of(tmp_path, make_spec(), told, tags=dead_process(), finish=False)
+    stream = streams.whole()[:9]
+    draft = streams.record_of(tmp_path, make_spec(), stream, tags=dead_process(), finish=False)
     run_id = begun(tracker, draft)
     close_runs_of_dead_processes(tracker)
     assert tracker.statuses[run_id] == "KILLED"

@@ -205,7 +205,7 @@ def test_worker_that_goes_silent_but_keeps_running_is_ended(
 
 def test_worker_that_reads_no_orders_is_lost_and_can_be_closed(make_spec: MakeSpec, tmp_path: Path) -> None:
     environment = worker_environment(make_spec("jax"), own_interpreter=True)
-    worker = Worker(sys.executable, environment, SCRIPTS / "hears_no_orders.py")
+    worker = Worker(sys.executable, environment, SCRIPTS / "reads_no_orders.py")
     _, result = heard_of(worker, make_spec("jax"), tmp_path)
     assert (result.status, result.reason) == ("FAILED", "worker_lost")
     worker.close()

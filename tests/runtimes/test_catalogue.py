@@ -51,8 +51,8 @@ def network(optimizer="sgd", loss="mean_squared_error", activation="relu", outpu
 
 def trains_at_our_rate(optimizer):
     mlp = network(optimizer=optimizer)
-    told = mlp.train_on_batch(x, y)
-    assert numpy.isfinite(told).all(), told
+    found_loss = mlp.train_on_batch(x, y)
+    assert numpy.isfinite(found_loss).all(), found_loss
     rate = mlp.optimizer.learning_rate
     value = float(backend.get_value(rate)) if generation == 2 else float(rate)
     assert abs(value - 0.01) < 1e-6, value

@@ -11,7 +11,7 @@ from backendexp.runtimes import inventory
 from backendexp.runtimes.inventory import Inventory
 
 
-def test_inventory_of_this_interpreter_tells_its_versions() -> None:
+def test_inventory_of_this_interpreter_has_its_versions() -> None:
     found = inventory.take_inventory(sys.executable)
     assert found.python == "{}.{}.{}".format(*sys.version_info)
     assert found.keras == version("keras")

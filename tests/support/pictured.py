@@ -8,7 +8,7 @@ import numpy as np
 
 from backendexp.analysis.findings import Comparison, TrackedRun
 from backendexp.analysis.pipeline import analyse
-from support.tracked import changed, run_of, sweep_of
+from support.tracked import changed, run_of, sweep_runs
 
 FACTORS = {"tensorflow": 1.0, "jax": 1.03, "theano": 0.62}
 EPOCHS = 20
@@ -26,7 +26,7 @@ def timed_runs(
     """Return runs in randomised blocks, with learning curves on random labels and times that add up."""
     draw = np.random.default_rng(7)
     runs = []
-    for number, run in enumerate(sweep_of(factors, blocks, noise, **fields)):
+    for number, run in enumerate(sweep_runs(factors, blocks, noise, **fields)):
         steady = run.values["time/steady_epoch_s"] * 0.25
         compilation = run.values["time/compilation_s"]
         fit = compilation + steady * EPOCHS

@@ -100,14 +100,14 @@ def events_of(spec: RunSpec, seconds: float, accuracy: float = 0.5, digest: str 
     """Return the events of a run that trained for `seconds`. Its first epoch took half of that time."""
     epochs = spec.training.epochs
     losses = [0.7 / (number + 1) for number in range(epochs)]
-    told = streams.whole(
+    stream = streams.whole(
         losses,
         data_digest=digest * 64,
         seconds=seconds / 2 / max(1, epochs - 1),
         training_time_s=seconds,
         accuracy=accuracy,
     )
-    for event in told:
+    for event in stream:
         if event["event"] == "epoch" and event["epoch"] == 1:
             event["seconds"] = seconds / 2
-    return told
+    return stream

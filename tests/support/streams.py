@@ -88,16 +88,16 @@ def whole(
 
 def killed_in_epoch_3() -> list[Event]:
     """Return the events of a run whose process was killed after it had reported two epochs."""
-    told = whole((0.7, 0.6))
-    last = [event["event"] for event in told].index("trained")
-    return [*told[:last], exited(returncode=None, signal=9)]
+    stream = whole((0.7, 0.6))
+    last = [event["event"] for event in stream].index("trained")
+    return [*stream[:last], exited(returncode=None, signal=9)]
 
 
 def of_one_class(stream: list[Event]) -> list[Event]:
     """Return the same stream, but with 1 as every training label."""
     ones, coins = ({"low": low, "high": 1.0, "zeros_and_ones": True} for low in (1.0, 0.0))
-    told = {"labels": {"y_train": ones, "y_test": coins}}
-    return [event | told if event["event"] == "data" else event for event in stream]
+    labels = {"labels": {"y_train": ones, "y_test": coins}}
+    return [event | labels if event["event"] == "data" else event for event in stream]
 
 
 def record_of(

@@ -83,7 +83,7 @@ def run_of(backend: str = "tensorflow", seed: int = 0, at: int = 0, **fields: An
     return replace(run, **fields)
 
 
-def sweep_of(
+def sweep_runs(
     factors: Mapping[str, float],
     blocks: int = 10,
     noise: float = 0.02,

@@ -258,7 +258,7 @@ def test_directory_of_a_run_holds_no_password(project: Path, make_spec: Callable
     assert summary_run.load(file).where.uri == SHOWN
 
 
-def test_password_that_an_earlier_version_wrote_takes_precedence_over_the_directory_is_uploaded(
+def test_password_that_an_earlier_version_wrote_is_removed_before_the_upload(
     project: Path, make_spec: Callable[..., RunSpec]
 ) -> None:
     done = streams.record_of(project / "outputs", make_spec(), streams.whole(), uri=SHOWN)

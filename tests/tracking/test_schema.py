@@ -126,13 +126,13 @@ def refusals(file: Path) -> tuple[str, str]:
 )
 def test_process_killed_while_it_makes_a_store_leaves_one_that_can_be_used(tmp_path: Path) -> None:
     moments = ["1", "3", "30", "100"]
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", KILLED_MAKER, str(tmp_path / "mlflow.db"), str(int(signal.SIGKILL)), *moments],
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert told.stdout.splitlines() == [f"{moment} -9 True True" for moment in moments], told.stderr
+    assert ended.stdout.splitlines() == [f"{moment} -9 True True" for moment in moments], ended.stderr
 
 
 def test_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:

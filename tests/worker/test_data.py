@@ -119,7 +119,7 @@ def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "expected"),
     [
         ([0, 1, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": True}),
         ([1, 1], {"low": 1.0, "high": 1.0, "zeros_and_ones": True}),
@@ -127,8 +127,8 @@ def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
         ([-1, 1], {"low": -1.0, "high": 1.0, "zeros_and_ones": False}),
     ],
 )
-def test_labels_are_described(labels: list[float], told: dict[str, Any]) -> None:
-    assert arrays.describe_labels(np.array(labels, np.float32)[:, None]) == told
+def test_labels_are_described(labels: list[float], expected: dict[str, Any]) -> None:
+    assert arrays.describe_labels(np.array(labels, np.float32)[:, None]) == expected
 
 
 def test_digest_depends_on_values_shape_dtype_and_order() -> None:

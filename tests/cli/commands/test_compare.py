@@ -280,12 +280,12 @@ def test_a_reader_that_leaves_changes_no_exit_code(limit: str, code: int, at: st
 def test_a_limit_that_is_kept_exits_with_0(at: str, capsys: pytest.CaptureFixture[str]) -> None:
     limits = ["--fail-if", "training_time_s > 1.2", "--fail-if", "accuracy < -0.05"]
     assert compare.main([B, *limits, at]) == exit_codes.OK
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1:4] for line in told] == [
-        ["training_time_s > 1.2", "theano against tensorflow", told[0].split(": ")[3]],
-        ["accuracy < -0.05", "theano against tensorflow", told[1].split(": ")[3]],
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1:4] for line in lines] == [
+        ["training_time_s > 1.2", "theano against tensorflow", lines[0].split(": ")[3]],
+        ["accuracy < -0.05", "theano against tensorflow", lines[1].split(": ")[3]],
     ]
-    assert all(": no, " in line for line in told)
+    assert all(": no, " in line for line in lines)
 
 
 def test_a_limit_that_is_broken_exits_with_1_after_the_report(

@@ -76,9 +76,9 @@ def test_missing_package_is_reported_with_the_line_that_installs_it(
 
 def test_findings_are_available_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {"runtime", "backend", "state", "versions", "remedy"} == set(told[0])
-    assert {f["backend"] for f in told} == set(catalogue.BACKENDS)
+    findings = json.loads(capsys.readouterr().out)
+    assert {"runtime", "backend", "state", "versions", "remedy"} == set(findings[0])
+    assert {f["backend"] for f in findings} == set(catalogue.BACKENDS)
 
 
 def test_findings_are_shown_with_the_machine_and_the_store(
@@ -98,9 +98,9 @@ def test_runtime_that_is_already_built_is_not_built_again(
     keras2_python: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor.main(["--build", "keras2", "--json"]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert json.loads(told.out)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert json.loads(printed.out)
 
 
 @pytest.mark.parametrize("argument", ["--build=keras4", "--unknown", "word"])

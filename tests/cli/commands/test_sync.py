@@ -67,8 +67,8 @@ def test_run_that_the_store_had_begun_to_take_is_continued(
 
 
 def test_run_of_a_dead_process_is_closed_and_uploaded(uri: str, project: Path, make_spec: MakeSpec) -> None:
-    told = streams.whole()[:9]
-    streams.record_of(project / "outputs", make_spec(), told, uri=uri, tags=dead_process(), finish=False)
+    stream = streams.whole()[:9]
+    streams.record_of(project / "outputs", make_spec(), stream, uri=uri, tags=dead_process(), finish=False)
     assert sync.main(["outputs"]) == 0
     (run,) = runs_of(uri, project)
     assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "parent_lost")
@@ -160,9 +160,11 @@ def test_run_stays_on_disk_if_the_store_cannot_be_reached(
 ) -> None:
     done = streams.record_of(project / "outputs", make_spec(), streams.whole(), uri="http://127.0.0.1:9")
     assert sync.main(["outputs"]) == 1
-    told = capsys.readouterr()
-    assert told.out == "0 uploaded, 1 refused, 0 with nothing to upload\n"
-    assert f"{done.directory.relative_to(project)}: the tracking store http://127.0.0.1:9 did not" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == "0 uploaded, 1 refused, 0 with nothing to upload\n"
+    assert (
+        f"{done.directory.relative_to(project)}: the tracking store http://127.0.0.1:9 did not" in printed.err
+    )
     assert done.tracked_run_id is None
 
 

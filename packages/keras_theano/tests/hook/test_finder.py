@@ -124,8 +124,8 @@ def test_import_of_keras_with_another_layout_is_refused(pretended: str, said: st
     if release_of(keras.__version__) == release_of(pretended):
         pytest.skip("this Keras is laid out as its version says")
     code = (
-        "import sys, types; told = types.ModuleType('keras.src.version'); "
-        f"told.__version__ = {pretended!r}; sys.modules[told.__name__] = told; import keras"
+        "import sys, types; version = types.ModuleType('keras.src.version'); "
+        f"version.__version__ = {pretended!r}; sys.modules[version.__name__] = version; import keras"
     )
     answer = python(code, tmp_path, KERAS_BACKEND="theano")
     assert answer.stderr.strip().splitlines()[-1].startswith(f"ImportError: {said}"), answer.stderr

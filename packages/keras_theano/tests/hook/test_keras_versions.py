@@ -36,7 +36,7 @@ model = keras.Sequential([
 ])
 model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
 history = model.fit(x, y, epochs=3, batch_size=128, shuffle=False, verbose=0).history
-told = {
+outcome = {
     "version": keras.__version__,
     "backend": keras.config.backend(),
     "losses": history["loss"] + model.evaluate(x, y, verbose=0),
@@ -45,12 +45,12 @@ told = {
 }
 model.save(sys.argv[1])
 loaded = keras.models.load_model(sys.argv[1])
-told["predictions of the saved"] = loaded.predict(x[:8], verbose=0).tolist()
+outcome["predictions of the saved"] = loaded.predict(x[:8], verbose=0).tolist()
 try:
     model.export(sys.argv[1] + ".exported")
 except NotImplementedError as refusal:
-    told["export"] = str(refusal)
-print(json.dumps(told))
+    outcome["export"] = str(refusal)
+print(json.dumps(outcome))
 """
 
 
@@ -84,8 +84,8 @@ def train(python: str, folder: Path) -> dict[str, Any]:
     command = [python, "-c", TRAIN, str(folder / "model.keras")]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    told: dict[str, Any] = json.loads(ended.stdout)
-    return told
+    outcome: dict[str, Any] = json.loads(ended.stdout)
+    return outcome
 
 
 def test_next_keras_trains_the_same(next_python: Path, tmp_path: Path) -> None:

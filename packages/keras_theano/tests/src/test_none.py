@@ -82,12 +82,12 @@ def test_batches_without_labels_are_refused(ask: Any, trained: bool) -> None:
 
 @pytest.mark.parametrize("data", [lambda: (X, None), without_labels, WithoutLabels])
 def test_validation_without_labels_is_refused_before_a_value_is_reported(data: Any) -> None:
-    told: list[Any] = []
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.append(logs))
+    reported: list[Any] = []
+    report = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: reported.append(logs))
     model = one()
     with pytest.raises(ValueError, match=REFUSED):
-        model.fit(X, Y, validation_data=data(), callbacks=[tell], verbose=0)
-    assert not told
+        model.fit(X, Y, validation_data=data(), callbacks=[report], verbose=0)
+    assert not reported
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
