@@ -16,11 +16,11 @@ NUMBERS = ["training_time_s", "first epoch s", "steady epoch s", "loss", "accura
 
 @pytest.fixture
 def make(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> Make:
-    """make("jax", stream, seed=3): a record with these events."""
+    """A function: make("jax", stream, seed=3) returns a record with these events."""
 
     def record_of(backend: str, stream: list[dict[str, object]] | None = None, **fields: object) -> RunRecord:
-        told = streams.whole() if stream is None else stream
-        return streams.record_of(tmp_path, make_spec(backend, **fields), told)
+        recorded = streams.whole() if stream is None else stream
+        return streams.record_of(tmp_path, make_spec(backend, **fields), recorded)
 
     return record_of
 
@@ -80,21 +80,24 @@ def test_runs_of_two_runtimes_are_not_called_a_comparison(make: Make) -> None:
     assert "they do not compare backends" in said
 
 
-def test_compilation_that_later_runs_do_not_repeat_is_told(make: Make) -> None:
+def test_compilation_that_later_runs_do_not_repeat_is_reported(make: Make) -> None:
     (said,) = tables.caveats([make("theano", streams.whole(compile_cache="empty")), make("theano")])
     assert "empty compile cache" in said
     assert tables.caveats([make("theano", streams.whole(compile_cache="filled"))]) == []
 
 
 def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float, bool]) -> list[Event]:
-    """A stream whose labels have these: low, high, whether they are all 0 and 1."""
+    """Return a stream whose labels have this minimum, this maximum, and this flag for being only 0 and 1."""
     keys = ("low", "high", "zeros_and_ones")
-    told = {"y_train": dict(zip(keys, y_train, strict=True)), "y_test": dict(zip(keys, y_test, strict=True))}
-    return [event | {"labels": told} if event["event"] == "data" else event for event in streams.whole()]
+    labels = {
+        "y_train": dict(zip(keys, y_train, strict=True)),
+        "y_test": dict(zip(keys, y_test, strict=True)),
+    }
+    return [event | {"labels": labels} if event["event"] == "data" else event for event in streams.whole()]
 
 
 @pytest.mark.parametrize(
-    ("y_train", "y_test", "told"),
+    ("y_train", "y_test", "expected"),
     [
         ((0, 1, True), (0, 1, True), []),
         (
@@ -114,15 +117,15 @@ def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float,
         ),
     ],
 )
-def test_labels_that_numbers_mean_little_with_are_told_once(
-    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], told: list[str], make: Make
+def test_labels_that_make_numbers_meaningless_are_reported_once(
+    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], expected: list[str], make: Make
 ) -> None:
     stream = _with_labels(y_train, y_test)
-    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == told
+    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == expected
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("order", "expected"),
     [
         (["jax", "jax", "tensorflow", "tensorflow"], True),
         (["jax", "jax", "tensorflow"], True),
@@ -133,13 +136,15 @@ def test_labels_that_numbers_mean_little_with_are_told_once(
         ([], False),
     ],
 )
-def test_backend_that_ran_wholly_before_the_other_is_told(order: list[str], told: bool, make: Make) -> None:
+def test_backend_that_ran_entirely_before_the_other_is_reported(
+    order: list[str], expected: bool, make: Make
+) -> None:
     said = tables.caveats([make(backend) for backend in order])
     assert [line for line in said if "put backend=... last" in line] == said
-    assert bool(said) == told
+    assert bool(said) == expected
 
 
-def test_summary_of_a_run_tells_stack_times_scores_phases_and_memory(make: Make) -> None:
+def test_summary_of_a_run_has_stack_times_scores_phases_and_memory(make: Make) -> None:
     assert list(tables.run_lines(make("jax", seed=2))) == [
         "FINISHED  jax on keras3, seed 2 (Keras 3.15.1, JAX 0.10.2, Python 3.11.7, 1 threads)",
         "  training_time_s  1.5, steady epoch 0.5 s",
@@ -159,14 +164,14 @@ def test_range_of_luck_stays_within_what_accuracy_can_be(make: Make) -> None:
     assert "0.00 to 1.00 is luck" in line
 
 
-def test_summary_of_a_failed_run_tells_why(make: Make) -> None:
+def test_summary_of_a_failed_run_says_why(make: Make) -> None:
     lines = list(tables.run_lines(make("jax", streams.killed_in_epoch_3())))
     assert lines[0].startswith("FAILED  jax on keras3, seed 0 (Keras 3.15.1")
     assert lines[1].startswith("  killed_by_signal: the worker was killed by SIGKILL")
     assert not [line for line in lines if "training_time_s" in line]
 
 
-def test_summary_of_a_run_without_a_word_is_its_failure(make: Make) -> None:
+def test_summary_of_a_run_without_events_is_its_failure(make: Make) -> None:
     assert list(tables.run_lines(make("jax", []))) == [
         "FAILED  jax on keras3, seed 0",
         "  worker_lost: the worker ended without a word; see worker.log",

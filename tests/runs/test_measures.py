@@ -1,4 +1,4 @@
-"""The table of measures: that it is whole, and that the page for users lists the same."""
+"""The table of measures is complete, and the documentation lists the same measures."""
 
 import re
 from dataclasses import fields, replace
@@ -13,7 +13,7 @@ from support.command import REPOSITORY
 
 
 def documented_metrics() -> set[str]:
-    """The names in the first column of the table of docs/measures.md whose heading is `metric`."""
+    """Return the first column of the table in docs/measures.md whose heading is `metric`."""
     lines = (REPOSITORY / "docs" / "measures.md").read_text(encoding="utf-8").splitlines()
     start = next(at for at, line in enumerate(lines) if re.match(r"\|\s*metric\b", line))
     names: set[str] = set()
@@ -38,7 +38,7 @@ def test_keys_and_aliases_are_unique() -> None:
     assert len(short) == len(set(short))
 
 
-def test_every_measure_has_a_value_to_be_had() -> None:
+def test_every_measure_has_a_value() -> None:
     known = {field.name for field in fields(RunResult)} | set(dir(RunResult))
     tracked = {measure.key for measure in measures.tracked()}
     for measure in measures.TABLE:

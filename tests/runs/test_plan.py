@@ -73,7 +73,7 @@ def test_params_are_flat_text_under_the_dotted_keys_of_the_configuration(spec: R
     assert params["data.samples"] == str(spec.data.samples)
     assert params["parity.probe"] == str(spec.probe)
     assert list(params) == sorted(params)
-    assert len(params) <= 100  # what one batch of MLflow holds
+    assert len(params) <= 100  # the limit of a batch in MLflow
 
 
 @given(specs, specs)
@@ -83,7 +83,7 @@ def test_ids_are_equal_exactly_for_equal_plans(a: RunSpec, b: RunSpec) -> None:
 
 
 def test_id_does_not_change_between_releases() -> None:
-    """Runs of last year's store are found by it."""
+    """The id finds the runs of earlier releases in a store."""
     spec = RunSpec(
         backend="tensorflow",
         runtime="keras3",
@@ -182,7 +182,7 @@ def test_tilde_is_the_home_folder(
     )
 
 
-def test_tilde_of_nobody_is_left_as_it_is(make_spec: MakeSpec) -> None:
+def test_tilde_of_an_unknown_user_is_kept(make_spec: MakeSpec) -> None:
     with pytest.raises(ConfigError, match=r"data\.path is '~nobody-of-this-name/mine\.npz': no such file"):
         make_spec(data__kind="npz", data__path="~nobody-of-this-name/mine.npz")
 
@@ -208,7 +208,7 @@ def test_labels_that_the_loss_does_not_take_are_refused(
     assert spec.training.loss == "mean_squared_error"
 
 
-def test_title_is_what_a_person_calls_the_run(make_spec: MakeSpec) -> None:
+def test_title_is_a_readable_name_of_the_run(make_spec: MakeSpec) -> None:
     spec = make_spec(seed=4)
     assert spec.title == "tensorflow on keras3, seed 4"
     assert plan.with_probe(spec, 2).title == "tensorflow on keras3, seed 4, rounding probe 2"

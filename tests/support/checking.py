@@ -1,4 +1,4 @@
-"""What the check before the start makes of a command line."""
+"""Passes a command line to the check that runs before anything starts."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def check_all(*arguments: str) -> preflight.Checked:
 
 
 def compose_tree(*arguments: str) -> Any:
-    """What Hydra makes of the arguments of one job."""
+    """Return the configuration that Hydra composes from the arguments of one job."""
     from hydra import compose, initialize_config_dir
 
     application.register_schema()

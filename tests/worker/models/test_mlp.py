@@ -1,4 +1,4 @@
-"""The weights that every backend starts from, and the network that they fit."""
+"""The initial weights are the same for every backend, and fit the network."""
 
 import os
 import subprocess
@@ -58,7 +58,7 @@ def test_probe_moves_every_kernel_entry_by_one_rounding_and_no_bias(seed: int, p
         assert (bias == other).all()
 
 
-def test_probes_move_in_directions_of_their_own() -> None:
+def test_probes_move_in_different_directions() -> None:
     assert (
         len({arrays.digest(mlp.draw_weights({"hidden_units": [5]}, 6, 0, probe)) for probe in range(5)}) == 5
     )
