@@ -50,15 +50,9 @@ def test_equal_settings_plan_equal_runs(who: Entrants) -> None:
     assert BackendComparison(who, Settings(), 2).runs == BackendComparison(who, Settings(), 2).runs
 
 
-<<<<<<< HEAD
-def test_data_of_one_class_is_told(who: Entrants, tmp_path: Path) -> None:
-    plan = BackendComparison(who, Settings(blocks=3, parity=False), 0)
-    told = streams.of_one_class(streams.whole())
-=======
 def test_data_of_one_class_is_reported(who: Entrants, tmp_path: Path) -> None:
-    plan = BackendComparison(who, CompareConfig(blocks=3, parity=False), 0)
+    plan = BackendComparison(who, Settings(blocks=3, parity=False), 0)
     stream = streams.of_one_class(streams.whole())
->>>>>>> HB
     runs = [run for run in plan.runs if not run.warm_up]
     records = [streams.record_of(tmp_path, run.spec, stream, tags=run.tags) for run in runs]
     note = "y_train holds one class only, every label is 1: nothing could be learned."

@@ -40,7 +40,9 @@ specs = st.builds(
         dropout=finite,
         output_activation=st.sampled_from(["sigmoid"]),
     ),
-    training=st.builds(TrainingConfig, st.text(), finite, st.text(), sizes, sizes, st.just("float32")),
+    training=st.builds(
+        TrainingConfig, st.text(), finite, st.text(), st.just(["accuracy"]), sizes, sizes, st.just("float32")
+    ),
     controls=st.builds(ControlsConfig, st.booleans(), st.booleans()),
     threads=sizes,
     seed=st.integers(0, 2**32 - 1),
@@ -91,7 +93,7 @@ def test_id_does_not_change_between_releases() -> None:
         start="fork",
         data=random.Settings(samples=1000, features=20, test_samples=100),
         model=mlp.Settings("mlp", [64, 64], "relu", 0.5, "sigmoid"),
-        training=TrainingConfig("rmsprop", 0.001, "binary_crossentropy", 20, 128, "float32"),
+        training=TrainingConfig("rmsprop", 0.001, "binary_crossentropy", ["accuracy"], 20, 128, "float32"),
         controls=ControlsConfig(True, True),
         threads=2,
         seed=0,
@@ -198,7 +200,7 @@ def test_labels_that_the_loss_does_not_take_are_refused(
     with pytest.raises(
         ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, but training\.loss="
     ):
-        make_spec(data__kind="npz", data__path="mine.npz")
+        make_spec(data__kind="npz", data__path="mine.npz", training__loss="binary_crossentropy")
     spec = make_spec(
         data__kind="npz",
         data__path="mine.npz",

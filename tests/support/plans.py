@@ -23,7 +23,7 @@ def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: obj
 
 
 def default_config() -> Config:
-    """Return the configuration with the default values of the classes, and with the settings of all experiments."""
+    """Return the configuration with the default values of its classes, and with all experiments."""
     experiments.add_settings()
     return Config()
 
