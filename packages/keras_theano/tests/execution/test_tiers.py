@@ -81,7 +81,7 @@ def test_two_processes_start_at_once_compile_beside_and_go_on_compiled(
     interpreted: Any, tmp_path: Path
 ) -> None:
     """On one empty cache, after a process that compiled ahead into it was killed in the middle."""
-    killed = start(tmp_path, "auto", seconds=12)
+    killed = start(tmp_path, "auto", seconds=20)
     ahead = wait_for_child(killed.pid)
     time.sleep(4)  # it is compiling
     os.kill(ahead, signal.SIGKILL)
