@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.projects import SMALL, Project
+from support.projects import QUICK, Project
 from support.servers import Servers, places
 
 _BROWSER_FLAGS = (
@@ -40,7 +40,7 @@ def lab(new_project: Callable[..., Project]) -> Project:
 def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
     """A project with a sweep of two seeds on two backends, and the output of the sweep."""
     project = new_project()
-    answer = project.run("-m", *SMALL, "seed=range(2)", "backend=jax,theano")
+    answer = project.run("-m", *QUICK, "seed=range(2)", "backend=jax,theano")
     assert answer.returncode == 0, answer.stderr
     return project, answer.stdout
 

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from backendexp.cli import application, preflight
-from backendexp.cli.main import conf_dir
 from backendexp.config import schema
-from backendexp.config.schema import Config
+from backendexp.config.schema import Config, conf_dir
 from backendexp.errors import UserError
 from backendexp.runs.plan import RunSpec
 
