@@ -100,10 +100,12 @@ class ControlsConfig:
         the same weights.
     batch_order: whether numpy draws a new order of the samples from the seed for every epoch, so that all
         backends see the same batches.
+    dropout: whether layers that drop or add noise at random do so. Each backend draws other random numbers.
     """
 
     initial_weights: bool = True
     batch_order: bool = True
+    dropout: bool = True
 
 
 @dataclass
@@ -379,6 +381,8 @@ def check(config: Config) -> None:
     for part in _KINDS:
         _check_kind(part, getattr(config, part).kind)
         checks.check_fields(getattr(config, part), f"{part}.")
+    if fault := config.data.fault():
+        raise ConfigError(fault)
     checks.check_fields(config.training, "training.")
     check_tracking(config.tracking)
     checks.check_fields(config, "")

@@ -81,9 +81,8 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
     alike = [
         replace(
             spec,
-            model=replace(spec.model, dropout=0.0),
             training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
-            controls=ControlsConfig(initial_weights=True, batch_order=True),
+            controls=ControlsConfig(initial_weights=True, batch_order=True, dropout=False),
             log_model=False,
         )
         for spec in specs

@@ -66,6 +66,8 @@ class RunResult:
     cpu_s: processor time of that process over all its threads, in seconds. Divided by the wall time, it shows
         how many threads were working. For a spawned process it includes the import.
     model_file: the path of the trained model, if it was saved.
+    random_layers: the layers that drew random numbers in training; None if the run did not say.
+    unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer.
     tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
     epochs: the epochs that ended.
     """
@@ -90,6 +92,8 @@ class RunResult:
     cpu_s: float | None
     model_file: str | None
     tiers: dict[str, int] | None = None
+    random_layers: tuple[str, ...] | None = None
+    unlike_layers: tuple[str, ...] = ()
     epochs: tuple[Epoch, ...] = field(default=())
 
     @property
@@ -176,6 +180,8 @@ def fold(stream: Iterable[Event]) -> RunResult:
         cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
         tiers=value("trained", "tiers"),
+        random_layers=None if (random := value("built", "random_layers")) is None else tuple(random),
+        unlike_layers=tuple(value("built", "unlike_layers") or ()),
         epochs=tuple(epochs),
     )
 

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 
-from . import arrays, batches, compiling, data, engine, models, tasks
+from . import arrays, batches, compiling, data, engine, models, randomness, tasks
 from . import weights as initial_weights
 
 
@@ -72,12 +72,14 @@ def _train(spec, directory, events):
     events.send("phase", name="build")
     with _Stopwatch() as clock:
         model = _build(spec, dataset)
-    weights = model.get_weights()
+    weights = initial_weights.current(model)
     events.send(
         "built",
         seconds=clock.seconds,
         weights=int(sum(array.size for array in weights)),
         weights_digest=arrays.digest(weights),
+        random_layers=randomness.random_layers(model),
+        unlike_layers=randomness.unlike_layers(model),
     )
 
     events.send("phase", name="fit")
@@ -109,14 +111,19 @@ def _train(spec, directory, events):
 
 def _build(spec, dataset):
     network, training, controls = spec["model"], spec["training"], spec["controls"]
-    task = tasks.of_labels(dataset.y_train)
+    task = data.task_of(spec["data"], dataset, training["loss"])
     loss = tasks.loss_of(task) if training["loss"] == tasks.AUTO else training["loss"]
     metrics = training["metrics"] or tasks.metrics_of(task)
     activation = network["output_activation"]
     if activation == tasks.AUTO:
         activation = tasks.activation_of(task, loss)
     output = models.Output(tasks.units_of(task, loss), activation)
-    model = models.kind(network["kind"]).build(network, arrays.sample_shape(dataset.x_train), output)
+    if not controls["dropout"]:
+        randomness.switch_off()
+    with initial_weights.watched_initializers() as made:
+        model = models.kind(network["kind"]).build(network, arrays.sample_shape(dataset.x_train), output)
+    if not controls["dropout"]:
+        randomness.quiet(model)
     compiling.compile_model(
         model,
         training["optimizer"],
@@ -126,7 +133,7 @@ def _build(spec, dataset):
         engine.keras_generation(),
     )
     if controls["initial_weights"]:
-        model.set_weights(initial_weights.draw(model, spec["seed"], probe=spec["parity"]["probe"]))
+        model.set_weights(initial_weights.draw(model, spec["seed"], spec["parity"]["probe"], made))
     return model
 
 
