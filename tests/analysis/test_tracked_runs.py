@@ -71,7 +71,7 @@ def test_a_run_comes_back_with_all_that_was_measured(filled: Store) -> None:
     }
     assert run.loss_by_epoch == tuple(epoch.loss for epoch in result.epochs)
     assert len(run.loss_by_epoch) == EPOCHS
-    assert run.accuracy_by_epoch == tuple(epoch.accuracy for epoch in result.epochs)
+    assert run.quality_by_epoch == tuple(epoch.metrics["accuracy"] for epoch in result.epochs)
     assert run.params == filled.records[0].spec.params()
     assert run.tags["keras_version"] == "3.15.1"
     assert run.tags["data_digest"] == "d" * 36
@@ -141,7 +141,7 @@ def test_curves_are_read_of_so_many_timed_runs_of_a_backend_and_of_all_parity_ru
         for role, curves in (("timed", [True, True, False]), ("parity", [True, True, True])):
             own = [run for run in found if (run.backend, run.role) == (backend, role)]
             assert [bool(run.loss_by_epoch) for run in own] == curves
-            assert [bool(run.accuracy_by_epoch) for run in own] == curves
+            assert [bool(run.quality_by_epoch) for run in own] == curves
 
 
 def test_of_long_trainings_fewer_curves_are_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
