@@ -355,3 +355,60 @@ def test_hundreds_and_thousands_of_runs_are_compared(blocks: int) -> None:
     found = compare(sweep_runs(dict.fromkeys(backends, 1.0), blocks, 0.5))
     assert sum(len(group.runs) for group in found.groups) == 5 * blocks
     assert {contrast.blocks for contrast in found.contrasts if contrast.withheld is None} == {blocks}
+
+
+# -- metrics other than accuracy ---------------------------------------------------------------------
+
+
+def regression_of(errors: dict[str, float], blocks: int = 6) -> list[TrackedRun]:
+    """A sweep whose runs have no accuracy, but an error in the unit of the labels."""
+    found = []
+    for run in sweep_runs(dict.fromkeys(errors, 1.0), blocks):
+        error = errors[run.backend] * (1 + run.seed / 1000)
+        values = {key: value for key, value in run.values.items() if key != "accuracy"}
+        values |= {"test/mean_absolute_error": error, "test/r2_score": 0.9, "loss": error**2}
+        params = {**run.params, "training.loss": "mean_squared_error"}
+        found.append(replace(run, values=values, params=params))
+    return found
+
+
+def test_every_metric_of_the_runs_is_judged_and_the_first_is_a_headline() -> None:
+    found = compare(regression_of({"tensorflow": 1000.0, "theano": 1001.0}))
+    assert [q.measure.title for q in found.qualities] == ["loss", "mean absolute error", "r2 score"]
+    assert {q.verdict for q in found.qualities} == {"equivalent"}
+    assert found.headlines()[-1] == quality(found, "test/mean_absolute_error").sentence
+    assert found.quality is not None
+    assert found.quality.key == "test/mean_absolute_error"
+    assert "accuracy" not in found.groups[0].spreads
+
+
+def test_the_margin_of_an_error_is_a_share_of_the_baseline() -> None:
+    found = compare(regression_of({"tensorflow": 1000.0, "theano": 1100.0}))
+    error = quality(found, "test/mean_absolute_error")
+    assert error.margin == pytest.approx(50, rel=0.01)
+    assert (error.verdict, round(error.difference or 0)) == ("different", 100)
+    # The loss is the square of the error, so it has a margin of its own kind.
+    assert quality(found, "loss").margin == pytest.approx(50_000, rel=0.01)
+    steady = next(c for c in found.contrasts if c.measure.key == "training_time_s")
+    assert steady.withheld == "not of one quality: different loss and mean absolute error"
+
+
+def test_accuracy_of_each_output_has_the_margin_that_the_user_names() -> None:
+    runs = [
+        replace(run, values={**run.values, "test/left_accuracy": 0.5})
+        for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0}, 4)
+    ]
+    found = compare(runs, accuracy_margin=0.02)
+    assert [quality(found, key).margin for key in ("accuracy", "test/left_accuracy")] == [0.02, 0.02]
+
+
+def test_chance_is_one_over_the_number_of_classes() -> None:
+    runs = [
+        replace(run, params={**run.params, "data.classes": "10"}, values={**run.values, "accuracy": 0.1})
+        for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0}, 4)
+    ]
+    chance = compare(runs).groups[0].chance
+    assert chance is not None
+    assert (chance.expected, chance.correct) == (0.1, 40)
+    assert "random labels of 10 classes right" in chance.sentence
+    assert chance.sentence.endswith("That is luck.")

@@ -73,7 +73,7 @@ def test_a_run_comes_back_with_all_that_was_measured(filled: Store) -> None:
     }
     assert run.loss_by_epoch == tuple(epoch.loss for epoch in result.epochs)
     assert len(run.loss_by_epoch) == EPOCHS
-    assert run.accuracy_by_epoch == tuple(epoch.accuracy for epoch in result.epochs)
+    assert run.quality_by_epoch == tuple(epoch.metrics["accuracy"] for epoch in result.epochs)
     assert run.params == filled.records[0].spec.params()
     assert run.tags["keras_version"] == "3.15.1"
     assert run.tags["data_digest"] == "d" * 36
@@ -143,7 +143,7 @@ def test_curves_are_read_of_a_limited_number_of_timed_runs_and_of_all_parity_run
         for role, curves in (("timed", [True, True, False]), ("parity", [True, True, True])):
             own = [run for run in found if (run.backend, run.role) == (backend, role)]
             assert [bool(run.loss_by_epoch) for run in own] == curves
-            assert [bool(run.accuracy_by_epoch) for run in own] == curves
+            assert [bool(run.quality_by_epoch) for run in own] == curves
 
 
 def test_fewer_curves_are_read_of_long_trainings(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

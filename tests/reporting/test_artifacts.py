@@ -54,7 +54,7 @@ def test_figure_that_cannot_be_drawn_is_reported_and_the_rest_is_written(
     assert defect.endswith(f"Please report it, with {written.folder / 'defects.txt'}.")
     assert "Traceback" in (written.folder / "defects.txt").read_text()
     drawn = {path.stem for path in (written.folder / "figures").iterdir()}
-    assert drawn == {"ratios", "time-by-phase", "steady-epoch", "accuracy"}
+    assert drawn == {"ratios", "time-by-phase", "steady-epoch", "quality"}
     assert written.report is not None
     page = written.report.read_text()
     assert all(f"{name}-title" in page for name in drawn)

@@ -25,7 +25,7 @@ from backendexp.reporting.svg import WIDTH, Figure
 from support.pictured import on_keras2, parity_runs, pictured, timed_runs
 from support.tracked import TIMES, run_of, sweep_runs
 
-ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "accuracy", "parity"]
+ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "quality", "parity"]
 STEADY, TRAINING = "time/steady_epoch_s", next(m for m in TIMES if m.key == "training_time_s")
 HOSTILE = '<script>alert("1")</script> & $\\frac{$ \x1b[31m 漢字'
 
@@ -152,7 +152,7 @@ def test_drawing_needs_no_pyplot() -> None:
 # -- what each figure shows --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "key"), [("steady-epoch", STEADY), ("accuracy", "accuracy")])
+@pytest.mark.parametrize(("name", "key"), [("steady-epoch", STEADY), ("quality", "accuracy")])
 def test_every_finished_run_is_a_mark_at_its_number(
     drawn: dict[str, Element], comparison: Comparison, name: str, key: str
 ) -> None:
@@ -276,7 +276,7 @@ def test_curves_are_medians_over_the_runs_that_reached_an_epoch() -> None:
     runs = timed_runs({"jax": 1.0, "theano": 1.2}, blocks=3)
     lengths = (2, 4, 4)
     runs = [
-        replace(run, loss_by_epoch=tuple([float(run.seed)] * lengths[run.seed]), accuracy_by_epoch=())
+        replace(run, loss_by_epoch=tuple([float(run.seed)] * lengths[run.seed]), quality_by_epoch=())
         for run in runs
     ]
     root = shown(figures.learning_curves, analyse(runs, title=""))
@@ -284,8 +284,8 @@ def test_curves_are_medians_over_the_runs_that_reached_an_epoch() -> None:
     assert "training accuracy" not in texts(root)
 
 
-def test_accuracy_shows_the_band_of_luck_for_coin_flips_only(comparison: Comparison) -> None:
-    figure = figures.accuracy(comparison)
+def test_quality_shows_the_band_of_luck_for_coin_flips_only(comparison: Comparison) -> None:
+    figure = figures.quality(comparison)
     assert figure is not None
     assert "coin flips" in figure.caption
     assert palette.BAND in figure.text.partition("</style>")[2]
@@ -293,7 +293,7 @@ def test_accuracy_shows_the_band_of_luck_for_coin_flips_only(comparison: Compari
         replace(run, params={**run.params, "data.kind": "signal"})
         for run in timed_runs({"jax": 1.0, "theano": 1.2})
     ]
-    figure = figures.accuracy(analyse(learned, title=""))
+    figure = figures.quality(analyse(learned, title=""))
     assert figure is not None
     assert "coin flips" not in figure.caption
     assert palette.BAND not in figure.text.partition("</style>")[2]

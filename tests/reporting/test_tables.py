@@ -39,7 +39,7 @@ def test_failed_run_has_a_row_with_its_reason_and_what_it_reached(make: Make) ->
 
 def test_run_under_way_has_a_row(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
     draft = streams.record_of(tmp_path, make_spec("jax"), [], finish=False)
-    assert tables.run_table([draft]).rows == [["jax", "keras3", "0", "RUNNING", *["-"] * 6]]
+    assert tables.run_table([draft]).rows == [["jax", "keras3", "0", "RUNNING", *["-"] * 5]]
 
 
 def test_what_differs_between_the_plans_has_a_column(make: Make) -> None:
@@ -66,7 +66,7 @@ def test_medians_are_of_the_finished_runs_of_one_backend_and_runtime(make: Make)
 
 def test_backend_that_never_finished_has_no_medians(make: Make) -> None:
     (row,) = tables.median_table([make("jax", streams.killed_in_epoch_3())]).rows
-    assert row == ["jax", "keras3", "0 of 1", *["-"] * 6]
+    assert row == ["jax", "keras3", "0 of 1", *["-"] * 5]
 
 
 def test_markdown_escapes_what_would_break_the_table() -> None:
@@ -160,10 +160,28 @@ def test_labels_that_can_be_learned_have_no_range_of_luck(make: Make) -> None:
 
 
 def test_range_of_luck_stays_within_what_accuracy_can_be(make: Make) -> None:
-    one_sample = {"shapes": {**streams.SHAPES, "y_test": [1, 1]}}
-    stream = [event | one_sample if event["event"] == "data" else event for event in streams.whole()]
+    shapes = {**streams.SHAPES, "x_test": [1, 8], "y_test": [1, 1]}
+    stream = [e | {"shapes": shapes} if e["event"] == "data" else e for e in streams.whole()]
     (line,) = [one for one in tables.run_lines(make("jax", stream)) if "accuracy" in one]
     assert "0.00 to 1.00 is luck" in line
+
+
+def test_tables_have_a_column_for_each_metric_that_a_run_has(make: Make) -> None:
+    metrics = {"mean_absolute_error": 12.3456, "r2_score": 0.5}
+    regression = streams.whole(metrics=metrics)
+    table = tables.run_table([make("jax", regression), make("theano", regression, seed=1)])
+    assert table.titles[-4:] == ["loss", "mean_absolute_error", "r2_score", "peak MiB"]
+    assert table.rows[0][-3:] == ["12.3", "0.500", "200"]
+    mixed = tables.median_table([make("jax", regression), make("theano")])
+    assert mixed.titles[-4:] == [
+        "median accuracy",
+        "median mean_absolute_error",
+        "median r2_score",
+        "median peak MiB",
+    ]
+    assert [row[-4:-1] for row in mixed.rows] == [["-", "12.3", "0.500"], ["0.750", "-", "-"]]
+    (line,) = [one for one in tables.run_lines(make("jax", regression)) if one.startswith("  loss")]
+    assert line == "  loss  0.5000   mean_absolute_error  12.3   r2_score  0.500"
 
 
 def test_summary_of_a_failed_run_says_why(make: Make) -> None:

@@ -109,6 +109,8 @@ def test_report_holds_all_of_a_finished_run(make_spec: MakeSpec, tmp_path: Path)
         "python_version": "3.11.7",
         "start": "fork",
         "weights_digest": "w" * 64,
+        "metrics": "accuracy",
+        "train_samples": "256",
     }
     history = [(m.step, m.value) for m in report.metrics if m.key == "train/loss"]
     assert history == [(1, 0.7), (2, 0.6), (3, 0.5)]

@@ -16,7 +16,7 @@ OUT_OF_MEMORY: dict[str, Any] = {
     "status": "FAILED",
     "reason": "out_of_memory",
     "loss_by_epoch": (),
-    "accuracy_by_epoch": (),
+    "quality_by_epoch": (),
 }
 
 
@@ -40,7 +40,7 @@ def timed_runs(
                 position=number % len(factors) + 1,
                 values=values,
                 loss_by_epoch=tuple(map(float, 0.72 * np.exp(-epochs / 60) + draw.normal(0, 0.006, EPOCHS))),
-                accuracy_by_epoch=tuple(map(float, 0.5 + epochs / 200 + draw.normal(0, 0.012, EPOCHS))),
+                quality_by_epoch=tuple(map(float, 0.5 + epochs / 200 + draw.normal(0, 0.012, EPOCHS))),
             )
         )
     return runs

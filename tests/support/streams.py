@@ -36,7 +36,7 @@ def epochs(losses: Iterable[float], seconds: float = 0.5) -> list[Event]:
             "epoch": number,
             "seconds": seconds,
             "loss": loss,
-            "accuracy": 0.5,
+            "metrics": {"accuracy": 0.5},
         }
         for number, loss in enumerate(losses, 1)
     ]
@@ -62,8 +62,12 @@ def whole(
     seconds: float = 0.5,
     training_time_s: float = 1.5,
     accuracy: float = 0.75,
+    metrics: dict[str, float] | None = None,
 ) -> list[Event]:
-    """Return all events that a worker sends in a successful run."""
+    """Return all events that a worker sends in a successful run.
+
+    metrics: the metrics of evaluate, in place of accuracy.
+    """
     losses = list(losses)
 
     def at(offset: float, event: str, **fields: object) -> Event:
@@ -80,7 +84,7 @@ def whole(
         *epochs(losses, seconds),
         at(20, "trained", seconds=training_time_s),
         at(20, "phase", name="evaluate"),
-        at(21, "evaluated", seconds=0.1, loss=losses[-1], accuracy=accuracy),
+        at(21, "evaluated", seconds=0.1, loss=losses[-1], metrics=metrics or {"accuracy": accuracy}),
         at(22, "finished"),
         exited(),
     ]

@@ -10,8 +10,9 @@ from backendexp.analysis.findings import TrackedRun
 from backendexp.runs import measures
 from backendexp.runs.measures import Kind
 
-MEASURES = measures.compared()
-TIMES, QUALITIES = (measures.compared(kind) for kind in (Kind.TIME, Kind.QUALITY))
+MEASURES = measures.compared(keys=["accuracy"])
+TIMES = measures.compared(Kind.TIME)
+QUALITIES = measures.compared(Kind.QUALITY, keys=["accuracy"])
 (MEMORY,) = measures.compared(Kind.MEMORY)
 BEGAN_MS = 1_700_000_000_000
 # The time from the beginning of a run to that of the next, and how much of it the run takes.

@@ -26,7 +26,7 @@ class Sequences(Model):
             )
         if self.vocabulary is not None and len(inputs) != 1:
             return (
-                "with model.vocabulary, model=%s takes samples of the shape (steps,). Leave it out if x holds "
+                "with model.vocabulary, model=%s takes samples of the shape (steps,). Leave it out if x has "
                 "amounts" % self.kind
             )
         return None
@@ -96,7 +96,11 @@ def gru(units, every_step):
     from keras.layers import GRU
 
     return GRU(
-        units, activation="tanh", recurrent_activation="sigmoid", reset_after=True, return_sequences=every_step
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        reset_after=True,
+        return_sequences=every_step,
     )
 
 

@@ -193,7 +193,7 @@ def test_the_suffix_of_the_file_decides_the_format(
     assert compare.main([A, "--output", file, at]) == exit_codes.OK
     assert capsys.readouterr().out == f"{file}\n"
     written = (project / file).read_text(encoding="utf-8")
-    starts = {".md": "# ", ".csv": "group,", ".json": '{\n "schema": 1,', ".html": "<!doctype html>"}
+    starts = {".md": "# ", ".csv": "group,", ".json": '{\n "schema": 2,', ".html": "<!doctype html>"}
     assert written.lower().startswith(starts[suffix])
 
 

@@ -1,4 +1,4 @@
-"""Builds a network of LSTM layers that read the sequence in both directions, with names that both Keras generations have."""
+"""Builds a network of LSTM layers that read the sequence in both directions, in both generations of Keras."""
 
 from dataclasses import dataclass
 

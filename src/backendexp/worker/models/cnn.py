@@ -78,11 +78,7 @@ def build(model, inputs, output):
     x = start = Input(inputs)
     for filters in model["filters"]:
         x = Conv2D(
-            filters,
-            model["kernel_size"],
-            padding=model["padding"],
-            activation=model["activation"],
-            **images
+            filters, model["kernel_size"], padding=model["padding"], activation=model["activation"], **images
         )(x)
         x = MaxPooling2D(model["pool_size"], **images)(x)
     x = Dropout(model["dropout"])(Flatten()(x))

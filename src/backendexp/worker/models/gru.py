@@ -1,4 +1,4 @@
-"""Builds a network of gated recurrent units (Cho et al., 2014), with names that both Keras generations have."""
+"""Builds a network of gated recurrent units (Cho et al., 2014), in both generations of Keras."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Builds a network of LSTM layers (Hochreiter and Schmidhuber, 1997), with names that both Keras generations have."""
+"""Builds a network of LSTM layers (Hochreiter and Schmidhuber, 1997), in both generations of Keras."""
 
 from dataclasses import dataclass
 

@@ -34,7 +34,7 @@ class Settings(Sequences):
 
 
 def build(model, inputs, output):
-    """Build a model that projects every step to `width` values, with attention blocks and the mean over steps.
+    """Build a model that projects each step to `width` values, with attention blocks and the mean over steps.
 
     model: the `model` part of the plan.
 
