@@ -1,4 +1,5 @@
-"""The tutorial as a newcomer writes it: one file, no tracking. The other side of every comparison here.
+"""The tutorial as a newcomer writes it, in one file without tracking. The benchmarks compare backendexp with
+it.
 
 KERAS_BACKEND=jax python bare_tutorial.py [--samples 1000] [--hidden-units 64 64] [--epochs 20]
 
@@ -28,7 +29,7 @@ y_test = np.random.randint(2, size=(TEST_SAMPLES, 1))
 
 first, *others = asked.hidden_units
 model = Sequential()
-# Both generations of Keras take the input's shape this way.
+# Both generations of Keras accept the shape of the input in this form.
 model.add(Dense(first, activation="relu", input_shape=(FEATURES,)))
 model.add(Dropout(0.5))
 for units in others:

@@ -1,9 +1,9 @@
-"""Runs backendexp with a clock around its stages.
+"""Runs backendexp and records when each of its stages begins and ends.
 
 python clocked.py SPANS.json [OVERRIDES ...]
 
-Writes a list of [stage, began, ended] in seconds since 1970, the clock that the worker's events have. Nothing
-of backendexp is changed but that each stage below notes when it began and ended.
+It writes a list of [stage, began, ended], in seconds since 1970, as in the events of the worker. Nothing else
+in backendexp is changed.
 """
 
 import functools

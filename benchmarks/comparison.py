@@ -1,9 +1,10 @@
-"""What `backendexp compare` takes for a store of 200 runs, and for one of 5,000.
+"""Measures how long `backendexp compare` takes for a store of 200 runs, and for one of 5,000.
 
-The runs are made up, and written to a new sqlite database through MLflow's client: four backends, each with
-the params, tags, metrics and 20 epochs that a real run has. Measured is one process, after its imports: from
-connecting to the store to the report in every format, each the median of the rounds. Target: at most 5 s for
-200 runs; 5,000 must work. `command` is the whole of `backendexp compare`, its imports included.
+The runs are invented, and written to a new SQLite database through MLflow's client. They are of four
+backends, and have the params, tags, metrics and 20 epochs of real runs. The benchmark measures one process
+after its imports, from connecting to the store to the report in every format, and shows the median of the
+rounds for each stage. The target is at most 5 s for 200 runs, and 5,000 runs must work. The column `command`
+is the time of the whole command `backendexp compare`, including its imports.
 """
 
 import argparse
@@ -96,14 +97,14 @@ def _row(count: int, uri: str, folder: Path, rounds: int) -> list[str]:
 
 
 def clock(uri: str) -> dict[str, float]:
-    """Seconds of each stage, once all is imported that any of them needs."""
+    """Return the seconds that each stage takes, after importing everything that the stages need."""
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
     from backendexp.analysis import pipeline, tracked_runs
     from backendexp.reporting import report, text
 
     taken: dict[str, float] = {}
-    gc.disable()  # as the command does
+    gc.disable()  # because the command does so too
 
     def timed(stage: str, work: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
         began = time.perf_counter()
@@ -124,7 +125,9 @@ def clock(uri: str) -> dict[str, float]:
 
 
 def fill(uri: str, count: int) -> None:
-    """`count` finished runs of one sweep, one after the other, with times that scatter by a tenth."""
+    """Write `count` finished runs of one sweep that ran one after the other, with times that vary by about
+    10%.
+    """
     from mlflow.entities import Metric, Param, RunTag
 
     from backendexp.tracking.mlflow_connection import connect

@@ -1,8 +1,9 @@
-"""What the benchmarks share: two sides of a comparison, run in turn under the same conditions.
+"""Runs the sides of a comparison in turn and under the same conditions, for all benchmarks in this folder.
 
-Whole processes are measured from outside, by wall time from start to exit and by the kernel's account of
-memory. Both sides get the same interpreter, engine, thread limits and compile caches. Each is run once,
-unrecorded, before the first round: Python's bytecode and Theano's compiled code are warm on both sides.
+Whole processes are measured from outside: the wall time from start to exit, and the memory that the kernel
+reports. All sides get the same interpreter, engine, thread limits and compile caches. Each side runs once
+before the first round without being recorded, so that Python's bytecode and Theano's compiled code exist for
+all sides.
 """
 
 import argparse
@@ -35,13 +36,13 @@ from backendexp.runtimes import build, catalogue, inventory, prepare
 
 BARE_SCRIPT = Path(__file__).with_name("bare_tutorial.py")
 _PACKAGES = ("backendexp", "keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "mlflow", "hydra-core")
-# Seconds between two looks at the memory of a process tree.
+# How many seconds pass between two samples of the memory of a process tree.
 _SAMPLE_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What both sides train: the tutorial, or another size of it."""
+    """The model and data that both sides train: those of the tutorial, or of another size."""
 
     samples: int = 1000
     hidden_units: tuple[int, ...] = (64, 64)
@@ -51,7 +52,7 @@ class Workload:
 
     @property
     def overrides(self) -> list[str]:
-        """For backendexp."""
+        """The arguments that set these sizes in backendexp."""
         widths = ",".join(map(str, self.hidden_units))
         return [
             f"data.samples={self.samples}",
@@ -61,13 +62,13 @@ class Workload:
 
     @property
     def options(self) -> list[str]:
-        """For the bare script."""
+        """The arguments that set these sizes in the bare script."""
         sizes = ["--samples", str(self.samples), "--epochs", str(self.epochs)]
         return [*sizes, "--hidden-units", *map(str, self.hidden_units)]
 
     @property
     def data_bytes(self) -> int:
-        """Of x and y in float32, the dtype that the engine trains on."""
+        """The size of x and y in float32, the dtype that the engine trains on."""
         return 4 * (self.samples + self.test_samples) * (self.features + 1)
 
 
@@ -76,8 +77,9 @@ TUTORIAL = Workload()
 
 @dataclass(frozen=True)
 class Engine:
-    """A backend on a runtime that can run here. environment: what a worker of backendexp gets; it holds
-    the thread limits.
+    """A backend on a runtime that can run here.
+
+    environment: the environment variables of a worker of backendexp, which contain the thread limits.
     """
 
     backend: str
@@ -93,11 +95,12 @@ class Engine:
 
 @dataclass(frozen=True)
 class Cost:
-    """
+    """The time and the memory of one process and its descendants.
+
     wall_s: seconds from the start of the process to its exit.
-    process_bytes: greatest resident memory that any single process of the tree had, from wait4(2).
-    tree_bytes: greatest sum of proportional set sizes (what is shared counts once) of the whole tree, or
-        None when it was not sampled.
+    process_bytes: the largest resident memory of any single process of the tree, from wait4(2).
+    tree_bytes: the largest sum of the proportional set sizes of all processes of the tree, in which shared
+        memory counts once. It is None if it was not sampled.
     """
 
     wall_s: float
@@ -107,7 +110,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison. folder: makes or names the working directory of the next run."""
+    """One side of a comparison. `folder` returns the working directory of the next run, and may create it."""
 
     command: list[str]
     environment: dict[str, str]
@@ -116,7 +119,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Spread:
-    """Ratios of the rounds: each round compares two runs that stood next to each other."""
+    """The ratio in each round, which compares two runs that followed each other."""
 
     values: list[float]
 
@@ -130,8 +133,8 @@ class Spread:
 
 @dataclass
 class Laboratory:
-    """A temporary place for all runs of a benchmark. Nothing of the user's stores or caches is used,
-    except the built runtimes.
+    """A temporary folder for all runs of a benchmark. Of the user's stores and caches, only the built
+    runtimes are used.
     """
 
     root: Path
@@ -139,7 +142,9 @@ class Laboratory:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def engines(self, backends: Sequence[str] | None, runtimes: Sequence[str] | None) -> list[Engine]:
-        """Every backend of every runtime that is asked for (None: all) and that can run here."""
+        """List the requested backends on the requested runtimes, as far as they can run here. None
+        requests all.
+        """
         found = []
         for facts in catalogue.RUNTIMES.values():
             for backend in facts.engines:
@@ -149,7 +154,9 @@ class Laboratory:
                 try:
                     prepare.check_available(spec)
                     if facts.name in build.RECIPES and not build.is_built(facts.name):
-                        raise UserError(f"not built yet: backendexp doctor --build {facts.name}")
+                        raise UserError(
+                            f"it is not built yet. Build it with: backendexp doctor --build {facts.name}"
+                        )
                 except UserError as error:
                     say(f"left out {backend} on {facts.name}: {str(error).splitlines()[0]}")
                     continue
@@ -157,11 +164,11 @@ class Laboratory:
                 environment = _without_settings(worker_environment(spec, interpreter.own))
                 found.append(Engine(backend, facts.name, interpreter.python, self.threads, environment))
         if not found:
-            sys.exit("nothing that was asked for can run here; see backendexp doctor")
+            sys.exit("none of the requested backends can run here; see backendexp doctor")
         return found
 
     def bare(self, engine: Engine, workload: Workload = TUTORIAL) -> Side:
-        """The bare script on this engine."""
+        """Return the side that runs the bare script on this engine."""
         command = [engine.python, str(BARE_SCRIPT), *workload.options]
         return Side(command, engine.environment, self.new_folder)
 
@@ -172,8 +179,10 @@ class Laboratory:
         extra: Sequence[str] = (),
         project: Path | None = None,
     ) -> Side:
-        """backendexp on this engine. project: where all runs of this side, and others, share a database;
-        None: every run has a new project, and so makes a database.
+        """Return the side that runs backendexp on this engine.
+
+        project: a folder in which all runs of this side, and of other sides, share a database. If it is None,
+            every run gets a new folder, and so has to create a database.
         """
         command = [sys.executable, "-m", "backendexp", *extra, *self.overrides(engine), *workload.overrides]
         return Side(command, own_environment(), lambda: project or self.new_folder())
@@ -198,7 +207,7 @@ def laboratory(threads: int | None) -> Iterator[Laboratory]:
         if built.is_dir():
             (own_cache / "runtimes").symlink_to(built, target_is_directory=True)
         before = os.environ.get("BACKENDEXP_CACHE")
-        # A cache of its own, so that what an earlier use has compiled does not count.
+        # Use a separate cache, so that code compiled earlier does not influence the results.
         os.environ["BACKENDEXP_CACHE"] = str(own_cache)
         try:
             yield Laboratory(root, threads or usable_cores())
@@ -213,9 +222,9 @@ def own_environment() -> dict[str, str]:
 
 
 def _without_settings(environment: dict[str, str]) -> dict[str, str]:
-    """Without settings of this shell that would reach one side and change what is measured."""
-    # Without bytecode every start would compile what it imports again, on both sides, and drown the rest.
-    # The hash seed is something that backendexp sets for Theano and a newcomer does not.
+    """Remove the settings of this shell that would reach one side and change the result."""
+    # Without bytecode, every start would compile all imported modules again on both sides, which would hide
+    # any difference. The hash seed is something that backendexp sets for Theano and a newcomer does not.
     unwanted = ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME", "PYTHONHASHSEED")
     return {k: v for k, v in environment.items() if k not in unwanted and not k.startswith("MLFLOW_")}
 
@@ -232,8 +241,8 @@ def _plan(backend: str, runtime: str, threads: int) -> RunSpec:
 def interleave(
     sides: dict[str, Side], rounds: int, warm_up: bool = True, whole_tree: bool = False
 ) -> list[dict[str, Cost]]:
-    """Run every side once a round, in turn, and in the opposite order in the next round, so that a drift
-    of the machine meets all of them. Returns the costs of each round, by the side's name.
+    """Run every side once in each round, and reverse the order in every other round, so that a drift of the
+    machine affects all sides alike. Return the costs of each round by the name of the side.
     """
     if warm_up:
         for name, side in sides.items():
@@ -251,7 +260,9 @@ def interleave(
 
 
 def run(side: Side, whole_tree: bool = False) -> Cost:
-    """Run a side once and wait for its exit. Ends this program when it fails: there is no such cost."""
+    """Run a side once and wait for it to exit. If it fails, end this program, because the cost of a failed
+    run is meaningless.
+    """
     folder = side.folder()
     output = folder / "output.txt"
     with output.open("wb") as sink:
@@ -265,21 +276,22 @@ def run(side: Side, whole_tree: bool = False) -> Cost:
             stderr=subprocess.STDOUT,
         )
         sampler = _TreeSampler(process.pid) if whole_tree else None
-        # Not process.wait: wait4 also tells the peak of the process and of all that it has waited for.
+        # Use wait4 and not process.wait, because it also returns the peak memory of the process and of all
+        # processes that it has waited for.
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     tree_bytes = sampler.stop() if sampler else None
     if process.returncode:
         last_words = output.read_text(errors="replace")[-2000:]
-        sys.exit(f"{' '.join(side.command)}\nleft with code {process.returncode}:\n{last_words}")
-    # getrusage(2): kilobytes on Linux, bytes on macOS.
+        sys.exit(f"{' '.join(side.command)}\nexited with code {process.returncode}:\n{last_words}")
+    # getrusage(2) uses kilobytes on Linux and bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(wall_s, usage.ru_maxrss * unit, tree_bytes)
 
 
 class _TreeSampler:
-    """Watches the memory of a process and its descendants from a thread."""
+    """Samples the memory of a process and its descendants in a thread."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
@@ -305,9 +317,9 @@ class _TreeSampler:
 def _own_share_bytes(process: psutil.Process) -> int:
     try:
         memory = process.memory_full_info()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):  # it has just ended
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # the process has just ended
         return 0
-    # Only Linux knows a process's share of what is shared.
+    # Only Linux reports the share of a process in shared memory.
     return int(getattr(memory, "pss", memory.rss))
 
 
@@ -317,7 +329,7 @@ def ratios(
     below: str,
     value: Callable[[Cost], float] = lambda cost: cost.wall_s,
 ) -> Spread:
-    """A side's cost divided by the other's, round by round."""
+    """Divide the cost of the side `above` by that of the side `below` in each round."""
     return Spread([value(costs[above]) / value(costs[below]) for costs in rounds])
 
 
@@ -326,7 +338,7 @@ def median_of(rounds: list[dict[str, Cost]], name: str, value: Callable[[Cost], 
 
 
 def met(value: float, bound: float) -> str:
-    """Whether a cost is at most its bound."""
+    """Return "yes" if a cost is at most its bound, or else "no"."""
     return "yes" if value <= bound else "no"
 
 
@@ -336,7 +348,9 @@ def arguments(
     backends: Sequence[str] | None,
     runtimes: Sequence[str] | None = None,
 ) -> argparse.ArgumentParser:
-    """The options that all benchmarks have, with their own defaults; None means all that can run."""
+    """Return a parser for the options that all benchmarks have, with the defaults of one of them. None stands
+    for all backends or runtimes that can run.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -356,7 +370,9 @@ def arguments(
         help=f"default: {' '.join(runtimes) if runtimes else 'all that can run here'}",
     )
     parser.add_argument(
-        "--threads", type=_positive, help="of the engine, on both sides; default: every usable core"
+        "--threads",
+        type=_positive,
+        help="threads of the engine, on both sides; default: one for each usable core",
     )
     return parser
 
@@ -364,23 +380,23 @@ def arguments(
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1, found {number}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {number}")
     return number
 
 
 def say(text: str) -> None:
-    """Progress goes to stderr; stdout is the report."""
+    """Print progress to stderr, because stdout is for the report."""
     print(text, file=sys.stderr, flush=True)
 
 
 def report(title: str, table: Table, asked: argparse.Namespace, engines: list[Engine], notes: str) -> None:
-    """Print the Markdown section that README.md takes."""
+    """Print the Markdown section for README.md."""
     print(f"\n### {title}\n\n{table.markdown()}\n\n{notes.strip()}\n")
     print("\n".join(f"- {line}" for line in _describe(asked, engines)))
 
 
 def _describe(asked: argparse.Namespace, engines: list[Engine]) -> Iterator[str]:
-    """What the numbers depend on."""
+    """Yield sentences on the machine, the versions and the settings that the numbers depend on."""
     memory = psutil.virtual_memory().total / 2**30
     yield f"{machine.cpu_model()}, {usable_cores()} usable cores, {memory:.0f} GiB; {platform.platform()}"
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())

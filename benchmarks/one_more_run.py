@@ -1,16 +1,17 @@
-"""What one more run of a sweep costs beyond its own training. Target: at most 0.15 s.
+"""Measures what one more run of a sweep costs beyond its own training. The target is at most 0.15 s.
 
-(wall time of a long sweep - wall time of a short one) / (runs between them), less the seconds that those runs
-spent on data, build, fit and evaluate by their own clocks. What is left is Hydra's job, the fork, the record,
-MLflow, and what the worker does outside its clocks. The runs' own seconds are taken from each sweep's wall
-time before the two are subtracted: a disturbance that meets the training of one sweep then cancels out.
+The wall times of a long and a short sweep are compared. From each wall time, the benchmark subtracts the
+seconds that its runs spent on data, build, fit and evaluate, as the runs recorded them. The difference
+between the two remainders is divided by the difference in the number of runs. The result consists of Hydra's
+job, the fork, the record, MLflow, and the work of the worker outside the recorded phases. The seconds of the
+runs are subtracted first, so that a disturbance during the training of one sweep cancels out.
 
-The start-up of the two sweeps does not cancel out: a second of noise in it is a second divided by the runs
-between them. So the same is also read within the long sweep, from the begin of its second run to the begin of
-its last, which holds no start-up but leaves out what the end of a sweep costs a run. The dearer of the two is
-what the target is held against.
+Noise in the start-up of the two sweeps does not cancel out: one second of it adds one second divided by the
+difference in the number of runs. For this reason the same cost is also measured within the long sweep, from
+the beginning of its second run to the beginning of its last. This span contains no start-up, but it also
+leaves out the end of the sweep. The larger of the two costs is compared with the target.
 
-A further sweep, with a clock around each stage, tells where it goes; it is not one of the rounds.
+One more sweep, which is not one of the rounds, times each stage to show where the time goes.
 """
 
 import argparse
@@ -30,9 +31,12 @@ TARGET_S = 0.15
 
 
 @dataclass(frozen=True)
-class Beyond:
-    """Of one round. between_sweeps_s, within_s: seconds a run beyond its training, from two sweeps and from
-    the long one alone. own_s: mean seconds of the training.
+class RunOverhead:
+    """What a run costs beyond its own training, as measured in one round.
+
+    between_sweeps_s: seconds of overhead for each run, from the difference between the two sweeps.
+    within_s: the same, from the long sweep alone.
+    own_s: mean seconds of the training itself.
     """
 
     between_sweeps_s: float
@@ -42,17 +46,17 @@ class Beyond:
 
 def main() -> None:
     parser = measure.arguments(__doc__, rounds=5, backends=["jax", "tensorflow"], runtimes=["keras3"])
-    parser.add_argument("--short", type=int, default=2, help="runs of the short sweep; default: 2")
-    parser.add_argument("--long", type=int, default=22, help="runs of the long sweep; default: 22")
+    parser.add_argument("--short", type=int, default=2, help="number of runs in the short sweep; default: 2")
+    parser.add_argument("--long", type=int, default=22, help="number of runs in the long sweep; default: 22")
     asked = parser.parse_args()
     if not 1 <= asked.short < asked.long or asked.long < 3:
-        parser.error("expected 1 <= --short < --long, and --long from 3")
+        parser.error("expected 1 <= --short < --long, and a --long of at least 3")
     costs, stages = [], []
     with measure.laboratory(asked.threads) as lab:
         engines = lab.engines(asked.backends, asked.runtimes)
         for engine in engines:
             measure.say(engine.title)
-            rounds = _beyond_training(lab, engine, asked)
+            rounds = _overheads(lab, engine, asked)
             shares = measure.Spread([max(r.between_sweeps_s, r.within_s) / r.own_s for r in rounds])
             between = statistics.median(r.between_sweeps_s for r in rounds)
             within = statistics.median(r.within_s for r in rounds)
@@ -71,15 +75,15 @@ def main() -> None:
             Table(titles, costs),
             asked,
             engines,
-            f"Sweeps of {asked.short} and {asked.long} runs in turn; median of the rounds, and its range.\n\n"
-            "Where it goes, from one sweep with clocks, medians of its runs but the first:\n\n"
+            f"Sweeps of {asked.short} and {asked.long} runs in turn; median and range of the rounds.\n\n"
+            "Where the time goes, in one sweep with timed stages; medians of all runs but the first:\n\n"
             + Table(["backend", "runtime", "stage", "s", "/ own training"], stages).markdown(),
         )
 
 
-def _beyond_training(
+def _overheads(
     lab: measure.Laboratory, engine: measure.Engine, asked: argparse.Namespace
-) -> list[Beyond]:
+) -> list[RunOverhead]:
     sweeps = {"short": asked.short, "long": asked.long}
     projects = {name: lab.new_folder() for name in sweeps}
     sides = {
@@ -99,10 +103,10 @@ def _beyond_training(
             runs = [record.load(folder) for folder in record.find([project]) if folder not in known[name]]
             seconds = [_own_seconds(run) for run in runs]
             rest[name] = costs[name].wall_s - sum(seconds)
-        # `runs` and `seconds` are now the long sweep's, the last of `projects`.
-        # The first run of a sweep also waits for the imports.
+        # `runs` and `seconds` now belong to the long sweep, which is the last of `projects`.
+        # Its first run is left out, because that one also waits for the imports.
         period = (runs[-1].context.began - runs[1].context.began) / (len(runs) - 2)
-        found = Beyond(
+        found = RunOverhead(
             between_sweeps_s=(rest["long"] - rest["short"]) / (asked.long - asked.short),
             within_s=period - statistics.mean(seconds[1:-1]),
             own_s=statistics.mean(seconds),
@@ -117,7 +121,7 @@ def _seconds(values: list[float]) -> str:
 
 
 def _own_seconds(run: RunRecord) -> float:
-    """Of data, build, fit and evaluate, as the run recorded them."""
+    """Add the seconds that the run recorded for data, build, fit and evaluate."""
     result = run.result
     assert result is not None
     assert result.data is not None
@@ -142,8 +146,8 @@ def _stage_rows(lab: measure.Laboratory, engine: measure.Engine, runs: int) -> l
 
 
 def _stages(spans: list[tuple[str, float, float]], records: list[RunRecord]) -> dict[str, float]:
-    """Median seconds of each stage that is not the run's own training, over all runs but the first, which
-    also waits for the imports. Together they are what lies between the ends of two jobs.
+    """Return the median seconds of each stage that is not training, over all runs but the first, which also
+    waits for the imports. Together, these stages and the training fill the time between the ends of two jobs.
     """
     by_stage: dict[str, list[tuple[float, float]]] = {}
     for stage, began, ended in spans:

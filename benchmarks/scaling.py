@@ -1,8 +1,9 @@
-"""Does the cost of tracking, in time and in memory, stay small as data and model grow?
+"""Measures whether the cost of tracking, in time and in memory, stays small as the data and the model grow.
 
-Samples 1e3 to 1e6 with hidden layers of 64, and hidden layers of 64 to 1024 with 1e4 samples, each against
-the bare script. Few epochs for the large ones, so that it ends in minutes: the fewer there are, the more the
-fixed costs weigh. Memory must grow no faster than the data.
+It compares backendexp with the bare script for 1e3 to 1e6 samples with hidden layers of 64 units, and for
+hidden layers of 64 to 1024 units with 1e4 samples. The large sizes train for few epochs, so that the
+benchmark ends within minutes. The fewer epochs there are, the larger is the share of the fixed costs. The
+target is that memory grows no faster than the data.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from measure import Cost, Workload
 
 from backendexp.reporting.tables import Table
 
-# Samples to epochs. The first is what the others are compared with.
+# The number of epochs for each number of samples. The others are compared with the first.
 SAMPLES = {10**3: 20, 10**4: 5, 10**5: 2, 10**6: 1}
 HIDDEN, HIDDEN_SAMPLES, HIDDEN_EPOCHS = (64, 128, 256, 512, 1024), 10**4, 5
 MIB = 2**20
@@ -22,7 +23,12 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Point:
-    """One size, measured. process, tree: peak bytes of (backendexp, bare)."""
+    """The measurements of one size.
+
+    time: the wall time of backendexp divided by that of the bare script.
+    process: the peak bytes of a single process, for backendexp and for the bare script.
+    tree: the peak bytes of all processes together, for the same two.
+    """
 
     workload: Workload
     time: measure.Spread
@@ -33,10 +39,13 @@ class Point:
 def main() -> None:
     parser = measure.arguments(__doc__, rounds=3, backends=["tensorflow", "jax"], runtimes=["keras3"])
     parser.add_argument(
-        "--most-samples", type=int, default=max(SAMPLES), help="leave out sizes above; default: 1000000"
+        "--most-samples",
+        type=int,
+        default=max(SAMPLES),
+        help="leave out larger numbers of samples; default: 1000000",
     )
     parser.add_argument(
-        "--most-units", type=int, default=max(HIDDEN), help="leave out widths above; default: 1024"
+        "--most-units", type=int, default=max(HIDDEN), help="leave out wider layers; default: 1024"
     )
     asked = parser.parse_args()
     by_samples = [Workload(samples=n, epochs=e) for n, e in SAMPLES.items() if n <= asked.most_samples]
@@ -51,10 +60,10 @@ def main() -> None:
         for engine in engines:
             measure.say(engine.title)
             project = lab.new_folder()
-            # Once, with the smallest size: it warms the caches and makes the project's database.
+            # One run with the smallest size warms the caches and creates the project's database.
             for warm in (lab.bare(engine), lab.tracked(engine, project=project)):
                 measure.run(warm)
-            # A size that both lists have is measured once.
+            # A size that is in both lists is measured only once.
             points = {
                 w: _measure(lab, engine, project, w, asked.rounds)
                 for w in dict.fromkeys(by_samples + by_units)
@@ -71,10 +80,11 @@ def main() -> None:
             Table([*common, *growth], sample_rows),
             asked,
             engines,
-            "Peak process: the greatest resident memory of one process, from the kernel. Peak tree: of all "
-            "processes together, what they share counted once, sampled. Growth: the peak process less that "
-            "of the first row; data: x and y in float32, less those of the first row. A constant growth / "
-            "data is memory that grows as the data do.\n\n" + Table(common, unit_rows).markdown(),
+            "Peak process: the largest resident memory of one process, from the kernel. Peak tree: the "
+            "largest memory of all processes together, sampled, with shared memory counted once. Growth: the "
+            "peak process minus that of the first row. Data: x and y in float32, minus those of the first "
+            "row. If growth / data is constant, memory grows in proportion to the data.\n\n"
+            + Table(common, unit_rows).markdown(),
         )
 
 

@@ -1,8 +1,9 @@
-"""What the fork server saves: one sweep of many seeds against a shell loop of as many bare scripts.
+"""Measures what the fork server saves, by comparing a sweep of many seeds with a shell loop of as many bare
+scripts.
 
-`backendexp -m seed=range(20) backend=tensorflow` on Keras 3, whole process, tracking and the making of
-the database included. Target: at
-least 4 times faster than the loop.
+The sweep is `backendexp -m seed=range(20) backend=tensorflow` on Keras 3. The whole process is measured,
+including tracking and the creation of the database. The target is that the sweep is at least 4 times as fast
+as the loop.
 """
 
 import shlex
@@ -16,14 +17,16 @@ TARGET = 4.0
 
 def main() -> None:
     parser = measure.arguments(__doc__, rounds=3, backends=["tensorflow"], runtimes=["keras3"])
-    parser.add_argument("--runs", type=int, default=20, help="of the sweep and of the loop; default: 20")
+    parser.add_argument(
+        "--runs", type=int, default=20, help="number of runs in the sweep and in the loop; default: 20"
+    )
     asked = parser.parse_args()
     rows = []
     with measure.laboratory(asked.threads) as lab:
         engines = lab.engines(asked.backends, asked.runtimes)
         for engine in engines:
             measure.say(engine.title)
-            # One bare script and a sweep of one warm the caches as well as twenty would.
+            # One bare script and a sweep of one run warm the caches as well as twenty would.
             for warm in (lab.bare(engine), lab.tracked(engine, extra=["-m", "seed=0"])):
                 measure.run(warm)
             sides = {
@@ -42,12 +45,12 @@ def main() -> None:
             Table(titles, rows),
             asked,
             engines,
-            "Wall time of the whole sweep and of the whole loop; median ratio of the rounds, and its range.",
+            "Wall time of the whole sweep and of the whole loop; median and range of the ratios.",
         )
 
 
 def _loop(bare: measure.Side, runs: int) -> measure.Side:
-    """The bare script again and again, as a shell does it."""
+    """Return the side that runs the bare script many times in a shell loop."""
     line = f"set -e; i=0; while [ $i -lt {runs} ]; do {shlex.join(bare.command)}; i=$((i+1)); done"
     return measure.Side(["sh", "-c", line], bare.environment, bare.folder)
 

@@ -27,7 +27,8 @@ from backendexp.runs.results import RunResult
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial-revisited.md"
 TUTORIAL = "https://data-flair.training/blogs/keras-backend/"
 BACKENDS = ("tensorflow", "theano")
-# What the tutorial prints, in the columns of our table: it times the whole fit, and no epoch by itself.
+# The numbers that the tutorial prints, in the columns of our table. It times the whole fit and no single
+# epoch.
 PRINTED = [
     ["the tutorial", "tensorflow", "0.5446", "-", "-", "0.4199"],
     ["the tutorial", "theano", "1.066", "-", "-", "0.6700"],
@@ -35,8 +36,8 @@ PRINTED = [
 
 
 @dataclass(frozen=True)
-class Told:
-    """One run of each backend, and what the tutorial would conclude. results: by backend."""
+class SingleRuns:
+    """The results of one run of each backend, and what the tutorial would conclude from them."""
 
     title: str
     results: dict[str, RunResult]
@@ -57,18 +58,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--blocks", type=int, default=10, help="of each comparison; default: 10")
+    parser.add_argument(
+        "--blocks", type=int, default=10, help="number of blocks in each comparison; default: 10"
+    )
     parser.add_argument("--output", type=Path, default=PAGE, help="default: docs/tutorial-revisited.md")
     asked = parser.parse_args()
     with measure.laboratory(None) as lab:
-        # Its compile cache is empty, so that the first run is a newcomer's first.
+        # The compile cache of the new folder is empty, so that the first run is like that of a newcomer.
         project = lab.new_folder()
-        told = [
-            Told(title, {backend: _run(project, backend, number) for backend in BACKENDS})
+        single_runs = [
+            SingleRuns(title, {backend: _run(project, backend, number) for backend in BACKENDS})
             for number, title in enumerate(("first run", "second run"))
         ]
         found = [_compare(project, runtime, asked.blocks) for runtime in ("keras2", "keras3")]
-    asked.output.write_text(_page(told, *found))
+    asked.output.write_text(_page(single_runs, *found))
     measure.say(f"wrote {asked.output}")
 
 
@@ -95,14 +98,14 @@ def _backendexp(project: Path, folder: str, *settings: str) -> None:
         command, cwd=project, env=measure.own_environment(), stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
-        sys.exit(f"{' '.join(command)}\nleft with code {done.returncode}:\n{done.stdout[-2000:]}")
+        sys.exit(f"{' '.join(command)}\nexited with code {done.returncode}:\n{done.stdout[-2000:]}")
 
 
 # -- the page ----------------------------------------------------------------------------------------
 
 
-def _page(told: list[Told], keras2: Comparison, keras3: Comparison) -> str:
-    first, again = told
+def _page(single_runs: list[SingleRuns], keras2: Comparison, keras3: Comparison) -> str:
+    first, again = single_runs
     opening = (
         f"[A tutorial on Keras's backends]({TUTORIAL}) trains one small MLP on random data, once under "
         "TensorFlow and once under Theano. It prints a time, a loss and an accuracy for each, and concludes: "
@@ -121,7 +124,11 @@ def _page(told: list[Told], keras2: Comparison, keras3: Comparison) -> str:
             "`python benchmarks/tutorial_revisited.py` writes this page. Apart from the tutorial's own "
             "numbers, every number comes from a run.",
         ],
-        "## The tutorial's way: one run each": [_told_table(told).markdown(), printed, _turns(first, again)],
+        "## The tutorial's way: one run each": [
+            _single_runs_table(single_runs).markdown(),
+            printed,
+            _turns(first, again),
+        ],
         "## What was compilation": [_compilation(first, again)],
         "## What was noise": [_noise(keras2)],
         "## The answer on the tutorial's versions": [_truth(keras2)],
@@ -135,7 +142,7 @@ def _page(told: list[Told], keras2: Comparison, keras3: Comparison) -> str:
     return "\n\n".join(line for heading, lines in parts.items() for line in (heading, *lines)) + "\n"
 
 
-def _told_table(told: list[Told]) -> Table:
+def _single_runs_table(single_runs: list[SingleRuns]) -> Table:
     titles = ["", "backend", "training_time_s", "first epoch s", "steady epoch s", "accuracy"]
     rows = PRINTED + [
         [
@@ -146,14 +153,14 @@ def _told_table(told: list[Told]) -> Table:
             f"{result.steady_epoch_s:.4f}",
             f"{result.accuracy:.2f}",
         ]
-        for one in told
+        for one in single_runs
         for backend, result in one.results.items()
     ]
     return Table(titles, rows)
 
 
-def _turns(first: Told, again: Told) -> str:
-    def conclusion(one: Told) -> str:
+def _turns(first: SingleRuns, again: SingleRuns) -> str:
+    def conclusion(one: SingleRuns) -> str:
         return f"Our {one.title} says that {one.faster} is faster and {one.more_accurate} is more accurate."
 
     same = (first.faster, first.more_accurate) == (again.faster, again.more_accurate)
@@ -168,7 +175,7 @@ def _turns(first: Told, again: Told) -> str:
     )
 
 
-def _compilation(first: Told, again: Told) -> str:
+def _compilation(first: SingleRuns, again: SingleRuns) -> str:
     return "\n".join(
         f"- **{backend}** {_kept(first.results[backend], again.results[backend])} In the second run, the "
         f"first epoch took {_beyond_an_epoch(again.results[backend]):.2f} s longer than a steady one."
@@ -177,7 +184,7 @@ def _compilation(first: Told, again: Told) -> str:
 
 
 def _kept(cold: RunResult, warm: RunResult) -> str:
-    """What the engine's compiled code on disk saves."""
+    """Say how much time the engine's compiled code on disk saves."""
     times = f"took {_training(cold):.2f} s in the first run and {_training(warm):.2f} s in the second."
     if cold.compile_cache is None:
         return f"{times} It keeps no compiled code on disk, so it compiles in every run."

@@ -1,7 +1,9 @@
-"""What tracking costs a user who runs one experiment: `backendexp backend=X` against the bare script.
+"""Measures what tracking costs a user who runs one experiment: `backendexp backend=X` against the bare
+script.
 
-Whole processes, on the same interpreter and engine, in turn. Target: at most 1.15 times the bare script, in a
-project whose database is there. A project without one is shown beside it: there, MLflow makes its tables.
+Whole processes run in turn on the same interpreter and engine. The target is at most 1.15 times the time of
+the bare script, in a project that already has a database. The time in a project without one, where MLflow
+first creates its tables, is shown as well.
 """
 
 import measure
@@ -43,7 +45,7 @@ def main() -> None:
             Table([*titles, "bare, median s"], rows),
             asked,
             engines,
-            "Wall time of the whole process; median ratio of the rounds, and its range.",
+            "Wall time of the whole process; median and range of the ratios.",
         )
 
 

@@ -1,12 +1,13 @@
-"""Make the pinned requirements anew: python requirements/compile.py [--upgrade | --check]
+"""Updates the pinned requirements: python requirements/compile.py [--upgrade | --check]
 
-requirements.txt                        what backendexp needs to run
-requirements/dev.txt                    that, and what its tests and checks need
-src/backendexp/runtimes/keras2.txt      the keras2 runtime, for Python 3.7
+requirements.txt                        the packages that backendexp needs to run
+requirements/dev.txt                    these packages and those that its tests and checks need
+src/backendexp/runtimes/keras2.txt      the packages of the keras2 runtime, for Python 3.7
 
-Pins that still satisfy the inputs are kept; --upgrade takes the newest. --check changes nothing and exits
-1 when a file is not what its input asks for. The files name no package index, so they work behind any. What
-keras-theano needs is in them; it is itself installed from packages/keras_theano.
+Pins that still satisfy the inputs are kept, unless --upgrade asks for the newest versions. --check changes
+nothing, and exits with 1 if a file does not match its input. The files name no package index, so they work
+with any. They contain the requirements of keras-theano, but not keras-theano itself, which is installed from
+packages/keras_theano.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from uv import find_uv_bin
 ROOT = Path(__file__).parents[1]
 DEFAULT, DEV = Path("requirements.txt"), Path("requirements/dev.txt")
 KERAS2 = Path("src/backendexp/runtimes/keras2.txt")
-# In this order: dev is constrained to the pins of the default.
+# The order matters, because the development pins are constrained to the default ones.
 TARGETS = {
     DEFAULT: ["pyproject.toml", "--universal", "--python-version", "3.11"],
     DEV: ["pyproject.toml", "--extra", "dev", "--universal", "--python-version", "3.11", "-c", str(DEFAULT)],
@@ -29,8 +30,8 @@ TARGETS = {
 }
 
 
-def compile_one(target: Path, arguments: list[str], output: Path, upgrade: bool) -> None:
-    """Resolve `arguments` into `output`, keeping the pins that `output` has already."""
+def compile_one(arguments: list[str], output: Path, upgrade: bool) -> None:
+    """Resolve the inputs in `arguments` and write the pins to `output`, keeping those that it already has."""
     command = [find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
     command += [
         "--no-emit-index-url",
@@ -53,16 +54,19 @@ def main() -> int:
     stale = []
     for target, arguments in TARGETS.items():
         if not asked.check:
-            compile_one(target, arguments, ROOT / target, asked.upgrade)
+            compile_one(arguments, ROOT / target, asked.upgrade)
             continue
         with tempfile.TemporaryDirectory() as folder:
             fresh = Path(folder) / target.name
             shutil.copy(ROOT / target, fresh)
-            compile_one(target, arguments, fresh, upgrade=False)
+            compile_one(arguments, fresh, upgrade=False)
             if fresh.read_text() != (ROOT / target).read_text():
                 stale.append(target)
     for target in stale:
-        print(f"{target} is not current: run python {Path(__file__).relative_to(ROOT)}", file=sys.stderr)
+        print(
+            f"{target} is out of date. Update it with: python {Path(__file__).relative_to(ROOT)}",
+            file=sys.stderr,
+        )
     return 1 if stale else 0
 
 

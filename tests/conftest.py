@@ -1,4 +1,4 @@
-"""What the tests share: a project directory of their own, and the command line as a user types it."""
+"""Fixtures for all tests, such as an empty project directory and the command line."""
 
 import os
 import signal
@@ -25,26 +25,29 @@ from support.memory import MemoryTracker
 from support.plans import small_plan
 from support.sessions import HERE, MakeSession, PoolOf
 
-# The same examples every time, none slow to be judged by the clock of a shared machine, none kept on disk.
+# Use the same examples every time, set no deadline because the machine may be shared, and keep no database on
+# disk.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # What mlflow and its database library deprecate in each other is not ours to mend.
+    # We cannot fix what mlflow and its database library use of each other although it is deprecated.
     config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic).*")
 
 
 @pytest.fixture(scope="session")
 def shared_cache() -> Path:
-    """The cache of all tests: it holds the keras2 runtime and compiled code, which take minutes to make."""
+    """The cache of all tests, which holds the keras2 runtime and compiled code, because these take minutes
+    to make.
+    """
     return cache.folder()
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory. Neither the user's MLflow settings reach a test, nor the variable that
-    TensorFlow 2 sets when a test imports it, which changes TensorFlow 1.14.
+    """An empty working directory. The user's MLflow settings do not reach a test. Nor does the variable that
+    TensorFlow 2 sets when a test imports it, because it changes TensorFlow 1.14.
     """
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", addresses.KEPT, "TF2_BEHAVIOR")):
@@ -57,7 +60,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def backendexp(project: Path) -> Command:
-    """Run `python -m backendexp ARGUMENTS` in the project directory, and return how it ended."""
+    """Run `python -m backendexp ARGUMENTS` in the project directory, and return the ended process."""
 
     def run(
         *arguments: str, env: dict[str, str] | None = None, timeout: float = 300
@@ -76,8 +79,8 @@ def backendexp(project: Path) -> Command:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """SIGINT interrupts this process and those that it starts, and SIGHUP ends them, even if pytest was
-    started in the background of a shell or by nohup, which have them ignored.
+    """Let SIGINT interrupt this process and its children, and SIGHUP end them, even if pytest was started in
+    the background of a shell or by nohup, where these signals are ignored.
     """
     handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -88,7 +91,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A database with MLflow's tables, which take seconds to make."""
+    """A database with MLflow's tables. It is created once, because that takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     MlflowTracker(f"sqlite:///{folder}/mlflow.db", "first", None, folder)
     return (folder / "mlflow.db").read_bytes()
@@ -96,13 +99,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="session")
 def keras2_python(shared_cache: Path) -> str:
-    """The interpreter of the keras2 runtime, which is built when it is not there."""
+    """The interpreter of the keras2 runtime, which is built if it does not exist."""
     return build.ensure_built("keras2", print)
 
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter that has no packages."""
+    """An interpreter without packages."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
@@ -110,14 +113,16 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def make_spec() -> Callable[..., RunSpec]:
-    """A small plan: make_spec(backend="jax", training__epochs=2) sets fields of the configuration."""
+    """A function that makes a small plan. make_spec(backend="jax", training__epochs=2) sets these fields."""
 
     return small_plan
 
 
 @pytest.fixture
 def make_session() -> Iterator[MakeSession]:
-    """make_session("finishes", tracker): a session of such workers, which is closed after the test."""
+    """A function that makes a session: make_session("finishes", tracker) uses the worker script finishes.py.
+    The session is closed after the test.
+    """
     made: list[Session] = []
 
     def make(script: str, tracker: MemoryTracker | None = None, joined: str | None = None) -> Session:
@@ -132,7 +137,7 @@ def make_session() -> Iterator[MakeSession]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Application]]:
-    """start("finishes", tracker): an application whose workers are that script of tests/workers."""
+    """A function that makes an application: start("finishes", tracker) uses the worker script finishes.py."""
     made: list[Application] = []
 
     def make(script: str, tracker: MemoryTracker | None = None, **known: Any) -> Application:

@@ -1,4 +1,4 @@
-"""The layers of the code are a contract in pyproject.toml, and a forbidden import breaks it."""
+"""A contract in pyproject.toml describes the layers of the code, and a forbidden import breaks it."""
 
 import os
 import shutil

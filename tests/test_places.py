@@ -1,7 +1,6 @@
-"""What cannot be written is said in a sentence, with the way to another place; the run goes on where it can.
-
-A full disk is a limit of a file's size, which any user may set, and a small file system where one can be
-mounted.
+"""If something cannot be written, a sentence says so and how to choose another place, and the run continues
+if it can. To simulate a full disk, the tests limit the size of files, which any user may do, or mount a small
+file system where that is possible.
 """
 
 import json
@@ -31,7 +30,10 @@ Ended = subprocess.CompletedProcess[str]
 
 
 def as_ordinary_user(words: list[str], folder: Path, before: str = "", **env: str) -> Ended:
-    """Run in `folder` as somebody whom permissions stop, which root is not. before: a shell's command."""
+    """Run a command in `folder` as an ordinary user, because root ignores permissions.
+
+    before: a shell command to run first.
+    """
     plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
     return subprocess.run(
         ["sh", "-c", f'{before}\nexec "$@"', "sh", *(plain if os.geteuid() == 0 else []), *words],
@@ -49,7 +51,7 @@ def backendexp(*arguments: str) -> list[str]:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder that cannot be written."""
+    """A folder in which nothing can be written."""
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -57,12 +59,12 @@ def closed(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(stat.S_IRWXU)
 
 
-def test_permissions_stop_who_runs_these_tests(closed: Path) -> None:
-    """The tests below can fail."""
+def test_permissions_stop_the_user_of_these_tests(closed: Path) -> None:
+    """Without this, the tests below could not fail."""
     assert as_ordinary_user(["touch", "file"], closed).returncode != 0
 
 
-def told(ended: Ended) -> str:
+def stderr_of(ended: Ended) -> str:
     assert "Traceback" not in ended.stderr
     return ended.stderr
 
@@ -71,11 +73,11 @@ def told(ended: Ended) -> str:
 
 
 @pytest.mark.parametrize("arguments", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
-def test_a_working_directory_that_cannot_be_written_is_told_before_anything_runs(
+def test_a_working_directory_that_cannot_be_written_is_reported_before_anything_runs(
     arguments: tuple[str, ...], closed: Path
 ) -> None:
     ended = as_ordinary_user(command("finishes", *TRAIN, *arguments), closed)
-    (line,) = told(ended).splitlines()
+    (line,) = stderr_of(ended).splitlines()
     place = closed / ("multirun" if arguments else "outputs")
     assert line.startswith(f"backendexp: {place}")
     assert " cannot be written: Permission denied. " in line
@@ -86,10 +88,12 @@ def test_a_working_directory_that_cannot_be_written_is_told_before_anything_runs
     assert list(closed.iterdir()) == []
 
 
-def test_a_run_whose_folder_is_elsewhere_goes_on_without_the_store(closed: Path, tmp_path: Path) -> None:
+def test_a_run_whose_folder_is_elsewhere_continues_without_the_store(closed: Path, tmp_path: Path) -> None:
     place = tmp_path / "outputs"
     ended = as_ordinary_user(command("finishes", *TRAIN, f"hydra.run.dir={place}"), closed)
-    assert "its folder cannot be written. Make room, or choose another store: tracking.uri=" in told(ended)
+    assert "its folder cannot be written. Make room, or choose another store: tracking.uri=" in stderr_of(
+        ended
+    )
     assert ended.returncode not in (exit_codes.RUN_FAILED, exit_codes.BAD_INPUT)
     assert "FINISHED" in ended.stdout
     assert status(tmp_path) == "FINISHED"
@@ -107,13 +111,15 @@ def test_a_run_without_its_cache_uses_temporary_files_and_says_it_once(
     for _ in range(2):
         env = {**unset, "TMPDIR": str(tmp_path / "temporary"), name: str(closed)}
         ended = as_ordinary_user(command("finishes", *TRAIN, NO_STORE, "hydra.run.dir=out"), project, **env)
-        (line,) = told(ended).splitlines()
+        (line,) = stderr_of(ended).splitlines()
         assert line.startswith(f"backendexp: {closed}")
         assert (
             " cannot be written: Permission denied. Choose another cache: BACKENDEXP_CACHE=FOLDER. " in line
         )
         assert ended.returncode == exit_codes.OK
-    assert len(list((tmp_path / "temporary").iterdir())) == 1  # the next run finds what this one has compiled
+    assert (
+        len(list((tmp_path / "temporary").iterdir())) == 1
+    )  # the next run finds the code that this one has compiled
 
 
 def test_a_part_of_the_cache_that_cannot_be_written_is_named(project: Path, tmp_path: Path) -> None:
@@ -124,40 +130,40 @@ def test_a_part_of_the_cache_that_cannot_be_written_is_named(project: Path, tmp_
     env = {"BACKENDEXP_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
     ended = as_ordinary_user(command("finishes", *TRAIN, NO_STORE), project, **env)
     part.chmod(stat.S_IRWXU)
-    assert f"{part}/keras3 cannot be written: Permission denied" in told(ended)
+    assert f"{part}/keras3 cannot be written: Permission denied" in stderr_of(ended)
     assert status(project) == "FINISHED"
     assert (tmp_path / "cache" / "compiled").is_dir()
 
 
-def test_temporary_files_go_elsewhere_and_where_there_is_no_place_it_is_said(
+def test_temporary_files_use_another_folder_or_the_error_names_the_variable(
     closed: Path, project: Path
 ) -> None:
     words = command("finishes", *TRAIN, NO_STORE)
     ended = as_ordinary_user(words, project, TMPDIR=str(closed))
-    assert (ended.returncode, told(ended)) == (exit_codes.OK, "")
+    assert (ended.returncode, stderr_of(ended)) == (exit_codes.OK, "")
     nowhere = as_ordinary_user(words, project, before="ulimit -f 0", TMPDIR=str(closed))
-    (line,) = told(nowhere).splitlines()
+    (line,) = stderr_of(nowhere).splitlines()
     assert line.startswith("backendexp: No usable temporary directory found in ")
     assert line.endswith("Choose a folder for temporary files: TMPDIR=FOLDER")
     assert nowhere.returncode == exit_codes.BAD_INPUT
 
 
-def test_doctor_tells_that_the_cache_cannot_be_written(closed: Path, project: Path) -> None:
+def test_doctor_reports_that_the_cache_cannot_be_written(closed: Path, project: Path) -> None:
     ended = as_ordinary_user(backendexp("doctor"), project, BACKENDEXP_CACHE=str(closed))
     assert f"  cache: {closed} cannot be written: Permission denied. Choose another cache: " in ended.stdout
-    assert told(ended) == ""
+    assert stderr_of(ended) == ""
 
 
 @pytest.mark.parametrize(
     "words",
     [backendexp("doctor", "--build", "keras2"), command("finishes", "runtime=keras2", "backend=theano")],
 )
-def test_a_runtime_that_cannot_be_built_for_its_place_says_it(
+def test_a_runtime_that_cannot_be_built_because_of_its_folder_is_refused(
     words: list[str], closed: Path, project: Path
 ) -> None:
     ended = as_ordinary_user(words, project, BACKENDEXP_CACHE=str(closed))
     assert ended.returncode == exit_codes.BAD_INPUT
-    assert told(ended) == (
+    assert stderr_of(ended) == (
         f"backendexp: runtime 'keras2' must be built first: {closed}/runtimes cannot be written: Permission "
         "denied. Choose another cache: BACKENDEXP_CACHE=FOLDER\n"
     )
@@ -168,7 +174,7 @@ def test_a_runtime_that_cannot_be_built_for_its_place_says_it(
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """No file of this process, and of those that it starts, grows above `size` bytes."""
+    """Limit the files of this process and its children to `size` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -177,7 +183,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_record_that_cannot_be_begun_leaves_nothing(
+def test_a_record_that_cannot_be_begun_leaves_no_files(
     make_spec: Callable[..., RunSpec], tmp_path: Path
 ) -> None:
     known = {"kind": "none", "uri": "", "experiment": "", "experiment_id": None, "run_id": None, "tags": {}}
@@ -186,13 +192,13 @@ def test_a_record_that_cannot_be_begun_leaves_nothing(
     assert list(tmp_path.glob("jax-*")) == []
 
 
-def test_events_that_a_file_does_not_take_are_kept_and_the_file_stays_whole(tmp_path: Path) -> None:
+def test_events_that_cannot_be_written_are_kept_and_the_file_stays_valid(tmp_path: Path) -> None:
     said = [{"event": "epoch", "epoch": number, "text": "x" * 50} for number in range(20)]
     file = events.EventFile(tmp_path / "events.jsonl")
     with largest_file(1000):
         for event in said:
             file.append(event)
-    file.append({"event": "finished"})  # there is room again, and what is missing is missing
+    file.append({"event": "finished"})  # there is room again, but the lost events stay lost
     file.close()
     written = events.read(tmp_path / "events.jsonl")
     assert 0 < len(written) < 20
@@ -213,14 +219,14 @@ def test_a_run_that_fills_the_disk_is_trained_and_tracked(
     (report,) = tracker.reports.values()
     assert (report.status, sum(m.key == "train/loss" for m in report.metrics)) == ("FINISHED", 2000)
     assert done.tracked_run_id in tracker.reports
-    (told,) = session.unwritten
-    assert f"{done.directory} cannot be written: File too large. " in told
+    (unwritten,) = session.unwritten
+    assert f"{done.directory} cannot be written: File too large. " in unwritten
 
 
-def test_a_run_that_nothing_keeps_is_summed_up_and_is_no_success(project: Path) -> None:
+def test_a_run_that_cannot_be_recorded_is_summed_up_and_fails(project: Path) -> None:
     words = command("finishes", "backend=jax", "threads=1", "training.epochs=400", NO_STORE)
     ended = as_ordinary_user(words, project, before="ulimit -f 16")
-    assert "cannot be written: File too large. Make room, " in told(ended)
+    assert "cannot be written: File too large. Make room, " in stderr_of(ended)
     assert "FINISHED  jax" in ended.stdout
     assert "backendexp sync" not in ended.stdout
     assert ended.returncode == exit_codes.BAD_INPUT
@@ -248,7 +254,7 @@ def test_a_comparison_whose_folder_cannot_be_written_is_written_elsewhere(
 
 
 def _mounts() -> str | None:
-    """Why no file system can be mounted here, or None."""
+    """Return why no file system can be mounted here, or None if one can."""
     if shutil.which("unshare") is None:
         return "there is no unshare"
     words = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -256,7 +262,7 @@ def _mounts() -> str | None:
 
 
 @pytest.mark.parametrize("room", [60, 40, 12])
-def test_a_disk_of_so_many_kilobytes_costs_no_traceback(room: int, tmp_path: Path) -> None:
+def test_a_small_disk_causes_no_traceback(room: int, tmp_path: Path) -> None:
     if (why := _mounts()) is not None:
         pytest.skip(f"no small disk can be made: {why}")
     disk = tmp_path / "disk"
@@ -268,16 +274,16 @@ def test_a_disk_of_so_many_kilobytes_costs_no_traceback(room: int, tmp_path: Pat
         text=True,
         timeout=180,
     )
-    if room == 12:  # not even the plan has room
+    if room == 12:  # there is not even room for the plan
         assert ended.returncode == exit_codes.BAD_INPUT
-        assert "cannot be written: No space left on device. Make room, " in told(ended)
+        assert "cannot be written: No space left on device. Make room, " in stderr_of(ended)
         return
     assert "FINISHED  jax" in ended.stdout
-    assert "disk is full. Make room, or choose another store: tracking.uri=" in told(ended)
+    assert "disk is full. Make room, or choose another store: tracking.uri=" in stderr_of(ended)
     assert ended.returncode != exit_codes.RUN_FAILED
 
 
-# -- runs that lie where nothing can be written ------------------------------------------------------
+# -- runs in folders that cannot be written ----------------------------------------------------------
 
 
 def test_runs_of_a_folder_that_cannot_be_written_are_uploaded(
@@ -290,10 +296,10 @@ def test_runs_of_a_folder_that_cannot_be_written_are_uploaded(
     broken = project / "outputs" / "jax-keras3-seed0-00000000"
     shutil.copytree(result.parent, broken)
     broken.chmod(stat.S_IRWXU)
-    (broken / "spec.json").write_text("", encoding="utf-8")  # as a full disk leaves a copy
+    (broken / "spec.json").write_text("", encoding="utf-8")  # a full disk leaves such a copy
     ended = as_ordinary_user(backendexp("sync", "outputs"), project)
     result.parent.chmod(stat.S_IRWXU)
-    assert f"{broken.relative_to(project)}: cannot be read: " in told(ended)
+    assert f"{broken.relative_to(project)}: cannot be read: " in stderr_of(ended)
     assert "tracked.json" in ended.stderr
     assert "cannot be written: Permission denied. Make room, or copy the folder" in ended.stderr
     assert "1 uploaded, 1 refused, 0 with nothing to upload" in ended.stdout

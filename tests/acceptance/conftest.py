@@ -1,4 +1,4 @@
-"""What the acceptance tests share."""
+"""Fixtures for the acceptance tests."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.projects import SMALL, Project
+from support.projects import QUICK, Project
 from support.servers import Servers, places
 
 _BROWSER_FLAGS = (
@@ -17,7 +17,7 @@ _BROWSER_FLAGS = (
 
 @pytest.fixture(scope="module")
 def new_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Project]]:
-    """new_project(NAME=VALUE) is an empty project; the variables are of its environment."""
+    """A function that makes an empty project: new_project(NAME=VALUE) sets variables of its environment."""
     made: list[Project] = []
 
     def make(**variables: str) -> Project:
@@ -32,22 +32,22 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
 @pytest.fixture
 def lab(new_project: Callable[..., Project]) -> Project:
-    """An empty project of one test."""
+    """An empty project for one test."""
     return new_project()
 
 
 @pytest.fixture(scope="module")
 def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
-    """A project with a sweep of two seeds on two backends, and what the sweep printed."""
+    """A project with a sweep of two seeds on two backends, and the output of the sweep."""
     project = new_project()
-    answer = project.run("-m", *SMALL, "seed=range(2)", "backend=jax,theano")
+    answer = project.run("-m", *QUICK, "seed=range(2)", "backend=jax,theano")
     assert answer.returncode == 0, answer.stderr
     return project, answer.stdout
 
 
 @pytest.fixture
 def serve(new_project: Callable[..., Project]) -> Iterator[Callable[..., str]]:
-    """serve(project) starts `mlflow server` on the project's store and returns its address."""
+    """A function: serve(project) starts `mlflow server` on the project's store and returns its address."""
     servers = Servers()
     yield servers
     servers.stop()
@@ -55,7 +55,7 @@ def serve(new_project: Callable[..., Project]) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium without a window. It logs what its pages complain of and what they ask of the network."""
+    """Chromium without a window. It logs the errors of its pages and their requests to the network."""
     from selenium import webdriver
 
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
@@ -73,6 +73,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `runtime` and `backend` is run for everything that can run here."""
+    """Run each test that takes `runtime` and `backend` once for every backend that can run here."""
     if {"runtime", "backend"} <= set(metafunc.fixturenames):
         metafunc.parametrize(("runtime", "backend"), places())

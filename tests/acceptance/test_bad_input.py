@@ -106,7 +106,7 @@ def test_the_line_that_is_shown_for_a_file_can_be_typed(lab: Project, name: str)
     """Through bash, as a person does."""
     (lab.folder / name).parent.mkdir(exist_ok=True)
     numpy.savez(lab.folder / name, **GOOD)
-    words = ["backend=jax", "data=npz", "tracking=none", "training.epochs=1"]
+    words = ["backend=theano", "data=npz", "tracking=none", "training.epochs=1"]
     refused = lab.run(*words, f"data.path={name}")
     assert refused.returncode == 2
     shown = refused.stderr.strip().partition("Quote the value: ")[2]

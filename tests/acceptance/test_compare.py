@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from backendexp.runs import sweep_ids
-from support.projects import SMALL, Project, client_of, trained
+from support.projects import QUICK, Project, client_of, trained
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def swept(new_project: Callable[..., Project]) -> tuple[Project, list[str]]:
     for folder in folders:
         answer = project.run(
             "-m",
-            *SMALL,
+            *QUICK,
             "seed=range(4)",
             f"backend={','.join(BACKENDS)}",
             f"hydra.sweep.dir=multirun/{folder}",
@@ -119,7 +119,7 @@ def test_a_server_tells_what_its_database_does(
 
 def test_runs_that_were_deleted_are_told_and_come_back(lab: Project) -> None:
     folder = "hydra.sweep.dir=multirun/day/first"
-    made = lab.run("-m", *SMALL, "seed=range(3)", "backend=theano,jax", folder)
+    made = lab.run("-m", *QUICK, "seed=range(3)", "backend=theano,jax", folder)
     assert made.returncode == 0, made.stderr
     client = client_of(lab.store)
     ids = [run.info.run_id for run in trained(lab.tracked())]

@@ -1,24 +1,21 @@
-"""Every way in which a run can end leaves the right status in MLflow, and no process."""
+"""Every way in which a run can end leaves the right status in MLflow, and no process. What a signal does to a
+run, and how soon, is in test_interrupts.py.
+"""
 
-import contextlib
-import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
-import termios
-import time
 from typing import Any
 
 import pytest
 
+from support.endings import STARTED_S, assert_epochs_are_kept, only_run, wait_for_epochs
 from support.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, trained
 from support.sessions import CONTAINER, needs_containers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
-
-STARTED_S = 90
 
 
 def test_an_exception_in_the_worker_fails_the_run_with_its_traceback(lab: Project) -> None:
@@ -94,58 +91,6 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(lab: Projec
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
-)
-def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
-    lab: Project, number: signal.Signals, code: int
-) -> None:
-    begun = lab.start("backend=jax", *ENDLESS)
-    wait_for_epochs(lab, 2)
-    sent = time.monotonic()
-    begun.send_signal(number)
-    out, errors = begun.communicate(timeout=60)
-    took = time.monotonic() - sent
-    assert begun.returncode == code, errors
-    assert took < 2
-    run = only_run(lab, "KILLED", "interrupted")
-    assert_epochs_are_kept(lab, run)
-    assert "KILLED" in out
-    assert "Traceback" not in errors
-    assert lab.nothing_runs(within=0)
-
-
-def test_a_closed_terminal_ends_a_run_as_killed_with_what_it_had(lab: Project) -> None:
-    ours, theirs = os.openpty()
-    begun = subprocess.Popen(
-        [sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
-        cwd=lab.folder,
-        env=lab.environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(theirs)
-    os.set_blocking(ours, False)
-
-    def shown_and_trained() -> bool:
-        with contextlib.suppress(BlockingIOError):
-            os.read(ours, 2**16)  # a terminal that shows nothing makes the program wait
-        return len(named(lab.events(), "epoch")) >= 2
-
-    assert reached(shown_and_trained, STARTED_S)
-    os.close(ours)
-    assert begun.wait(timeout=60) == 129
-    run = only_run(lab, "KILLED", "interrupted")
-    assert "SIGHUP" in run.data.tags["mlflow.note.content"]
-    assert_epochs_are_kept(lab, run)
-    assert lab.nothing_runs()
-
-
-@pytest.mark.parametrize(
     ("ignored", "sent"), [("INT", signal.SIGINT), ("HUP", signal.SIGHUP)], ids=["in the background", "nohup"]
 )
 def test_a_signal_that_the_starter_has_ignored_ends_no_run_and_sigterm_does(
@@ -169,44 +114,6 @@ def test_a_signal_that_the_starter_has_ignored_ends_no_run_and_sigterm_does(
     assert begun.returncode == 143, errors
     only_run(lab, "KILLED", "interrupted")
     assert lab.nothing_runs()
-
-
-def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> None:
-    lab.make_store()
-    begun = lab.start("backend=tensorflow", *ENDLESS)
-    assert reached(lambda: "RUNNING" in statuses(lab.tracked()), STARTED_S)
-    assert not named(lab.events(), "ready")
-    sent = time.monotonic()
-    begun.send_signal(signal.SIGINT)
-    _, errors = begun.communicate(timeout=60)
-    took = time.monotonic() - sent
-    assert begun.returncode == 130, errors
-    assert took < 2
-    assert statuses(lab.tracked()) == ["KILLED"]
-    assert lab.nothing_runs(within=0)
-
-
-def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Project) -> None:
-    begun = lab.start("backend=tensorflow", *ENDLESS)
-    assert reached(lambda: lab.directories(), STARTED_S)
-    begun.send_signal(signal.SIGINT)
-    _, errors = begun.communicate(timeout=60)
-    assert begun.returncode == 130, errors
-    assert "Traceback" not in errors
-    (directory,) = lab.directories()
-    assert '"KILLED"' in (directory / "result.json").read_text()
-    assert lab.nothing_runs(within=0)
-
-
-def test_ctrl_c_while_a_run_is_being_recorded_leaves_it_finished(lab: Project) -> None:
-    begun = lab.start("backend=jax", *SMALL)
-    assert reached(lambda: named(lab.events(), "started"), STARTED_S)
-    (directory,) = lab.directories()
-    assert reached(lambda: '"exited"' in (directory / "events.jsonl").read_text(), STARTED_S, every=0.001)
-    begun.send_signal(signal.SIGINT)
-    _, errors = begun.communicate(timeout=60)
-    assert "Traceback" not in errors
-    assert statuses(lab.tracked()) == ["FINISHED"]
 
 
 def test_a_killed_parent_takes_its_worker_along_and_the_next_start_records_the_run(lab: Project) -> None:
@@ -280,13 +187,6 @@ def test_a_run_that_gets_no_memory_fails_as_out_of_memory(lab: Project) -> None:
     assert lab.nothing_runs()
 
 
-def only_run(lab: Project, status: str, failure: str) -> Any:
-    """The one run of the store, which ended like this."""
-    (run,) = lab.tracked()
-    assert (run.info.status, run.data.tags.get("failure")) == (status, failure)
-    return run
-
-
 def save_arrays(path: Any) -> None:
     import numpy
 
@@ -294,20 +194,3 @@ def save_arrays(path: Any) -> None:
     x = draw.random((64, 4)).astype("float32")
     y = draw.integers(0, 2, 64)
     numpy.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
-
-
-def wait_for_epochs(lab: Project, count: int) -> int:
-    """Until the run has told of `count` epochs. Returns the pid of the run's process."""
-    reached(lambda: len(named(lab.events(), "epoch")) >= count, STARTED_S)
-    heard = lab.events()
-    assert len(named(heard, "epoch")) >= count, heard
-    return int(named(heard, "started")[0]["pid"])
-
-
-def assert_epochs_are_kept(lab: Project, run: Any, number: int = -1) -> None:
-    """Every epoch that the worker told of is in MLflow, the last included."""
-    told = named(lab.events(number), "epoch")
-    kept = lab.history(run, "train/loss")
-    assert len(told) >= 2
-    assert [point.step for point in kept] == [event["epoch"] for event in told]
-    assert kept[-1].value == told[-1]["loss"]

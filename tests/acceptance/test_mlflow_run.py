@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backendexp.runs import events
-from support.projects import SMALL, Answer, Project, named, statuses, summary_of, trained
+from support.projects import QUICK, Answer, Project, named, statuses, summary_of, trained
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ def test_spaces_quotes_commas_and_ampersands_arrive_as_they_were_meant(clone: Pr
     name = 'it\'s a, b & c = "d"; $HOME'
     quoted = name.replace('"', '\\"')
     overrides = shlex.join([f'tracking.run_name="{quoted}"', *shlex.split(TINY), "data.noise=0.0"])
-    parameters = ["backend=jax", "epochs=1", f"overrides={overrides}"]
+    parameters = ["backend=theano", "epochs=1", f"overrides={overrides}"]
     answer = mlflow_run(clone, *parameters)
     assert answer.returncode == 0, answer.stderr
     run = only_run(clone)
@@ -99,7 +99,7 @@ def test_spaces_quotes_commas_and_ampersands_arrive_as_they_were_meant(clone: Pr
 
 
 def test_a_parameter_that_mlproject_does_not_declare_is_an_override(clone: Project) -> None:
-    parameters = ["backend=jax", "training.batch_size=64", "data.samples=256", "epochs=1"]
+    parameters = ["backend=theano", "training.batch_size=64", "data.samples=256", "epochs=1"]
     answer = mlflow_run(clone, *parameters)
     assert answer.returncode == 0, answer.stderr
     run = only_run(clone)
@@ -128,7 +128,8 @@ def test_a_bad_value_fails_and_leaves_no_run_running(clone: Project, parameter: 
 
 def test_a_run_that_fails_fails_the_run_of_mlflow(clone: Project) -> None:
     overrides = f"{TINY} training.loss=mean_squared_error model.output_activation=linear"
-    parameters = ["backend=jax", "optimizer=sgd", "learning_rate=1e6", "dropout=0", f"overrides={overrides}"]
+    steep = ["optimizer=sgd", "learning_rate=1e6", "dropout=0"]
+    parameters = ["backend=theano", *steep, f"overrides={overrides}"]
     answer = mlflow_run(clone, *parameters)
     assert answer.returncode != 0
     run = only_run(clone)
@@ -137,7 +138,7 @@ def test_a_run_that_fails_fails_the_run_of_mlflow(clone: Project) -> None:
 
 
 def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: Project) -> None:
-    small = shlex.join(SMALL)
+    small = shlex.join(QUICK)
     parameters = ["backend=jax,theano", "seed=range(2)", f"overrides={small}"]
     answer = mlflow_run(clone, *parameters, entry="sweep")
     assert answer.returncode == 0, answer.stderr
@@ -151,7 +152,7 @@ def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: 
 
 
 def test_the_parity_entry_point_says_that_the_backends_agree(clone: Project) -> None:
-    overrides = shlex.join([*SMALL, "parity.probes=1"])
+    overrides = shlex.join([*QUICK, "parity.probes=1"])
     answer = mlflow_run(clone, f"overrides={overrides}", entry="parity")
     assert answer.returncode == 0, answer.stderr
     assert "Agreement" in answer.stdout
@@ -162,7 +163,7 @@ def test_the_parity_entry_point_says_that_the_backends_agree(clone: Project) -> 
 
 
 def test_the_compare_entry_point_concludes_in_mlflows_run(clone: Project) -> None:
-    overrides = shlex.join([*SMALL, "compare.parity=false"])
+    overrides = shlex.join([*QUICK, "compare.parity=false"])
     parameters = ["backends=theano,jax", "blocks=3", f"overrides={overrides}"]
     answer = mlflow_run(clone, *parameters, entry="compare")
     assert answer.returncode == 0, answer.stderr

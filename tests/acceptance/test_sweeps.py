@@ -64,7 +64,7 @@ def test_a_sweep_over_both_runtimes_is_told_to_be_no_comparison_of_backends(lab:
 
 def test_a_failing_run_is_recorded_and_the_rest_goes_on(lab: Project) -> None:
     rates = "training.learning_rate=0.01,1e6,0.02"
-    answer = lab.run("-m", "backend=jax", *SMALL, *DIVERGING, rates)
+    answer = lab.run("-m", "backend=theano", *SMALL, *DIVERGING, rates)
     assert answer.returncode == 1, answer.stderr
     assert "non_finite_loss" in answer.stdout
     assert "2 of 3" in answer.stdout
@@ -77,7 +77,7 @@ def test_a_failing_run_is_recorded_and_the_rest_goes_on(lab: Project) -> None:
 
 def test_the_joblib_launcher_works_on_an_empty_database(lab: Project) -> None:
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    answer = lab.run("-m", *launcher, "backend=jax", *SMALL, "seed=range(4)")
+    answer = lab.run("-m", *launcher, "backend=theano", *SMALL, "seed=range(4)")
     assert answer.returncode == 0, answer.stderr
     assert "4 of 4" in answer.stdout
     runs = lab.tracked()
@@ -93,7 +93,8 @@ def test_two_sweeps_at_once_into_one_folder_are_two(lab: Project) -> None:
     """As two that are started in one second are, by the default of the folder's name."""
     lab.make_store()
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=multirun/ci/here"]
-    begun = [lab.start("-m", *launcher, "backend=jax", *SMALL, f"seed={seeds}") for seeds in ("0,1", "2,3")]
+    words = ["-m", *launcher, "backend=theano", *SMALL]
+    begun = [lab.start(*words, f"seed={seeds}") for seeds in ("0,1", "2,3")]
     for process in begun:
         out, errors = process.communicate(timeout=500)
         assert process.returncode == 0, errors
@@ -108,14 +109,14 @@ def test_two_sweeps_at_once_into_one_folder_are_two(lab: Project) -> None:
 
 def test_a_failing_run_of_the_joblib_launcher_is_in_the_exit_code(lab: Project) -> None:
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    answer = lab.run("-m", *launcher, "backend=jax", *SMALL, *DIVERGING, "training.learning_rate=0.01,1e6")
+    answer = lab.run("-m", *launcher, "backend=theano", *SMALL, *DIVERGING, "training.learning_rate=0.01,1e6")
     assert sorted(statuses(trained(lab.tracked()))) == ["FAILED", "FINISHED"]
     assert answer.returncode == 1, answer.stderr
     assert "non_finite_loss" in answer.stdout
 
 
 def test_six_processes_started_at_once_on_a_fresh_directory_all_succeed(lab: Project) -> None:
-    begun = [lab.start("backend=jax", *SMALL, f"seed={seed}") for seed in range(6)]
+    begun = [lab.start("backend=theano", *SMALL, f"seed={seed}") for seed in range(6)]
     ended = [process.communicate(timeout=500) for process in begun]
     for process, (_, errors) in zip(begun, ended, strict=True):
         assert process.returncode == 0, errors

@@ -17,7 +17,8 @@ NOBODY = "http://127.0.0.1:9"
 
 def test_a_server_is_found_through_mlflows_own_variables(lab: Project, serve: Servers) -> None:
     server = serve(lab)
-    answer = lab.run("backend=jax", *SMALL, MLFLOW_TRACKING_URI=server, MLFLOW_EXPERIMENT_NAME="how it works")
+    variables = {"MLFLOW_TRACKING_URI": server, "MLFLOW_EXPERIMENT_NAME": "how it works"}
+    answer = lab.run("backend=theano", *SMALL, **variables)
     assert answer.returncode == 0, answer.stderr
     (run,) = lab.tracked(server, experiment="how it works")
     assert run.info.status == "FINISHED"
@@ -37,7 +38,7 @@ def test_a_server_is_found_through_mlflows_own_variables(lab: Project, serve: Se
 def offline(new_project: Callable[..., Project]) -> tuple[Project, Answer]:
     """A project with two runs that no server would take, and what was printed."""
     project = new_project()
-    answer = project.run("-m", "backend=jax", *SMALL, f"tracking.uri={NOBODY}", "seed=3,4")
+    answer = project.run("-m", "backend=theano", *SMALL, f"tracking.uri={NOBODY}", "seed=3,4")
     return project, answer
 
 
@@ -71,10 +72,10 @@ def test_sync_uploads_each_run_once_however_often_it_is_asked(
     runs = lab.tracked()
     assert statuses(runs) == ["FINISHED"] * 3
     summary = summary_of(runs)
-    assert "| jax | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]
+    assert "| theano | keras3 | 2 of 2 |" in summary.data.tags["mlflow.note.content"]
     for run, seed in zip(trained(runs), ("3", "4"), strict=True):
         assert run.data.params["seed"] == seed
-        assert run.data.tags["backend"] == "jax"
+        assert run.data.tags["backend"] == "theano"
         assert run.data.metrics["training_time_s"] > 0
         assert [point.step for point in lab.history(run, "train/loss")] == [1, 2, 3]
 
@@ -90,7 +91,7 @@ def test_two_syncs_at_once_upload_each_run_once(offline: tuple[Project, Answer])
 
 
 def test_sync_to_a_server_that_is_not_there_fails_and_keeps_the_runs(lab: Project) -> None:
-    ran = lab.run("backend=jax", *SMALL, "tracking=none")
+    ran = lab.run("backend=theano", *SMALL, "tracking=none")
     assert ran.returncode == 0, ran.stderr
     assert not (lab.folder / "mlflow.db").exists()
     (directory,) = lab.directories()

@@ -236,7 +236,7 @@ def test_relative_paths_mean_the_same_when_hydra_changes_the_directory(lab: Proj
         x_test=numpy.zeros((4, 2)),
         y_test=numpy.array([0, 1, 1, 0]),
     )
-    words = ("hydra.job.chdir=true", "backend=jax", "data=npz", "data.path=mine.npz", "training.epochs=1")
+    words = ("hydra.job.chdir=true", "backend=theano", "data=npz", "data.path=mine.npz", "training.epochs=1")
     alone = lab.run(*words, "threads=1")
     assert alone.returncode == 0, alone.stderr
     assert "y_train holds one class only, every label is 1" in alone.stdout
@@ -275,7 +275,7 @@ def test_the_users_keras_settings_are_neither_read_nor_written(
     assert not (tmp_path / ".pytensor").exists()
 
 
-@pytest.mark.parametrize("backend", ["theano", "jax"])
+@pytest.mark.parametrize("backend", ["theano", pytest.param("jax", marks=pytest.mark.extended)])
 def test_a_run_in_the_c_locale_whose_reader_has_left_is_trained_and_tracked(
     backend: str, lab: Project
 ) -> None:

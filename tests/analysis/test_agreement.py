@@ -1,4 +1,4 @@
-"""The parity runs of a comparison, judged as experiment=parity judges its own."""
+"""The parity runs of a comparison are judged like those of experiment=parity."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,7 @@ from backendexp.analysis.findings import (
 )
 from backendexp.analysis.pipeline import analyse
 from backendexp.errors import UserError
-from support.tracked import MEMORY, TIMES, moved, run_of, sweep_of
+from support.tracked import MEMORY, TIMES, moved, run_of, sweep_runs
 
 THREE = {"tensorflow": 1.0, "jax": 1.0, "theano": 0.5}
 LOSSES = (0.7, 0.6, 0.5)
@@ -28,16 +28,16 @@ def parity_run(
 
 
 def compare(*parity: TrackedRun, timed: list[TrackedRun] | None = None, **settings: Any) -> Comparison:
-    return analyse([*(timed or sweep_of(THREE, 5)), *parity], title="a title", **settings)
+    return analyse([*(timed or sweep_runs(THREE, 5)), *parity], title="a title", **settings)
 
 
 def withheld(found: Comparison) -> set[tuple[str, str]]:
-    """The pairs of which no time has a verdict."""
+    """Return the pairs for which no time has a verdict."""
     times = [c for c in found.contrasts if c.measure in TIMES]
     return {(c.baseline, c.candidate) for c in times if c.verdict == WITHHELD}
 
 
-def test_agreement_is_said_and_withholds_nothing() -> None:
+def test_agreement_is_reported_and_withholds_nothing() -> None:
     found = compare(
         parity_run("tensorflow", 90),
         parity_run("tensorflow", 91, (0.7, 0.6, 0.5000001), probe=1),
@@ -68,7 +68,7 @@ def test_backend_that_computes_something_else_has_no_verdict_on_time() -> None:
     assert memory.withheld is None
 
 
-def test_without_parity_runs_verdicts_stand_and_it_is_said_how_to_check() -> None:
+def test_without_parity_runs_verdicts_stand_and_it_is_reported_how_to_check() -> None:
     found = compare()
     assert (found.parity.agree, found.parity.greatest, found.parity.distances) == (None, None, {})
     assert withheld(found) == set()
@@ -79,7 +79,7 @@ def test_without_parity_runs_verdicts_stand_and_it_is_said_how_to_check() -> Non
 
 
 @pytest.mark.parametrize("lost", [None, {"status": "FAILED"}], ids=["missing", "failed"])
-def test_backend_without_a_parity_run_is_said_to_be_unchecked(lost: dict[str, Any] | None) -> None:
+def test_backend_without_a_parity_run_is_reported_to_be_unchecked(lost: dict[str, Any] | None) -> None:
     runs = [parity_run("tensorflow", 90), parity_run("jax", 91)]
     if lost:
         runs.append(parity_run("theano", 92, **lost))
@@ -105,8 +105,8 @@ def test_parity_runs_are_not_timed() -> None:
     assert found.groups == without.groups
 
 
-def test_runs_of_another_seed_or_plan_are_judged_for_themselves() -> None:
-    """Whatever the order in which they ran."""
+def test_runs_of_another_seed_or_plan_are_judged_separately() -> None:
+    """The order in which they ran does not matter."""
     other = (0.9, 0.8, 0.7)
     longer = {"params": {"training.epochs": "4"}}
     found = compare(
@@ -117,9 +117,9 @@ def test_runs_of_another_seed_or_plan_are_judged_for_themselves() -> None:
     assert found.parity.agree is False or found.parity.greatest == 0.0
 
 
-def test_each_sweep_is_judged_for_itself() -> None:
-    first = sweep_of({"jax": 1.0, "theano": 1.0}, 5, sweep="a")
-    second = moved(sweep_of({"jax": 1.0, "theano": 1.0}, 5, sweep="b", seed=1), 200)
+def test_each_sweep_is_judged_separately() -> None:
+    first = sweep_runs({"jax": 1.0, "theano": 1.0}, 5, sweep="a")
+    second = moved(sweep_runs({"jax": 1.0, "theano": 1.0}, 5, sweep="b", seed=1), 200)
     found = compare(
         parity_run("jax", 90, sweep="a"),
         parity_run("theano", 91, sweep="a"),

@@ -1,4 +1,4 @@
-"""Curves whose crossings are known, because they are powers of the size."""
+"""Crossings of curves are found, here of powers of the size, whose crossings are known."""
 
 import math
 
@@ -78,7 +78,7 @@ def test_sizes_that_one_of_two_did_not_finish_are_left_out() -> None:
     assert crossings([*whole, *curve("theano", 2, sizes=(1_000,))]) == []
 
 
-def test_every_pair_is_looked_at() -> None:
+def test_every_pair_is_examined() -> None:
     points = [*curve("a", 1, 1, 1), *curve("b", 0.5, 2, 2), *curve("c", 0.6, 0.7, 3)]
     pairs = {frozenset((c.faster_below, c.faster_above)) for c in crossings(points)}
     assert pairs == {frozenset("ab"), frozenset("ac"), frozenset("bc")}
@@ -93,7 +93,7 @@ def test_crossing_is_in_doubt_where_the_runs_overlap(spread: float, clear: bool)
     assert sentence.endswith("so it may be noise") is not clear
 
 
-def test_crossing_is_told_with_the_sizes_around_it() -> None:
+def test_crossing_is_reported_with_the_sizes_around_it() -> None:
     meets = math.sqrt(1e4 * 1e5)
     points = [*curve("tensorflow", 1, 1, 1), *curve("theano", *(size / meets for size in SIZES))]
     assert sentences(points, "tensorflow", "samples") == [
@@ -102,7 +102,7 @@ def test_crossing_is_told_with_the_sizes_around_it() -> None:
     ]
 
 
-def test_pair_with_the_baseline_that_does_not_cross_is_told_with_its_ratios() -> None:
+def test_pair_with_the_baseline_that_does_not_cross_is_reported_with_its_ratios() -> None:
     points = [*curve("tensorflow", 2, 4, 8), *curve("theano", 1, 1, 6), *curve("jax", 2, 6, 16)]
     assert sentences(points, "tensorflow", "units a layer") == [
         "theano is faster than tensorflow all the way from 1,000 to 100,000 units a layer: 0.25 to 0.75 "
@@ -112,7 +112,7 @@ def test_pair_with_the_baseline_that_does_not_cross_is_told_with_its_ratios() ->
     ]
 
 
-def test_pairs_without_the_baseline_are_told_only_where_they_cross() -> None:
+def test_pairs_without_the_baseline_are_reported_only_where_they_cross() -> None:
     points = [*curve("a", 1, 1, 1), *curve("b", 2, 2, 2), *curve("c", 3, 3, 3)]
     assert [sentence.split(" all")[0] for sentence in sentences(points, "a", "samples")] == [
         "b is slower than a",
@@ -120,6 +120,6 @@ def test_pairs_without_the_baseline_are_told_only_where_they_cross() -> None:
     ]
 
 
-def test_one_size_is_no_curve() -> None:
+def test_single_size_is_not_a_curve() -> None:
     points = [*curve("a", 1, sizes=(10,)), *curve("b", 2, sizes=(10,))]
     assert sentences(points, "a", "samples") == []

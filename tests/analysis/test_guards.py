@@ -1,4 +1,4 @@
-"""What is refused and what is withheld, each with the words that say so."""
+"""Comparisons are refused, and verdicts withheld, with messages that say why."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from backendexp.analysis.findings import (
 )
 from backendexp.analysis.pipeline import analyse
 from backendexp.errors import ComparisonError, UserError
-from support.tracked import MEMORY, STEP_MS, TIMES, changed, moved, run_of, sweep_of
+from support.tracked import MEMORY, STEP_MS, TIMES, changed, moved, run_of, sweep_runs
 
 TWO = {"tensorflow": 1.0, "theano": 0.5}
 
@@ -30,7 +30,7 @@ def refused(runs: list[TrackedRun], words: str, **settings: Any) -> None:
 
 
 def reasons(found: Comparison) -> dict[str, str | None]:
-    """Why there is no verdict, by measure."""
+    """Return the reasons why there is no verdict, by measure."""
     return {c.measure.key: c.withheld for c in found.contrasts}
 
 
@@ -42,39 +42,39 @@ def test_empty_selection_is_refused() -> None:
 
 
 def test_parity_runs_alone_are_refused() -> None:
-    runs = sweep_of(TWO, 3, role="parity")
+    runs = sweep_runs(TWO, 3, role="parity")
     refused(runs, "there are no timed runs to compare: all 6 of them are parity runs")
 
 
-def test_runs_that_sum_others_up_are_no_data() -> None:
+def test_summary_runs_are_not_data() -> None:
     summary = run_of("", tags={"kind": "sweep"}, params={"training.epochs": "999"}, at=99)
-    assert compare([*sweep_of(TWO, 3), summary]) == compare(sweep_of(TWO, 3))
+    assert compare([*sweep_runs(TWO, 3), summary]) == compare(sweep_runs(TWO, 3))
     refused([summary], "the selection is empty")
 
 
 def test_one_backend_is_refused_and_named() -> None:
     refused(
-        sweep_of({"theano": 1.0}, 12),
+        sweep_runs({"theano": 1.0}, 12),
         "all runs (12) are of theano, and a comparison needs two backends. Run another with it: backendexp",
     )
 
 
 def test_runs_that_still_run_are_refused_and_counted() -> None:
-    runs = changed(sweep_of(TWO, 5), 9, status="RUNNING", ended_ms=None)
+    runs = changed(sweep_runs(TWO, 5), 9, status="RUNNING", ended_ms=None)
     refused(runs, "1 of 10 runs are still RUNNING, e.g. theano-keras3-seed4. Wait until they have ended")
 
 
-@pytest.mark.parametrize(("blocks", "told"), [(2, "2 complete blocks"), (1, "1 complete block")])
-def test_too_few_blocks_are_refused_and_counted(blocks: int, told: str) -> None:
+@pytest.mark.parametrize(("blocks", "found"), [(2, "2 complete blocks"), (1, "1 complete block")])
+def test_too_few_blocks_are_refused_and_counted(blocks: int, found: str) -> None:
     refused(
-        sweep_of(TWO, blocks),
-        f"tensorflow and theano have {told} (one run of each that finished, of one seed). A verdict needs 3 "
+        sweep_runs(TWO, blocks),
+        f"tensorflow and theano have {found} (one run of each that finished, of one seed). A verdict needs 3 "
         "at least. More come with compare.blocks=10, or in a sweep with seed='range(10)'",
     )
 
 
-def test_blocks_that_failures_took_are_told() -> None:
-    runs = sweep_of(TWO, 3)
+def test_blocks_lost_to_failures_are_reported() -> None:
+    runs = sweep_runs(TWO, 3)
     refused(
         changed(runs, 0, status="FAILED"),
         "have 2 complete blocks (one run of each that finished, of one "
@@ -83,7 +83,7 @@ def test_blocks_that_failures_took_are_told() -> None:
 
 
 def test_pair_with_enough_blocks_saves_another_that_has_too_few() -> None:
-    runs = sweep_of({**TWO, "jax": 1.0}, 4)
+    runs = sweep_runs({**TWO, "jax": 1.0}, 4)
     lame = [replace(r, status="FAILED") if r.backend == "jax" and r.seed > 1 else r for r in runs]
     found = compare(lame)
     theano, jax = (
@@ -99,7 +99,7 @@ def test_pair_with_enough_blocks_saves_another_that_has_too_few() -> None:
     ("key", "value"), [("training.epochs", "50"), ("threads", "8"), ("model.dropout", "0.0")]
 )
 def test_parameter_that_differs_is_named_with_both_values(key: str, value: str) -> None:
-    runs = sweep_of(TWO, 3)
+    runs = sweep_runs(TWO, 3)
     refused(
         changed(runs, 3, params={key: value}),
         f"these runs are not alike: {key} is {runs[0].params[key]} in tensorflow-keras3-seed0 (of "
@@ -110,13 +110,13 @@ def test_parameter_that_differs_is_named_with_both_values(key: str, value: str) 
 def test_parameter_that_differs_between_the_backends_is_refused_too() -> None:
     runs = [
         replace(r, params={**r.params, "training.epochs": "50"}) if r.backend == "theano" else r
-        for r in sweep_of(TWO, 3)
+        for r in sweep_runs(TWO, 3)
     ]
     refused(runs, "training.epochs is 20 in tensorflow-keras3-seed0")
 
 
 def test_parameters_that_a_lost_run_never_logged_are_no_difference() -> None:
-    runs = changed(sweep_of(TWO, 4), 7, status="KILLED", values={})
+    runs = changed(sweep_runs(TWO, 4), 7, status="KILLED", values={})
     assert compare([replace(r, params={}) if r.status == "KILLED" else r for r in runs])
 
 
@@ -124,7 +124,7 @@ def test_parameters_that_a_lost_run_never_logged_are_no_difference() -> None:
     ("tag", "title"), [("cpu_model", "CPU model"), ("cores", "number of cores"), ("backendexp.host", "host")]
 )
 def test_machine_that_differs_within_a_sweep_is_refused(tag: str, title: str) -> None:
-    refused(changed(sweep_of(TWO, 3), 4, tags={tag: "64"}), f"not alike: the {title} is ")
+    refused(changed(sweep_runs(TWO, 3), 4, tags={tag: "64"}), f"not alike: the {title} is ")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_machine_that_differs_within_a_sweep_is_refused(tag: str, title: str) ->
 )
 def test_version_that_differs_within_a_group_is_refused(tag: str, title: str) -> None:
     refused(
-        changed(sweep_of(TWO, 3), 3, tags={tag: "9.9"}),
+        changed(sweep_runs(TWO, 3), 3, tags={tag: "9.9"}),
         f"not alike: the {title} of theano is {run_of().tags[tag]} in theano-keras3-seed0",
     )
 
@@ -140,22 +140,22 @@ def test_version_that_differs_within_a_group_is_refused(tag: str, title: str) ->
 @pytest.mark.parametrize(("tag", "what"), [("data_digest", "data"), ("weights_digest", "initial weights")])
 def test_other_data_or_weights_within_a_block_are_refused(tag: str, what: str) -> None:
     refused(
-        changed(sweep_of(TWO, 3), 3, tags={tag: "f" * 36}),
+        changed(sweep_runs(TWO, 3), 3, tags={tag: "f" * 36}),
         f"theano-keras3-seed1 had different {what} from tensorflow-keras3-seed1, though both are in one "
         "block (seed 1)",
     )
 
 
-def test_starts_that_are_the_engines_own_may_differ_and_it_is_said() -> None:
+def test_starts_that_are_the_engines_own_may_differ_and_it_is_reported() -> None:
     own = {"params": {"controls.initial_weights": "False"}}
-    runs = changed(sweep_of(TWO, 5, **own), 3, tags={"weights_digest": "f" * 36})
+    runs = changed(sweep_runs(TWO, 5, **own), 3, tags={"weights_digest": "f" * 36})
     assert any(note.startswith("The starts differ:") for note in compare(runs).notes)
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["margin", "accuracy_margin", "loss_margin"])
-def test_margin_that_is_none_is_refused(name: str, margin: float) -> None:
-    refused(sweep_of(TWO, 3), f"{name} is {margin}: expected a number above 0", **{name: margin})
+def test_invalid_margin_is_refused(name: str, margin: float) -> None:
+    refused(sweep_runs(TWO, 3), f"{name} is {margin}: expected a number above 0", **{name: margin})
 
 
 # -- refused between sweeps --------------------------------------------------------------------------
@@ -163,8 +163,8 @@ def test_margin_that_is_none_is_refused(name: str, margin: float) -> None:
 
 def two_sweeps(first: dict[str, Any], second: dict[str, Any], blocks: int = 5) -> list[TrackedRun]:
     return [
-        *sweep_of({"theano": 1.0}, blocks, sweep="a", **first),
-        *moved(sweep_of({"theano": 1.0}, blocks, sweep="b", seed=1, **second), 100),
+        *sweep_runs({"theano": 1.0}, blocks, sweep="a", **first),
+        *moved(sweep_runs({"theano": 1.0}, blocks, sweep="b", seed=1, **second), 100),
     ]
 
 
@@ -198,16 +198,16 @@ def test_sweeps_without_a_seed_in_common_have_no_blocks() -> None:
 
 
 def test_sweeps_without_a_backend_in_common_are_refused() -> None:
-    runs = [*sweep_of({"jax": 1.0}, 3, sweep="a"), *moved(sweep_of({"theano": 1.0}, 3, sweep="b"), 9)]
+    runs = [*sweep_runs({"jax": 1.0}, 3, sweep="a"), *moved(sweep_runs({"theano": 1.0}, 3, sweep="b"), 9)]
     refused(runs, "no backend ran in both sweeps (jax, a; theano, b)", by_sweep=True)
 
 
 # -- withheld ----------------------------------------------------------------------------------------
 
 
-def test_different_keras_stand_side_by_side_only() -> None:
+def test_different_keras_are_shown_but_not_compared() -> None:
     keras2 = {"runtime": "keras2", "tags": {"keras_version": "2.3.1"}}
-    runs = [*sweep_of({"tensorflow": 1.0}, 4), *moved(sweep_of({"theano": 1.0}, 4, **keras2), 50)]
+    runs = [*sweep_runs({"tensorflow": 1.0}, 4), *moved(sweep_runs({"theano": 1.0}, 4, **keras2), 50)]
     found = compare(runs)
     assert set(reasons(found).values()) == {"different Keras: 3.15.1 and 2.3.1; side by side only"}
     assert {c.verdict for c in found.contrasts} == {WITHHELD}
@@ -219,7 +219,7 @@ def test_different_keras_stand_side_by_side_only() -> None:
 def test_other_version_of_keras_on_one_runtime_is_another_keras() -> None:
     runs = [
         replace(r, tags={**r.tags, "keras_version": "3.14.0"}) if r.backend == "theano" else r
-        for r in sweep_of(TWO, 4)
+        for r in sweep_runs(TWO, 4)
     ]
     assert set(reasons(compare(runs)).values()) == {"different Keras: 3.15.1 and 3.14.0; side by side only"}
 
@@ -227,7 +227,7 @@ def test_other_version_of_keras_on_one_runtime_is_another_keras() -> None:
 def test_backends_that_also_start_differently_are_not_compared() -> None:
     runs = [
         replace(r, params={**r.params, "runtime.start": "fork"}) if r.backend == "theano" else r
-        for r in sweep_of(TWO, 4)
+        for r in sweep_runs(TWO, 4)
     ]
     assert set(reasons(compare(runs)).values()) == {
         "runtime.start differs too: spawn and fork; side by side only"
@@ -235,7 +235,7 @@ def test_backends_that_also_start_differently_are_not_compared() -> None:
 
 
 def overlapping(runs: list[TrackedRun]) -> list[TrackedRun]:
-    """The last run begins one millisecond before the one before it ends."""
+    """Let the last run begin one millisecond before the previous one ends."""
     before = runs[-2]
     assert before.ended_ms is not None
     return [*runs[:-1], replace(runs[-1], began_ms=before.ended_ms - 1)]
@@ -249,41 +249,41 @@ def overlapping(runs: list[TrackedRun]) -> list[TrackedRun]:
 def test_times_of_runs_beside_others_have_no_verdict(
     spoil: Callable[[list[TrackedRun]], list[TrackedRun]], count: int
 ) -> None:
-    found = compare(spoil(sweep_of(TWO, 5)))
+    found = compare(spoil(sweep_runs(TWO, 5)))
     assert {reasons(found)[m.key] for m in TIMES} == {f"{count} of 10 runs ran beside others"}
     assert reasons(found)[MEMORY.key] is None
     assert any(note.startswith(f"{count} of 10 runs ran beside others, so") for note in found.notes)
 
 
-def test_overlap_on_another_machine_is_none() -> None:
+def test_runs_on_different_machines_do_not_overlap() -> None:
     runs = [run_of(at=0), run_of(at=0, run_id="there", tags={"backendexp.host": "elsewhere"})]
     assert guards.beside_others(runs) == set()
 
 
-def test_runs_that_follow_at_once_do_not_overlap() -> None:
-    runs = [replace(r, ended_ms=r.began_ms + STEP_MS) for r in sweep_of(TWO, 3)]
+def test_runs_that_follow_immediately_do_not_overlap() -> None:
+    runs = [replace(r, ended_ms=r.began_ms + STEP_MS) for r in sweep_runs(TWO, 3)]
     assert guards.beside_others(runs) == set()
 
 
-def test_long_run_is_beside_all_that_ran_meanwhile() -> None:
+def test_long_run_overlaps_with_all_runs_in_the_meantime() -> None:
     runs = [run_of(at=at) for at in range(5)]
     long = replace(runs[1], ended_ms=runs[3].began_ms + 1)
     assert guards.beside_others([runs[0], long, *runs[2:]]) == {"id1", "id2", "id3"}
 
 
-def test_end_of_a_lost_run_which_nobody_knows_makes_no_overlap() -> None:
-    runs = changed(sweep_of(TWO, 4), 0, status="KILLED", ended_ms=2_000_000_000_000)
+def test_lost_run_with_an_unknown_end_does_not_overlap() -> None:
+    runs = changed(sweep_runs(TWO, 4), 0, status="KILLED", ended_ms=2_000_000_000_000)
     assert guards.beside_others(runs) == set()
 
 
 def test_times_are_withheld_where_the_quality_differs() -> None:
-    found = compare(sweep_of(TWO, 10, quality={"theano": 0.2}))
+    found = compare(sweep_runs(TWO, 10, quality={"theano": 0.2}))
     assert {reasons(found)[m.key] for m in TIMES} == {"not of one quality: different loss and accuracy"}
     assert reasons(found)[MEMORY.key] is None
 
 
 def test_import_that_runs_share_is_one_measurement() -> None:
-    runs = sweep_of(TWO, 6, values={"time/import_s": 4.0})
+    runs = sweep_runs(TWO, 6, values={"time/import_s": 4.0})
     found = compare(runs)
     contrast = next(c for c in found.contrasts if c.measure.key == "time/import_s")
     assert contrast.withheld == (
@@ -294,7 +294,7 @@ def test_import_that_runs_share_is_one_measurement() -> None:
 
 
 def test_time_of_zero_has_no_ratio() -> None:
-    runs = changed(sweep_of(TWO, 6), 5, values={"time/compilation_s": 0.0})
+    runs = changed(sweep_runs(TWO, 6), 5, values={"time/compilation_s": 0.0})
     contrast = next(c for c in compare(runs).contrasts if c.measure.key == "time/compilation_s")
     assert contrast.withheld == "it took theano no measurable time in 1 of 6 runs"
     assert (contrast.verdict, contrast.ratio) == (WITHHELD, None)
@@ -303,7 +303,7 @@ def test_time_of_zero_has_no_ratio() -> None:
 def test_what_was_not_measured_has_no_verdict() -> None:
     runs = [
         replace(r, values={k: v for k, v in r.values.items() if k != "time/steady_epoch_s"})
-        for r in sweep_of(TWO, 4)
+        for r in sweep_runs(TWO, 4)
     ]
     contrast = next(c for c in compare(runs).contrasts if c.measure.key == "time/steady_epoch_s")
     assert contrast.withheld == "tensorflow did not measure it"
@@ -312,5 +312,5 @@ def test_what_was_not_measured_has_no_verdict() -> None:
     )
 
 
-def test_every_error_is_the_users_to_mend() -> None:
+def test_every_error_is_a_user_error() -> None:
     assert issubclass(ComparisonError, UserError)

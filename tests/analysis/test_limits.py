@@ -1,4 +1,4 @@
-"""What --fail-if says: expressions, and what becomes of them."""
+"""The expressions of --fail-if are parsed and judged correctly."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ from backendexp.analysis.findings import (
 )
 from backendexp.analysis.limits import LimitOutcome
 from backendexp.errors import UserError
-from support.tracked import MEASURES, QUALITIES, moved, sweep_of
+from support.tracked import MEASURES, QUALITIES, moved, sweep_runs
 
 
 def compared(factor: float = 1.5, noise: float = 0.02, blocks: int = 10, **fields: float) -> Comparison:
     quality = {"theano": fields.pop("quality", 0.0)}
-    runs = sweep_of({"tensorflow": 1.0, "theano": factor}, blocks, noise, quality)
+    runs = sweep_runs({"tensorflow": 1.0, "theano": factor}, blocks, noise, quality)
     return pipeline.analyse(runs, title="a title")
 
 
@@ -69,7 +69,7 @@ def test_a_difference_may_be_negative_and_a_ratio_may_not() -> None:
         ("training_time_s > inf", "compares with 'inf': expected a number"),
     ],
 )
-def test_what_cannot_be_read_is_refused(expression: str, said: str) -> None:
+def test_invalid_limit_is_refused(expression: str, said: str) -> None:
     with pytest.raises(UserError) as refusal:
         limits.parse(expression)
     assert str(refusal.value).startswith(f"the limit {expression!r} ")
@@ -95,7 +95,7 @@ def test_a_limit_that_is_kept_says_so_too() -> None:
     assert finding.sentence.startswith("training_time_s > 1.2: theano against tensorflow: no, the ratio is ")
 
 
-def test_a_limit_within_the_interval_is_broken_and_told_to_be_unsure() -> None:
+def test_a_limit_within_the_interval_is_broken_and_reported_as_uncertain() -> None:
     comparison = compared(1.2, noise=0.3)
     contrast = next(c for c in comparison.contrasts if c.measure.key == "training_time_s")
     assert contrast.ratio is not None
@@ -115,8 +115,8 @@ def test_a_quality_is_limited_by_its_difference() -> None:
     assert all(finding.kept for finding in found(compared(1.0), "accuracy < -0.05"))
 
 
-def test_nobody_can_tell_of_runs_that_were_made_beside_others() -> None:
-    runs = [replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})]
+def test_limit_cannot_be_judged_if_runs_overlapped_with_others() -> None:
+    runs = [replace(run, parallel=True) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})]
     comparison = pipeline.analyse(runs, title="a title")
     (finding,) = found(comparison, "training_time_s > 1.2")
     assert not finding.kept
@@ -125,8 +125,8 @@ def test_nobody_can_tell_of_runs_that_were_made_beside_others() -> None:
     assert all(finding.kept for finding in found(comparison, "accuracy < -0.2"))
 
 
-def test_nobody_can_tell_of_a_pair_with_too_few_blocks() -> None:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 1.0, "jax": 1.0}, blocks=5)
+def test_limit_cannot_be_judged_with_too_few_blocks() -> None:
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 1.0, "jax": 1.0}, blocks=5)
     late = [run for run in runs if run.backend != "jax" or run.seed < 2]
     theano, jax = sorted(
         found(pipeline.analyse(late, title="a title"), "training_time_s > 1.2"),
@@ -137,8 +137,8 @@ def test_nobody_can_tell_of_a_pair_with_too_few_blocks() -> None:
     assert jax.sentence.endswith("jax against tensorflow: cannot tell, they have 2 complete blocks")
 
 
-def test_nobody_can_tell_of_what_was_not_measured() -> None:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 1.0})
+def test_limit_cannot_be_judged_for_a_missing_measure() -> None:
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 1.0})
     short = [
         replace(run, values={k: v for k, v in run.values.items() if k != "time/steady_epoch_s"})
         for run in runs
@@ -150,9 +150,9 @@ def test_nobody_can_tell_of_what_was_not_measured() -> None:
 
 def test_each_group_is_limited_against_the_baseline_of_its_own_keras() -> None:
     old = {"runtime": "keras2", "tags": {"keras_version": "2.3.1"}}
-    new = sweep_of({"tensorflow": 1.0, "theano": 1.0})
+    new = sweep_runs({"tensorflow": 1.0, "theano": 1.0})
     comparison = pipeline.analyse(
-        [*new, *moved(sweep_of({"tensorflow": 1.0, "theano": 2.0}, **old), len(new))], title="a title"
+        [*new, *moved(sweep_runs({"tensorflow": 1.0, "theano": 2.0}, **old), len(new))], title="a title"
     )
     findings = {f.sentence.split(": ")[1]: f.kept for f in found(comparison, "training_time_s > 1.2")}
     assert findings == {
@@ -162,8 +162,8 @@ def test_each_group_is_limited_against_the_baseline_of_its_own_keras() -> None:
 
 
 def test_of_two_sweeps_each_backend_is_limited_against_itself() -> None:
-    before = sweep_of({"tensorflow": 1.0, "theano": 1.0}, sweep="a/1")
-    after = moved(sweep_of({"tensorflow": 1.0, "theano": 2.0}, seed=1), len(before), sweep="b/2")
+    before = sweep_runs({"tensorflow": 1.0, "theano": 1.0}, sweep="a/1")
+    after = moved(sweep_runs({"tensorflow": 1.0, "theano": 2.0}, seed=1), len(before), sweep="b/2")
     comparison = pipeline.analyse([*before, *after], title="a title", by_sweep=True)
     findings = {f.sentence.split(": ")[1]: f.kept for f in found(comparison, "training_time_s > 1.2")}
     assert findings == {
@@ -172,9 +172,9 @@ def test_of_two_sweeps_each_backend_is_limited_against_itself() -> None:
     }
 
 
-def test_nobody_can_tell_of_a_backend_that_the_second_sweep_does_not_have() -> None:
-    before = sweep_of({"tensorflow": 1.0, "theano": 1.0}, sweep="a/1")
-    after = moved(sweep_of({"tensorflow": 1.0}, seed=1), len(before), sweep="b/2")
+def test_limit_cannot_be_judged_if_the_second_sweep_lacks_the_backend() -> None:
+    before = sweep_runs({"tensorflow": 1.0, "theano": 1.0}, sweep="a/1")
+    after = moved(sweep_runs({"tensorflow": 1.0}, seed=1), len(before), sweep="b/2")
     comparison = pipeline.analyse([*before, *after], title="a title", by_sweep=True)
     kept, gone = found(comparison, "training_time_s > 1.2")
     assert kept.kept

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Numbers are written in a form that is easy to read."""
 
 import math
 

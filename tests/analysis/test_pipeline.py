@@ -1,4 +1,4 @@
-"""From runs with known effects to verdicts, and what must not change them."""
+"""Runs with known effects lead to the right verdicts, which irrelevant changes do not affect."""
 
 import math
 import random
@@ -27,7 +27,7 @@ from backendexp.analysis.findings import (
 from backendexp.analysis.pipeline import analyse
 from backendexp.analysis.statistics import LEVEL
 from support.chance import most
-from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, moved, sweep_of
+from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, moved, sweep_runs
 
 
 def compare(runs: list[TrackedRun], **settings: Any) -> Comparison:
@@ -56,7 +56,7 @@ def quality(found: Comparison, key: str) -> QualityContrast:
     ],
 )
 def test_known_effect_gets_its_verdict_in_every_time(factor: float, noise: float, verdict: str) -> None:
-    found = compare(sweep_of({"tensorflow": 1.0, "theano": factor}, 10, noise, seed=1))
+    found = compare(sweep_runs({"tensorflow": 1.0, "theano": factor}, 10, noise, seed=1))
     times = [c for c in found.contrasts if c.measure in TIMES]
     assert [c.measure for c in times] == list(TIMES)
     assert {c.verdict for c in times} == {verdict}
@@ -64,7 +64,7 @@ def test_known_effect_gets_its_verdict_in_every_time(factor: float, noise: float
 
 @pytest.mark.parametrize(("factor", "verdict"), [(0.5, LESS), (2.0, MORE), (1.0, EQUIVALENT)])
 def test_memory_is_less_or_more(factor: float, verdict: str) -> None:
-    found = compare(sweep_of({"tensorflow": 1.0, "theano": factor}))
+    found = compare(sweep_runs({"tensorflow": 1.0, "theano": factor}))
     (memory,) = [c for c in found.contrasts if c.measure == MEMORY]
     assert memory.verdict == verdict
     claim = (
@@ -75,7 +75,7 @@ def test_memory_is_less_or_more(factor: float, verdict: str) -> None:
 
 
 def test_sentence_of_a_difference_has_its_numbers() -> None:
-    contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 0.5}, 10)))
+    contrast = training(compare(sweep_runs({"tensorflow": 1.0, "theano": 0.5}, 10)))
     assert contrast.ratio == pytest.approx(0.5, rel=0.03)
     assert contrast.sentence == (
         f"theano is faster than tensorflow in training_time_s: {contrast.ratio:.3f} times as long (95% "
@@ -83,8 +83,8 @@ def test_sentence_of_a_difference_has_its_numbers() -> None:
     )
 
 
-def test_small_difference_that_is_real_is_equivalent_and_told() -> None:
-    contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01)))
+def test_small_real_difference_is_equivalent_and_reported() -> None:
+    contrast = training(compare(sweep_runs({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01)))
     assert contrast.verdict == EQUIVALENT
     assert contrast.p_holm is not None
     assert contrast.p_holm < LEVEL
@@ -92,24 +92,24 @@ def test_small_difference_that_is_real_is_equivalent_and_told() -> None:
     assert contrast.sentence.endswith("and 0.909 to 1.10 counts as equal.")
 
 
-def test_same_difference_under_a_smaller_margin_is_one() -> None:
+def test_same_difference_with_a_smaller_margin_is_a_difference() -> None:
     assert (
-        training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01), margin=0.02)).verdict
+        training(compare(sweep_runs({"tensorflow": 1.0, "theano": 1.04}, 20, 0.01), margin=0.02)).verdict
         == SLOWER
     )
 
 
-def test_inconclusive_says_how_many_more_blocks_would_decide() -> None:
-    contrast = training(compare(sweep_of({"tensorflow": 1.0, "theano": 1.15}, 5, 0.2)))
+def test_inconclusive_verdict_says_how_many_more_blocks_would_decide() -> None:
+    contrast = training(compare(sweep_runs({"tensorflow": 1.0, "theano": 1.15}, 5, 0.2)))
     assert contrast.verdict == INCONCLUSIVE
     assert contrast.more_blocks is not None
     assert f"after 5 blocks: {numbers.significant(contrast.ratio)} times as long" in contrast.sentence
     assert contrast.sentence.endswith(f"About {contrast.more_blocks} more blocks would decide.")
 
 
-def test_inconclusive_that_nothing_would_decide_says_so() -> None:
-    """Right on the margin."""
-    runs = sweep_of({"tensorflow": 1.0, "theano": 1.0}, 4, 0.0)
+def test_inconclusive_verdict_that_no_number_of_blocks_would_decide_says_so() -> None:
+    """The difference equals the margin."""
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 1.0}, 4, 0.0)
     swing = (30.0, 1 / 30, 25.0, 1 / 25)
     noisy = [
         replace(r, values={**r.values, "training_time_s": 2.0 * swing[r.seed]})
@@ -125,7 +125,7 @@ def test_inconclusive_that_nothing_would_decide_says_so() -> None:
 def test_failures_of_both_sides_leave_the_blocks_that_both_finished() -> None:
     runs = [
         replace(r, status="FAILED") if (r.backend, r.seed) in (("theano", 0), ("tensorflow", 5)) else r
-        for r in sweep_of({"tensorflow": 1.0, "theano": 0.5})
+        for r in sweep_runs({"tensorflow": 1.0, "theano": 0.5})
     ]
     contrast = training(compare(runs))
     assert (contrast.blocks, contrast.verdict) == (8, FASTER)
@@ -135,7 +135,7 @@ def test_failures_of_both_sides_leave_the_blocks_that_both_finished() -> None:
 
 
 def test_equal_quality_is_equivalent_within_the_margin() -> None:
-    found = quality(compare(sweep_of({"tensorflow": 1.0, "theano": 0.5}, 20)), "accuracy")
+    found = quality(compare(sweep_runs({"tensorflow": 1.0, "theano": 0.5}, 20)), "accuracy")
     assert found.verdict == EQUIVALENT
     assert found.margin == 0.05
     assert found.sentence.startswith("theano and tensorflow are equivalent in accuracy: the difference is ")
@@ -143,7 +143,7 @@ def test_equal_quality_is_equivalent_within_the_margin() -> None:
 
 
 def test_other_quality_is_different() -> None:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 0.5}, 10, quality={"theano": 0.2})
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 0.5}, 10, quality={"theano": 0.2})
     for key, sign in (("accuracy", 1), ("loss", -1)):
         found = quality(compare(runs), key)
         assert found.verdict == DIFFERENT
@@ -153,7 +153,7 @@ def test_other_quality_is_different() -> None:
 
 def test_quality_that_a_smaller_margin_cannot_tell_is_inconclusive() -> None:
     found = quality(
-        compare(sweep_of({"tensorflow": 1.0, "theano": 0.5}, 4), accuracy_margin=0.001), "accuracy"
+        compare(sweep_runs({"tensorflow": 1.0, "theano": 0.5}, 4), accuracy_margin=0.001), "accuracy"
     )
     assert found.verdict == INCONCLUSIVE
     assert found.sentence.endswith("and 0.001 either way counts as equal.")
@@ -161,11 +161,11 @@ def test_quality_that_a_smaller_margin_cannot_tell_is_inconclusive() -> None:
 
 def test_identical_quality_is_equivalent() -> None:
     same = {"values": {"loss": 0.6931, "accuracy": 0.5}}
-    found = [quality(compare(sweep_of({"jax": 1.0, "theano": 1.0}, 3, **same)), m.key) for m in QUALITIES]
+    found = [quality(compare(sweep_runs({"jax": 1.0, "theano": 1.0}, 3, **same)), m.key) for m in QUALITIES]
     assert all(q is not None for q in found)
     runs = [
         replace(r, values={**r.values, "loss": 0.69 + r.seed / 100, "accuracy": 0.5 + r.seed / 100})
-        for r in sweep_of({"jax": 1.0, "theano": 1.0}, 3)
+        for r in sweep_runs({"jax": 1.0, "theano": 1.0}, 3)
     ]
     for key in ("loss", "accuracy"):
         identical = quality(compare(runs), key)
@@ -173,11 +173,11 @@ def test_identical_quality_is_equivalent() -> None:
         assert (identical.p_equivalent, identical.p_different) == (0.0, 1.0)
 
 
-# -- chance ------------------------------------------------------------------------------------------
+# -- accuracy by chance ------------------------------------------------------------------------------
 
 
 def coins(accuracy: float, blocks: int = 10, **fields: Any) -> list[TrackedRun]:
-    runs = sweep_of({"jax": 1.0, "theano": 1.0}, blocks, **fields)
+    runs = sweep_runs({"jax": 1.0, "theano": 1.0}, blocks, **fields)
     return [replace(r, values={**r.values, "accuracy": accuracy}) for r in runs]
 
 
@@ -197,7 +197,7 @@ def test_accuracy_that_no_luck_explains_points_to_a_leak() -> None:
     assert found.sentence.endswith("look for test labels that the training could see.")
 
 
-def test_labels_that_can_be_learned_are_not_held_against_chance() -> None:
+def test_learnable_labels_are_not_compared_with_chance() -> None:
     found = compare(coins(0.6, params={"data.kind": "signal"}))
     assert [group.chance for group in found.groups] == [None, None]
 
@@ -213,7 +213,7 @@ def test_labels_that_were_guessed_twice_count_once() -> None:
 
 
 def test_groups_have_medians_and_quartiles_of_what_finished_and_their_engine() -> None:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 0.5}, 9)
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 0.5}, 9)
     runs = [replace(r, status="KILLED") if (r.backend, r.seed) == ("theano", 8) else r for r in runs]
     group = compare(runs).group("theano")
     times = [r.values["training_time_s"] for r in runs if r.backend == "theano" and r.seed < 8]
@@ -225,8 +225,8 @@ def test_groups_have_medians_and_quartiles_of_what_finished_and_their_engine() -
     assert group.engine == "Theano 1.0"
 
 
-def test_baseline_is_the_first_group_and_what_is_shared_is_told() -> None:
-    found = compare(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}))
+def test_baseline_is_the_first_group_and_what_is_shared_is_reported() -> None:
+    found = compare(sweep_runs({"jax": 1.0, "tensorflow": 1.0, "theano": 1.0}))
     assert found.baselines == ("tensorflow",)
     assert [group.label for group in found.groups] == ["tensorflow", "jax", "theano"]
     assert found.common["training.epochs"] == "20"
@@ -235,21 +235,21 @@ def test_baseline_is_the_first_group_and_what_is_shared_is_told() -> None:
     assert found.versions == {"Keras": "3.15.1", "Python": "3.11.7", "CPU": "AMD EPYC 7B13", "cores": "2"}
 
 
-def test_headlines_are_of_the_baselines_pairs() -> None:
-    found = compare(sweep_of({"jax": 1.0, "tensorflow": 1.0, "theano": 0.5}))
+def test_headlines_are_about_the_pairs_with_the_baseline() -> None:
+    found = compare(sweep_runs({"jax": 1.0, "tensorflow": 1.0, "theano": 0.5}))
     assert len(found.headlines()) == 2 * 3
     assert all("tensorflow" in line for line in found.headlines())
 
 
 def test_sweeps_are_compared_backend_by_backend() -> None:
-    first = sweep_of({"jax": 1.0, "theano": 1.0}, sweep="old")
-    second = moved(sweep_of({"jax": 1.0, "theano": 2.0}, sweep="new", seed=1), 100)
+    first = sweep_runs({"jax": 1.0, "theano": 1.0}, sweep="old")
+    second = moved(sweep_runs({"jax": 1.0, "theano": 2.0}, sweep="new", seed=1), 100)
     found = compare([*first, *second], by_sweep=True)
     assert found.baselines == ("jax, old", "theano, old")
-    told = {
+    verdicts = {
         (c.baseline, c.candidate): c.verdict for c in found.contrasts if c.measure.key == "training_time_s"
     }
-    assert told == {("jax, old", "jax, new"): EQUIVALENT, ("theano, old", "theano, new"): SLOWER}
+    assert verdicts == {("jax, old", "jax, new"): EQUIVALENT, ("theano, old", "theano, new"): SLOWER}
     assert compare([*first, *second], by_sweep=True, baseline="new").baselines == ("jax, new", "theano, new")
 
 
@@ -266,7 +266,7 @@ few = settings(max_examples=15)
 def test_swapped_baseline_inverts_ratio_and_interval_and_mirrors_the_verdict(
     factor: float, noise: float, blocks: int
 ) -> None:
-    runs = sweep_of({"jax": 1.0, "theano": factor}, blocks, noise)
+    runs = sweep_runs({"jax": 1.0, "theano": factor}, blocks, noise)
     one, other = compare(runs, baseline="jax"), compare(runs, baseline="theano")
     for a, b in zip(one.contrasts, other.contrasts, strict=True):
         assert (a.baseline, a.candidate) == (b.candidate, b.baseline)
@@ -281,7 +281,7 @@ def test_swapped_baseline_inverts_ratio_and_interval_and_mirrors_the_verdict(
 @few
 @given(effects, noises, st.floats(1e-3, 1e3))
 def test_unit_of_time_changes_nothing(factor: float, noise: float, unit: float) -> None:
-    runs = sweep_of({"jax": 1.0, "theano": factor}, 5, noise)
+    runs = sweep_runs({"jax": 1.0, "theano": factor}, 5, noise)
     keys = [m.key for m in TIMES]
     scaled = [replace(r, values={k: v * unit if k in keys else v for k, v in r.values.items()}) for r in runs]
     for a, b in zip(compare(runs).contrasts, compare(scaled).contrasts, strict=True):
@@ -294,24 +294,24 @@ def test_unit_of_time_changes_nothing(factor: float, noise: float, unit: float) 
 @few
 @given(st.randoms(use_true_random=False))
 def test_order_of_the_runs_changes_nothing(shuffle: random.Random) -> None:
-    runs = sweep_of({"jax": 1.0, "theano": 0.8, "tensorflow": 1.1}, 4, 0.1)
+    runs = sweep_runs({"jax": 1.0, "theano": 0.8, "tensorflow": 1.1}, 4, 0.1)
     shuffled = runs.copy()
     shuffle.shuffle(shuffled)
     assert compare(shuffled) == compare(runs)
 
 
-def test_numbers_of_a_comparison_are_numbers_or_none() -> None:
+def test_numbers_of_a_comparison_are_finite_or_none() -> None:
     for noise in (0.0, 0.1):
-        found = compare(sweep_of({"jax": 1.0, "theano": 1.0, "torch": 2.0}, 3, noise))
+        found = compare(sweep_runs({"jax": 1.0, "theano": 1.0, "torch": 2.0}, 3, noise))
         for contrast in found.contrasts:
-            told = (contrast.ratio, contrast.low, contrast.high, contrast.p, contrast.p_holm)
+            values = (contrast.ratio, contrast.low, contrast.high, contrast.p, contrast.p_holm)
             if contrast.withheld is None:
-                assert all(value is not None and math.isfinite(value) for value in told)
+                assert all(value is not None and math.isfinite(value) for value in values)
         assert {c.measure.key for c in found.contrasts if c.withheld} <= {"time/import_s"}
 
 
 def test_what_is_not_finite_is_left_out() -> None:
-    runs = sweep_of({"jax": 1.0, "theano": 1.0}, 5)
+    runs = sweep_runs({"jax": 1.0, "theano": 1.0}, 5)
     spoilt = [replace(r, values={**r.values, "loss": math.nan}) if r.seed == 2 else r for r in runs]
     assert quality(compare(spoilt), "loss").blocks == 4
     assert compare(spoilt).group("jax").spreads["loss"].runs == 4
@@ -321,10 +321,10 @@ def test_what_is_not_finite_is_left_out() -> None:
 
 
 def rate_of(verdicts: tuple[str, ...], factors: dict[str, float], blocks: int, simulations: int) -> float:
-    """The share of comparisons in which any pair gets one of these verdicts on its training time."""
+    """Return the share of comparisons in which any pair gets one of these verdicts on its training time."""
     hits = 0
     for seed in range(simulations):
-        found = compare(sweep_of(factors, blocks, 0.05, seed=seed))
+        found = compare(sweep_runs(factors, blocks, 0.05, seed=seed))
         hits += any(c.verdict in verdicts for c in found.contrasts if c.measure.key == "training_time_s")
     return hits / simulations
 
@@ -350,8 +350,65 @@ def test_difference_as_large_as_the_margin_is_called_equivalent_no_more_often_th
 
 @pytest.mark.parametrize("blocks", [40, 1000])
 def test_hundreds_and_thousands_of_runs_are_compared(blocks: int) -> None:
-    """200 and 5,000 runs of five backends; how long it takes is benchmarks/comparison.py's to say."""
+    """Compare 200 and 5,000 runs of five backends. benchmarks/comparison.py measures how long that takes."""
     backends = ("jax", "tensorflow", "theano", "torch", "other")
-    found = compare(sweep_of(dict.fromkeys(backends, 1.0), blocks, 0.5))
+    found = compare(sweep_runs(dict.fromkeys(backends, 1.0), blocks, 0.5))
     assert sum(len(group.runs) for group in found.groups) == 5 * blocks
     assert {contrast.blocks for contrast in found.contrasts if contrast.withheld is None} == {blocks}
+
+
+# -- metrics other than accuracy ---------------------------------------------------------------------
+
+
+def regression_of(errors: dict[str, float], blocks: int = 6) -> list[TrackedRun]:
+    """A sweep whose runs have no accuracy, but an error in the unit of the labels."""
+    found = []
+    for run in sweep_runs(dict.fromkeys(errors, 1.0), blocks):
+        error = errors[run.backend] * (1 + run.seed / 1000)
+        values = {key: value for key, value in run.values.items() if key != "accuracy"}
+        values |= {"test/mean_absolute_error": error, "test/r2_score": 0.9, "loss": error**2}
+        params = {**run.params, "training.loss": "mean_squared_error"}
+        found.append(replace(run, values=values, params=params))
+    return found
+
+
+def test_every_metric_of_the_runs_is_judged_and_the_first_is_a_headline() -> None:
+    found = compare(regression_of({"tensorflow": 1000.0, "theano": 1001.0}))
+    assert [q.measure.title for q in found.qualities] == ["loss", "mean absolute error", "r2 score"]
+    assert {q.verdict for q in found.qualities} == {"equivalent"}
+    assert found.headlines()[-1] == quality(found, "test/mean_absolute_error").sentence
+    assert found.quality is not None
+    assert found.quality.key == "test/mean_absolute_error"
+    assert "accuracy" not in found.groups[0].spreads
+
+
+def test_the_margin_of_an_error_is_a_share_of_the_baseline() -> None:
+    found = compare(regression_of({"tensorflow": 1000.0, "theano": 1100.0}))
+    error = quality(found, "test/mean_absolute_error")
+    assert error.margin == pytest.approx(50, rel=0.01)
+    assert (error.verdict, round(error.difference or 0)) == ("different", 100)
+    # The loss is the square of the error, so it has a margin of its own kind.
+    assert quality(found, "loss").margin == pytest.approx(50_000, rel=0.01)
+    steady = next(c for c in found.contrasts if c.measure.key == "training_time_s")
+    assert steady.withheld == "not of one quality: different loss and mean absolute error"
+
+
+def test_accuracy_of_each_output_has_the_margin_that_the_user_names() -> None:
+    runs = [
+        replace(run, values={**run.values, "test/left_accuracy": 0.5})
+        for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0}, 4)
+    ]
+    found = compare(runs, accuracy_margin=0.02)
+    assert [quality(found, key).margin for key in ("accuracy", "test/left_accuracy")] == [0.02, 0.02]
+
+
+def test_chance_is_one_over_the_number_of_classes() -> None:
+    runs = [
+        replace(run, params={**run.params, "data.classes": "10"}, values={**run.values, "accuracy": 0.1})
+        for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0}, 4)
+    ]
+    chance = compare(runs).groups[0].chance
+    assert chance is not None
+    assert (chance.expected, chance.correct) == (0.1, 40)
+    assert "random labels of 10 classes right" in chance.sentence
+    assert chance.sentence.endswith("That is luck.")

@@ -1,6 +1,6 @@
-"""The numbers against cases whose answer is known: effects that were put in, and definitions.
+"""The statistics give the right answer where it is known, from simulated effects or from a definition.
 
-Rates over simulations are held against what a binomial count of such a rate may come to.
+Rates in simulations are compared with the range of a binomial count with such a rate.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from backendexp.analysis.statistics import LEVEL, POWER, Floats, Paired
 from support.chance import CHANCE_OF_A_FALSE_ALARM, most
 
 Draw = np.random.Generator
-# (draw, simulations, blocks) to the logarithms of the times of a side, shape (simulations, blocks).
+# Functions of (draw, simulations, blocks) that return log times of a side, with shape (simulations, blocks).
 Noise = Callable[[Draw, int, int], Floats]
 MARGIN = math.log(1.1)
 
@@ -37,14 +37,16 @@ def log_normal(draw: Draw, simulations: int, blocks: int) -> Floats:
 
 
 def with_outliers(draw: Draw, simulations: int, blocks: int) -> Floats:
-    """One run in ten takes 1.3 to 2.5 times as long."""
+    """Draw log times in which one run in ten takes 1.3 to 2.5 times as long."""
     hit = draw.random((simulations, blocks)) < 0.10
     slowed = np.log(draw.uniform(1.3, 2.5, (simulations, blocks)))
     return log_normal(draw, simulations, blocks) + hit * slowed
 
 
 def simulate(noise: Noise, effect: float, blocks: int, simulations: int, seed: int = 0) -> list[Paired]:
-    """Many comparisons of two sides whose logarithms differ by `effect`; what a block shares varies too."""
+    """Simulate many comparisons of two sides whose log times differ by `effect`. The level of each block
+    varies too.
+    """
     draw = np.random.default_rng(seed)
     shared = draw.normal(0, 0.2, (simulations, blocks))
     baseline, candidate = (shared + noise(draw, simulations, blocks) for _ in range(2))
@@ -82,7 +84,7 @@ def test_interval_covers_the_truth_in_many_simulations(noise: Noise, blocks: int
 @pytest.mark.parametrize("noise", [log_normal, with_outliers])
 @pytest.mark.parametrize("blocks", [5, 7])
 def test_interval_covers_better_than_a_percentile_bootstrap(noise: Noise, blocks: int) -> None:
-    """Which is why it is not the bootstrap that one would expect, even at Hesterberg's expanded level."""
+    """This is why we do not use the usual bootstrap, even at Hesterberg's expanded level."""
     simulations = 4000
     draw = np.random.default_rng(1)
     differences = noise(draw, simulations, blocks) - noise(draw, simulations, blocks)
@@ -95,7 +97,7 @@ def test_interval_covers_better_than_a_percentile_bootstrap(noise: Noise, blocks
 
 @pytest.mark.parametrize("noise", [log_normal, with_outliers])
 def test_bootstrap_at_the_expanded_level_covers_better_than_bca(noise: Noise) -> None:
-    """Which is why it is the one that is shown beside."""
+    """This is why it is the bootstrap that is shown beside our interval."""
     draw = np.random.default_rng(1)
     differences = noise(draw, 500, 5) - noise(draw, 500, 5)
     low, high = statistics.bootstrap_intervals(differences, 0.95).T
@@ -137,7 +139,9 @@ def test_bootstrap_of_a_row_does_not_depend_on_the_others() -> None:
 
 @pytest.mark.parametrize("noise", [log_normal, with_outliers])
 @pytest.mark.parametrize("blocks", [3, 5, 10, 30])
-def test_equal_sides_are_told_apart_no_more_often_than_the_level_allows(noise: Noise, blocks: int) -> None:
+def test_equal_sides_are_found_different_no_more_often_than_the_level_allows(
+    noise: Noise, blocks: int
+) -> None:
     simulations = 4000
     false_alarms = np.mean([one.p < LEVEL for one in simulate(noise, 0.0, blocks, simulations)])
     assert false_alarms <= most(LEVEL, simulations)
@@ -175,7 +179,7 @@ def test_estimate_is_the_geometric_mean_of_the_ratios() -> None:
     assert found.low < found.mean < found.high
 
 
-def test_what_a_block_shares_drops_out() -> None:
+def test_effects_of_a_block_cancel_out() -> None:
     draw = np.random.default_rng(0)
     baseline, candidate = draw.normal(size=(2, 1, 12))
     calm, shaken = (
@@ -209,7 +213,7 @@ def test_pairs_that_are_exactly_equal_are_equivalent() -> None:
 
 @pytest.mark.parametrize(("gap", "p_equivalent"), [(0.01, 0.0), (0.1, 1.0), (-0.01, 0.0), (-0.1, 1.0)])
 def test_difference_that_is_always_the_same_is_taken_as_it_stands(gap: float, p_equivalent: float) -> None:
-    """0.51 + 0.01 and 0.47 + 0.01 are not rounded alike, and that is no variance."""
+    """0.51 + 0.01 and 0.47 + 0.01 are rounded differently, but this does not count as variance."""
     baseline = np.array([[0.51, 0.47, 0.55, 0.3]])
     (found,) = compare_pairs(baseline, baseline + gap, 0.05, 0.90)
     assert found.mean == found.low == found.high == pytest.approx(gap)
@@ -255,7 +259,9 @@ def test_swapped_sides_give_the_mirror_image(sides: Floats) -> None:
 
 
 def holm_by_definition(p_values: list[float]) -> list[float]:
-    """The smallest level at which each is still rejected, stepping from the smallest p upwards."""
+    """Return the smallest level at which each hypothesis is rejected, stepping upwards from the smallest
+    p.
+    """
     ordered = sorted(p_values)
     steps = [(len(ordered) - rank) * p for rank, p in enumerate(ordered)]
     return [min(1.0, max(steps[: ordered.index(p) + 1])) for p in p_values]
@@ -288,14 +294,18 @@ def paired(mean: float, sd: float, pairs: int) -> Paired:
 
 
 @pytest.mark.parametrize(("mean", "sd"), [(0.10, 0.2), (0.05, 0.1), (0.0, 0.3), (0.03, 0.3), (-0.15, 0.4)])
-def test_that_many_more_blocks_decide_as_often_as_promised_and_fewer_do_not(mean: float, sd: float) -> None:
+def test_estimated_number_of_blocks_decides_as_often_as_promised_and_fewer_do_not(
+    mean: float, sd: float
+) -> None:
     more = statistics.more_blocks(paired(mean, sd, 5), MARGIN, tests=1)
     assert more is not None
     simulations = 4000
     draw = np.random.default_rng(6)
 
     def decided(blocks: int) -> float:
-        """The greater share of the two decisions: either test alone reaches it."""
+        """Return the share of decided comparisons by the test that decides more often, because one test
+        suffices.
+        """
         rows = draw.normal(mean, sd, (simulations, blocks))
         found = compare_pairs(np.zeros_like(rows), rows, MARGIN, 0.95)
         different = float(np.mean([one.p < LEVEL for one in found]))
@@ -312,8 +322,8 @@ def test_more_tests_need_more_blocks() -> None:
     assert few < many
 
 
-def test_number_that_nobody_would_run_is_no_number() -> None:
-    """Right on the margin nothing is equivalent, and a small effect in much noise is not found."""
+def test_unreasonable_number_of_blocks_is_not_given() -> None:
+    """Exactly at the margin nothing is equivalent, and a small effect in strong noise is not found."""
     assert statistics.more_blocks(paired(MARGIN, 20.0, 10), MARGIN, tests=1) is None
     assert statistics.more_blocks(paired(0.0, 20.0, 10), MARGIN, tests=1) is None
 
@@ -324,11 +334,13 @@ def test_more_blocks_is_at_least_one_and_feasible_or_none(mean: float, sd: float
     assert more is None or 1 <= more <= statistics.MOST_MORE_BLOCKS
 
 
-# -- guessing ----------------------------------------------------------------------------------------
+# -- accuracy of guessing ----------------------------------------------------------------------------
 
 
 def test_interval_of_guessing_is_exact() -> None:
-    """Clopper and Pearson: each end is the share under which so many or more, or fewer, come in 2.5%."""
+    """By Clopper and Pearson, each end is the share for which a count this large or small has probability
+    2.5%.
+    """
     low, high, p = statistics.guessing(540, 1000)
     assert stats.binom.sf(539, 1000, low) == pytest.approx(0.025)
     assert stats.binom.cdf(540, 1000, high) == pytest.approx(0.025)
@@ -357,7 +369,7 @@ def test_robust_variation_of_normal_noise_is_its_relative_standard_deviation() -
     assert statistics.robust_variation(values) == pytest.approx(0.15, rel=0.05)
 
 
-def test_one_wild_value_hardly_moves_the_robust_variation() -> None:
+def test_one_extreme_value_hardly_changes_the_robust_variation() -> None:
     values = np.random.default_rng(9).normal(2.0, 0.02, 20)
     assert statistics.robust_variation(np.append(values, 50.0)) < 0.05
 
@@ -378,7 +390,7 @@ def test_few_values_and_tiny_distances_are_no_outliers(values: list[float]) -> N
 
 
 def test_even_noise_has_few_outliers() -> None:
-    """3.5 of a normal distribution's standard deviations, estimated from 20 values."""
+    """The limit is 3.5 standard deviations of a normal distribution, estimated from 20 values."""
     draw = np.random.default_rng(11)
     labelled = [statistics.outliers(np.exp(draw.normal(0, 0.1, 20))).any() for _ in range(500)]
     assert np.mean(labelled) < 0.2

@@ -1,4 +1,4 @@
-"""Runs read back from a real store, and from disk."""
+"""Runs are read from a real store and from disk."""
 
 import math
 import time
@@ -21,7 +21,9 @@ DESIGN = {"role": "timed", "block": "3", "position": "2", "parallel": "true", "l
 
 @pytest.fixture(scope="module")
 def _shared(tmp_path_factory: pytest.TempPathFactory, empty_store: bytes) -> Store:
-    """Sweep A is of two backends, with a run that failed; sweep B of one. Nobody may change it."""
+    """A store in which sweep A has two backends and a failed run, and sweep B has one backend. Tests share
+    it, so they must not change it.
+    """
     store = Store(tmp_path_factory.mktemp("store"), empty_store)
     store.sweep(A, {"tensorflow": 1.0, "theano": 1.5}, range(3))
     store.track(spec_of("theano", seed=3), streams.killed_in_epoch_3(), {"sweep": A, **DESIGN})
@@ -37,7 +39,7 @@ def filled(_shared: Store) -> Store:
 
 @pytest.fixture
 def store(tmp_path: Path, empty_store: bytes) -> Store:
-    """An empty one."""
+    """An empty store."""
     return Store(tmp_path, empty_store)
 
 
@@ -60,18 +62,18 @@ def test_a_run_comes_back_with_all_that_was_measured(filled: Store) -> None:
     assert result is not None
     assert run.status == "FINISHED"
     assert run.reason is None
-    told = result.metrics()
+    metrics = result.metrics()
     assert run.values == {
         **{
-            key: told[key]
+            key: metrics[key]
             for key in ("time/import_s", "time/build_s", "training_time_s", "time/steady_epoch_s")
         },
-        **{key: told[key] for key in ("time/evaluate_s", "memory/peak_mib", "loss", "accuracy")},
-        "time/compilation_s": pytest.approx(told["time/first_epoch_s"] - told["time/steady_epoch_s"]),
+        **{key: metrics[key] for key in ("time/evaluate_s", "memory/peak_mib", "loss", "accuracy")},
+        "time/compilation_s": pytest.approx(metrics["time/first_epoch_s"] - metrics["time/steady_epoch_s"]),
     }
     assert run.loss_by_epoch == tuple(epoch.loss for epoch in result.epochs)
     assert len(run.loss_by_epoch) == EPOCHS
-    assert run.accuracy_by_epoch == tuple(epoch.accuracy for epoch in result.epochs)
+    assert run.quality_by_epoch == tuple(epoch.metrics["accuracy"] for epoch in result.epochs)
     assert run.params == filled.records[0].spec.params()
     assert run.tags["keras_version"] == "3.15.1"
     assert run.tags["data_digest"] == "d" * 36
@@ -86,7 +88,7 @@ def test_a_run_that_failed_is_a_row_with_its_reason_and_its_place(filled: Store)
     assert (run.block, run.position, run.parallel, run.load) == (3, 2, True, 0.42)
 
 
-def test_disk_tells_the_same_as_the_store(filled: Store) -> None:
+def test_disk_and_store_contain_the_same(filled: Store) -> None:
     own = [one for one in filled.records if one.context.tags["sweep"] == A]
     from_store = [
         replace(run, tags={key: value for key, value in run.tags.items() if key != "backendexp.record"})
@@ -124,13 +126,13 @@ def test_more_curves_than_a_query_takes_are_all_there(filled: Store, monkeypatch
     assert of(filled, A) == before
 
 
-def test_runs_of_another_hand_in_the_experiment_are_passed_over(store: Store) -> None:
+def test_foreign_runs_in_the_experiment_are_ignored(store: Store) -> None:
     store.tracker._client.create_run(store.tracker.experiment_id, tags={"sweep": A, "backend": "mine"})
     store.sweep(A, {"jax": 1.0}, range(1))
     assert [run.backend for run in of(store, A)] == ["jax"]
 
 
-def test_curves_are_read_of_so_many_timed_runs_of_a_backend_and_of_all_parity_runs(
+def test_curves_are_read_of_a_limited_number_of_timed_runs_and_of_all_parity_runs(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracked_runs, "_MOST_CURVES", 2)
@@ -141,10 +143,10 @@ def test_curves_are_read_of_so_many_timed_runs_of_a_backend_and_of_all_parity_ru
         for role, curves in (("timed", [True, True, False]), ("parity", [True, True, True])):
             own = [run for run in found if (run.backend, run.role) == (backend, role)]
             assert [bool(run.loss_by_epoch) for run in own] == curves
-            assert [bool(run.accuracy_by_epoch) for run in own] == curves
+            assert [bool(run.quality_by_epoch) for run in own] == curves
 
 
-def test_of_long_trainings_fewer_curves_are_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_curves_are_read_of_long_trainings(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracked_runs, "_MOST_POINTS", 2 * EPOCHS + 1)
     store.sweep(A, {"jax": 1.0}, range(3))
     assert [len(run.loss_by_epoch) for run in of(store, A)] == [EPOCHS, EPOCHS, 0]
@@ -163,7 +165,7 @@ def test_compilation_is_never_negative_and_unknown_after_one_epoch(store: Store)
     assert "time/steady_epoch_s" not in single.values
 
 
-def test_a_run_killed_before_it_told_its_plan_stands_among_the_others(store: Store) -> None:
+def test_a_run_killed_before_it_logged_its_plan_is_listed_with_the_others(store: Store) -> None:
     store.sweep(A, {"jax": 1.0, "theano": 1.0}, range(2))
     tags = {"sweep": A, "backend": "jax", "runtime": "keras3"}
     lost = store.tracker.begin("lost", "jax-keras3-seed5", 1, tags, None)
@@ -176,10 +178,10 @@ def test_a_run_killed_before_it_told_its_plan_stands_among_the_others(store: Sto
     assert next(run for run in of(store, A) if run.run_id == nameless).seed == -1
 
 
-def test_numbers_that_are_none_are_left_out(store: Store) -> None:
-    told = events_of(spec_of("jax"), 1.0)
-    next(event for event in told if event["event"] == "evaluated")["loss"] = math.nan
-    store.track(spec_of("jax"), told, {"sweep": A, "load_average": "busy", "block": "-1", "position": "²"})
+def test_missing_numbers_are_left_out(store: Store) -> None:
+    stream = events_of(spec_of("jax"), 1.0)
+    next(event for event in stream if event["event"] == "evaluated")["loss"] = math.nan
+    store.track(spec_of("jax"), stream, {"sweep": A, "load_average": "busy", "block": "-1", "position": "²"})
     (run,) = of(store, A)
     assert "loss" not in run.values
     assert "accuracy" in run.values
@@ -187,7 +189,7 @@ def test_numbers_that_are_none_are_left_out(store: Store) -> None:
 
 
 def test_params_of_mlflow_run_are_no_part_of_the_plan(store: Store) -> None:
-    """`mlflow run` logs what it was given under its own names."""
+    """`mlflow run` logs its parameters under names of its own."""
     joined = store.tracker._client.create_run(store.tracker.experiment_id).info.run_id
     store.tracker._client.log_param(joined, "epochs", "3")
     store.tracker._client.log_param(joined, "backend", "jax")
@@ -226,7 +228,7 @@ def test_without_a_sweep_of_several_backends_it_says_what_there_is(store: Store)
 # -- what is refused ---------------------------------------------------------------------------------
 
 
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_store_is_not_created(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     for read in (
         lambda: tracked_runs.of_sweeps(uri, "backendexp", [A]),
@@ -240,7 +242,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "project"]
 
 
-def test_an_experiment_that_is_not_there_is_told_with_the_nearest(filled: Store) -> None:
+def test_an_experiment_that_does_not_exist_is_reported_with_the_nearest(filled: Store) -> None:
     with pytest.raises(UserError) as refusal:
         tracked_runs.of_experiment(filled.uri, "backendxp")
     assert str(refusal.value) == (
@@ -249,12 +251,12 @@ def test_an_experiment_that_is_not_there_is_told_with_the_nearest(filled: Store)
     )
 
 
-def test_an_experiment_goes_by_its_id_first(filled: Store) -> None:
+def test_an_experiment_is_found_by_its_id_first(filled: Store) -> None:
     found = tracked_runs.of_experiment(filled.uri, "no such name", filled.tracker.experiment_id)
     assert len(found) == 9
 
 
-def test_a_deleted_experiment_is_told_with_the_line_that_restores_it(store: Store) -> None:
+def test_a_deleted_experiment_is_reported_with_the_line_that_restores_it(store: Store) -> None:
     store.tracker._client.delete_experiment(store.tracker.experiment_id)
     with pytest.raises(UserError) as refusal:
         tracked_runs.of_experiment(store.uri, store.experiment)
@@ -267,7 +269,7 @@ def test_a_deleted_experiment_is_told_with_the_line_that_restores_it(store: Stor
 @pytest.mark.parametrize(
     "name", ["2026-11-22/10-00-01", "it's/one", 'a "b"/c', "'\"/both", "%/%", "a; b/--", "x" * 300]
 )
-def test_a_sweep_that_is_not_there_is_told_with_the_newest(name: str, filled: Store) -> None:
+def test_a_sweep_that_does_not_exist_is_reported_with_the_newest(name: str, filled: Store) -> None:
     with pytest.raises(ComparisonError) as refusal:
         of(filled, name)
     said = str(refusal.value)
@@ -282,14 +284,14 @@ def test_a_sweep_whose_name_has_quotes_is_found(store: Store) -> None:
         assert [run.sweep for run in of(store, name)] == [name]
 
 
-def test_a_sweep_that_is_only_on_disk_is_told_how_to_upload(filled: Store, project: Path) -> None:
+def test_error_for_a_sweep_that_is_only_on_disk_says_how_to_upload_it(filled: Store, project: Path) -> None:
     folder = Path("multirun/2026-11-24/10-00-00")
     folder.mkdir(parents=True)
     with pytest.raises(ComparisonError, match=f"{folder} is here: .* backendexp sync {folder}$"):
         of(filled, "2026-11-24/10-00-00")
 
 
-def test_deleted_runs_are_told_to_be_deleted_with_the_line_that_restores_them(store: Store) -> None:
+def test_deleted_runs_are_reported_with_the_line_that_restores_them(store: Store) -> None:
     store.sweep(A, {"jax": 1.0}, range(2))
     store.delete(A)
     how = f"Each comes back with: mlflow runs restore --run-id {store.run_ids(A)[0]} (until mlflow gc"
@@ -304,7 +306,7 @@ def test_deleted_runs_are_told_to_be_deleted_with_the_line_that_restores_them(st
         assert f"all runs of experiment 'backendexp' are deleted, 2 in number. {how}" in str(refusal.value)
 
 
-def test_an_experiment_without_runs_is_told_how_to_get_some(store: Store) -> None:
+def test_error_for_an_experiment_without_runs_says_how_to_make_some(store: Store) -> None:
     for read in (tracked_runs.of_experiment, tracked_runs.latest_sweep):
         with pytest.raises(
             ComparisonError, match=r"'backendexp' has no runs of backendexp\. Make some with backendexp -m"
@@ -312,7 +314,7 @@ def test_an_experiment_without_runs_is_told_how_to_get_some(store: Store) -> Non
             read(store.uri, store.experiment)
 
 
-def test_a_server_that_is_not_there_is_told_within_seconds() -> None:
+def test_a_missing_server_is_reported_within_seconds() -> None:
     began = time.monotonic()
     with pytest.raises(TrackingError, match=r"the tracking store http://127\.0\.0\.1:9 cannot be read: "):
         tracked_runs.of_experiment("http://127.0.0.1:9", "backendexp")

@@ -1,4 +1,4 @@
-"""The check on records that were made by hand, so that it can be seen to fail."""
+"""The parity check fails when it should. The records here are made by hand to show this."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -26,13 +26,13 @@ LOSSES = (0.7, 0.6, 0.5)
 
 @pytest.fixture
 def parity_spec(make_spec: MakeSpec) -> RunSpec:
-    """The plan of `experiment=parity`: 2 steps an epoch."""
+    """The plan of `experiment=parity`, with 2 steps in each epoch."""
     return make_spec(model__dropout=0.0, training__optimizer="sgd")
 
 
 @pytest.fixture
 def make(tmp_path: Path, parity_spec: RunSpec) -> Make:
-    """make("jax", "keras3", losses, probe=1, optimizer="adam"): a finished record."""
+    """A function: make("jax", "keras3", losses, probe=1, optimizer="adam") returns a finished record."""
 
     def record_of(
         backend: str,
@@ -41,11 +41,11 @@ def make(tmp_path: Path, parity_spec: RunSpec) -> Make:
         probe: int = 0,
         optimizer: str = "sgd",
         stream: list[dict[str, object]] | None = None,
-        **told: str,
+        **fields: str,
     ) -> RunRecord:
         training = replace(parity_spec.training, optimizer=optimizer)
         spec = replace(parity_spec, backend=backend, runtime=runtime, training=training)
-        told_events = streams.whole(losses, **told) if stream is None else stream  # type: ignore[arg-type]
+        told_events = streams.whole(losses, **fields) if stream is None else stream  # type: ignore[arg-type]
         return streams.record_of(tmp_path, with_probe(spec, probe), told_events)
 
     return record_of
@@ -55,7 +55,7 @@ def moved(by: float, losses: Iterable[float] = LOSSES) -> list[float]:
     return [loss + by for loss in losses]
 
 
-# -- what rounding explains --------------------------------------------------------------------------
+# -- differences that rounding explains --------------------------------------------------------------
 
 
 def test_bound_is_the_growth_of_one_error_times_the_steps_so_far() -> None:
@@ -63,8 +63,8 @@ def test_bound_is_the_growth_of_one_error_times_the_steps_so_far() -> None:
     assert bounds == pytest.approx([2e-6 * 8, 4e-6 * 16])
 
 
-def test_bound_holds_a_rounding_a_step_and_those_of_the_mean() -> None:
-    """3 steps; the mean of a batch of 128 adds up in 7 rounds, that of the epoch in 3."""
+def test_bound_includes_a_rounding_for_each_step_and_those_of_the_mean() -> None:
+    """There are 3 steps. The mean over a batch of 128 rounds 7 times, and the mean over the epoch 3 times."""
     for probes in ([[0.5]], []):
         assert trajectories.rounding_bounds([0.5], probes, 3, 128) == [0.5 * 2.0**-24 * (3 + 7 + 3)]
 
@@ -75,14 +75,14 @@ def test_means_of_equal_losses_in_another_order_are_within_the_bound(
 ) -> None:
     losses = np.random.default_rng(seed).uniform(0.1, 2, (steps, batch)).astype("float32")
 
-    def told(losses: np.ndarray[Any, Any]) -> float:
+    def mean_of(losses: np.ndarray[Any, Any]) -> float:
         total = np.float32(0)
         for of_batch in losses:
             total += of_batch.mean(dtype="float32")
         return float(total / np.float32(steps))
 
-    loss, other = told(losses), told(losses[::-1, ::-1])
-    # Each of the two is rounded.
+    loss, other = mean_of(losses), mean_of(losses[::-1, ::-1])
+    # Both numbers are rounded.
     assert abs(other - loss) <= 2 * trajectories.rounding_bounds([loss], [], steps, batch)[0]
 
 
@@ -158,8 +158,8 @@ def test_probes_of_another_backend_explain_nothing(make: Make) -> None:
     assert [d.agrees for d in trajectories.judge(records)] == [False]
 
 
-def test_difference_that_vanishes_again_is_still_told(make: Make) -> None:
-    """The greatest distance lies within the bound of its epoch, a smaller one earlier does not."""
+def test_difference_that_vanishes_again_is_still_reported(make: Make) -> None:
+    """The largest distance is within the bound of its epoch, but a smaller, earlier distance is not."""
     reference = make("tensorflow", losses=(0.5, 0.5, 0.5))
     probe = make("tensorflow", losses=(0.5, 0.5, 0.6), probe=1)
     (difference,) = trajectories.judge([reference, probe, make("jax", losses=(0.51, 0.5, 0.58))])
@@ -167,7 +167,7 @@ def test_difference_that_vanishes_again_is_still_told(make: Make) -> None:
 
 
 def test_loss_of_zero_can_be_judged(make: Make) -> None:
-    """A hinge loss reaches it, and rounding explains nothing there."""
+    """A hinge loss can be exactly zero, where rounding explains no difference."""
     reference, other = make("tensorflow", losses=(0.5, 0.0)), make("jax", losses=(0.5, 1e-3))
     (difference,) = trajectories.judge([reference, other])
     assert (difference.agrees, difference.epoch) == (False, 2)
@@ -183,7 +183,7 @@ def test_any_difference_beyond_rounding_is_found(loss: float, difference: float)
     assert text.startswith("Agreement" if agree else "NO agreement")
 
 
-def test_unlike_formulas_are_not_compared_and_it_is_said_why(make: Make) -> None:
+def test_unlike_formulas_are_not_compared_and_it_is_reported_why(make: Make) -> None:
     records = [
         make("tensorflow", optimizer="rmsprop"),
         make("jax", optimizer="rmsprop"),
@@ -199,7 +199,7 @@ def test_unlike_formulas_are_not_compared_and_it_is_said_why(make: Make) -> None
     assert agree
 
 
-def test_run_that_is_alone_with_its_formula_is_told_apart(make: Make) -> None:
+def test_run_that_is_alone_with_its_formula_is_distinguished(make: Make) -> None:
     records = [
         make("tensorflow", optimizer="adam"),
         make("jax", optimizer="adam"),
@@ -217,7 +217,7 @@ def test_run_that_is_alone_with_its_formula_is_told_apart(make: Make) -> None:
     )
 
 
-def test_dropout_leaves_nothing_to_compare_and_that_is_no_agreement(make: Make) -> None:
+def test_runs_with_dropout_are_not_compared_and_do_not_count_as_agreement(make: Make) -> None:
     records = [make("tensorflow"), make("jax")]
     dropping = [replace(r, spec=replace(r.spec, model=replace(r.spec.model, dropout=0.5))) for r in records]
     differences = trajectories.judge(dropping)
@@ -238,14 +238,15 @@ def test_runs_that_draw_their_own_weights_or_batches_are_not_compared(control: s
 
 
 @pytest.mark.parametrize(
-    ("told", "what"), [({"data_digest": "e" * 64}, "data"), ({"weights_digest": "e" * 64}, "initial weights")]
+    ("fields", "what"),
+    [({"data_digest": "e" * 64}, "data"), ({"weights_digest": "e" * 64}, "initial weights")],
 )
-def test_runs_with_other_data_or_weights_are_refused(told: dict[str, str], what: str, make: Make) -> None:
+def test_runs_with_other_data_or_weights_are_refused(fields: dict[str, str], what: str, make: Make) -> None:
     with pytest.raises(
         UserError,
         match=rf"jax on keras3, seed 0 had different {what} from tensorflow on keras3, seed 0: their digests",
     ):
-        trajectories.judge([make("tensorflow"), make("jax", **told)])
+        trajectories.judge([make("tensorflow"), make("jax", **fields)])
 
 
 def test_run_that_failed_spoils_the_verdict_and_is_named(make: Make) -> None:
@@ -257,13 +258,13 @@ def test_run_that_failed_spoils_the_verdict_and_is_named(make: Make) -> None:
     assert "- theano on keras2, seed 0: did not finish" in text
 
 
-def test_nothing_finished_is_no_agreement(make: Make) -> None:
+def test_no_finished_runs_do_not_count_as_agreement(make: Make) -> None:
     records = [make(backend, stream=streams.killed_in_epoch_3()) for backend in ("tensorflow", "jax")]
     assert trajectories.judge(records) == []
     assert trajectories.verdict([], records, [])[0] is False
 
 
-def test_backends_that_are_not_here_are_named(make: Make) -> None:
+def test_missing_backends_are_named(make: Make) -> None:
     records = [make("tensorflow"), make("jax")]
     _, text = trajectories.verdict(
         trajectories.judge(records), records, ["torch on keras3: no module named 'torch'"]

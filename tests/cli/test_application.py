@@ -1,4 +1,4 @@
-"""Experiments from their configuration to their conclusion, with workers that are small scripts."""
+"""Experiments run from their configuration to their conclusion, with small scripts as workers."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from support.sessions import RefusingTracker
 
 
 def tags_of(tracker: MemoryTracker) -> list[dict[str, str]]:
-    """Of the runs, without the summary's."""
+    """Return the tags of the runs, without those of the summary."""
     return [report.tags for report in tracker.reports.values() if "kind" not in report.tags]
 
 
@@ -63,7 +63,7 @@ def test_comparison_runs_warm_up_parity_and_blocks_and_sums_them_up(
     assert printed.err.count("warm-up ") == 2
 
 
-def test_warm_up_runs_are_on_disk_apart_and_in_no_store(
+def test_warm_up_runs_are_in_a_separate_folder_and_in_no_store(
     start: Callable[..., Application], project: Path
 ) -> None:
     tracker = MemoryTracker()
@@ -76,7 +76,7 @@ def test_warm_up_runs_are_on_disk_apart_and_in_no_store(
     assert len(record.find([project / "outputs"])) == 10
 
 
-def test_comparison_goes_on_after_runs_that_fail_and_exits_with_1(
+def test_comparison_continues_after_failed_runs_and_exits_with_1(
     start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker = MemoryTracker()
@@ -100,7 +100,7 @@ def test_comparison_without_the_parity_part_has_no_such_runs(
     assert {t["role"] for t in tags_of(tracker)} == {"timed"}
 
 
-def test_comparison_whose_store_is_away_leaves_all_of_it_on_disk(
+def test_comparison_whose_store_is_unreachable_is_complete_on_disk(
     start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     away = "tracking.uri='http://127.0.0.1:9'"
@@ -114,11 +114,11 @@ def test_comparison_whose_store_is_away_leaves_all_of_it_on_disk(
     assert f"report  {folder}/comparison/report.html" in printed.out
 
 
-def test_figure_that_cannot_be_drawn_costs_no_table_and_no_summary_run(
+def test_tables_and_summary_run_survive_a_figure_that_cannot_be_drawn(
     start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker = MemoryTracker()
-    assert run(start("tells_huge_losses", tracker), project, *COMPARE) == exit_codes.RUN_FAILED
+    assert run(start("reports_huge_losses", tracker), project, *COMPARE) == exit_codes.RUN_FAILED
     folder = project / "outputs/2026-01-01/10-00-00/comparison"
     printed = capsys.readouterr().out
     assert "figures/learning-curves.svg is missing: ValueError" in printed
@@ -133,7 +133,7 @@ def test_figure_that_cannot_be_drawn_costs_no_table_and_no_summary_run(
     assert not (folder / "figures/learning-curves.svg").exists()
 
 
-def test_summary_that_the_store_did_not_take_is_told_with_how_it_gets_there(
+def test_summary_that_the_store_refused_is_reported_with_how_to_upload_it(
     start: Callable[..., Application], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class GoneAtTheEnd(MemoryTracker):
@@ -150,7 +150,7 @@ def test_summary_that_the_store_did_not_take_is_told_with_how_it_gets_there(
     assert f"upload them with  backendexp sync {project / 'outputs/2026-01-01/10-00-00'}" in printed.out
 
 
-def test_comparison_that_is_interrupted_says_what_there_is(
+def test_interrupted_comparison_reports_the_finished_runs(
     start: Callable[..., Application],
     project: Path,
     capsys: pytest.CaptureFixture[str],
@@ -177,7 +177,7 @@ def test_comparison_that_is_interrupted_says_what_there_is(
     assert "theano/training_time_s_ratio" in {metric.key for metric in summary.metrics}
 
 
-def test_interrupt_during_the_warm_up_says_that_there_is_nothing(
+def test_interrupt_during_the_warm_up_reports_that_nothing_was_measured(
     start: Callable[..., Application],
     project: Path,
     capsys: pytest.CaptureFixture[str],
@@ -194,7 +194,7 @@ def test_interrupt_during_the_warm_up_says_that_there_is_nothing(
     assert "Nothing was measured, so there is nothing to conclude." in capsys.readouterr().out
 
 
-def test_summary_of_a_comparison_takes_the_run_that_mlflow_made(
+def test_summary_of_a_comparison_uses_the_run_that_mlflow_created(
     start: Callable[..., Application], project: Path
 ) -> None:
     tracker = MemoryTracker()
@@ -223,7 +223,7 @@ def test_scale_runs_its_sizes_and_sums_them_up(
 
 
 def test_parity_is_an_experiment_too(start: Callable[..., Application], project: Path) -> None:
-    """Its conclusion is tested with real engines; these workers do not run on Python 3.7."""
+    """Real engines test its conclusion elsewhere, because these workers do not run on Python 3.7."""
     tracker = MemoryTracker()
     run(start("finishes", tracker), project, "experiment=parity", IN_MEMORY)
     assert {t["role"] for t in tags_of(tracker)} == {"parity"}
@@ -242,14 +242,14 @@ def test_parity_is_an_experiment_too(start: Callable[..., Application], project:
     ],
     ids=["run", "sweep", "compare", "scale"],
 )
-def test_what_the_store_did_not_take_is_told_by_an_exit_code_of_its_own(
+def test_runs_that_the_store_refused_have_their_own_exit_code(
     at: str, mode: str, asked: tuple[str, ...], start: Callable[..., Application], project: Path
 ) -> None:
     app = start("finishes", RefusingTracker(at))
     assert run(app, project, *asked, mode=mode) == exit_codes.NOT_TRACKED == 3
 
 
-def test_sweep_of_which_the_store_took_a_part_only_is_not_tracked(
+def test_sweep_that_the_store_accepted_only_in_part_is_not_tracked(
     start: Callable[..., Application], project: Path
 ) -> None:
     class FullAfterOne(MemoryTracker):
@@ -263,7 +263,7 @@ def test_sweep_of_which_the_store_took_a_part_only_is_not_tracked(
     assert list(tracker.statuses.values()) == ["FINISHED"]
 
 
-def test_run_that_failed_is_told_before_a_store_that_is_away(
+def test_failed_run_determines_the_exit_code_before_an_unreachable_store(
     start: Callable[..., Application], project: Path
 ) -> None:
     app = start("reports_a_killed_run", RefusingTracker("begin"))
@@ -271,29 +271,29 @@ def test_run_that_failed_is_told_before_a_store_that_is_away(
 
 
 @pytest.mark.parametrize("asked", [("backend=jax",), COMPARE[:-1]], ids=["run", "compare"])
-def test_run_that_was_to_be_in_no_store_went_well(
+def test_run_without_a_requested_store_succeeds(
     asked: tuple[str, ...], start: Callable[..., Application], project: Path
 ) -> None:
     assert run(start("finishes"), project, *asked, "tracking=none") == exit_codes.OK
 
 
 @pytest.mark.parametrize("experiment", ["compare", "scale"])
-def test_experiment_is_no_job_of_a_sweep(
+def test_experiment_cannot_be_a_job_of_a_sweep(
     experiment: str, start: Callable[..., Application], project: Path
 ) -> None:
-    """A sweeper that makes up its jobs as it goes comes here unchecked."""
+    """The jobs of a sweeper that creates them during the sweep have not been checked before."""
     with pytest.raises(ConfigError, match="it cannot be a job of a sweep"):
         run(start("finishes"), project, f"experiment={experiment}", IN_MEMORY, mode="MULTIRUN")
 
 
-@pytest.mark.parametrize(("parallel", "told"), [(True, ["true"]), (False, [None])])
+@pytest.mark.parametrize(("parallel", "expected"), [(True, ["true"]), (False, [None])])
 def test_run_of_a_launchers_own_process_is_tagged_as_parallel(
-    parallel: bool, told: list[str | None], start: Callable[..., Application], project: Path
+    parallel: bool, expected: list[str | None], start: Callable[..., Application], project: Path
 ) -> None:
     tracker = MemoryTracker()
     app = start("finishes", tracker, parallel=parallel)
     run(app, project, IN_MEMORY, "backend=jax", mode="MULTIRUN")
-    assert [t.get("parallel") for t in tags_of(tracker)] == told
+    assert [t.get("parallel") for t in tags_of(tracker)] == expected
 
 
 def test_single_run_has_no_tags_of_an_experiment(
@@ -307,7 +307,7 @@ def test_single_run_has_no_tags_of_an_experiment(
     assert tags["load_average"] == "1.50"
 
 
-def test_process_that_a_launcher_started_knows_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_of_a_launcher_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "_current", None)
     assert application.current().parallel
     checked = application.check(["backend=jax", "tracking=none"])

@@ -1,4 +1,4 @@
-"""Imports are a feature: what is not needed is not loaded."""
+"""Each command imports only the packages that it needs."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_importing_the_package_loads_nothing_but_itself(project: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["doctor"], ["doctor", "--json"]], ids=" ".join)
-def test_looking_around_loads_no_engine(arguments: list[str], backendexp: Command) -> None:
+def test_informational_commands_load_no_engine(arguments: list[str], backendexp: Command) -> None:
     ended = backendexp(*arguments, env=WATCHED)
     imported, printed = split(ended.stderr)
     assert (ended.returncode, printed) == (0, "")
@@ -63,6 +63,6 @@ def test_doctor_loads_no_hydra(backendexp: Command) -> None:
 
 
 def test_watching_imports_sees_an_import(backendexp: Command) -> None:
-    """The tests above can fail."""
+    """Without this, the tests above could not fail."""
     imported, _ = split(backendexp("--help", env=WATCHED).stderr)
     assert "hydra" in imported

@@ -1,4 +1,4 @@
-"""The command line as a user types it: exit codes, what is printed where, what is left behind."""
+"""The command line has the right exit codes, prints to the right streams, and leaves the right files."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
-def test_bad_input_costs_one_message_and_leaves_nothing(
+def test_bad_input_gives_one_message_and_leaves_no_files(
     arguments: list[str], said: str, backendexp: Command, project: Path
 ) -> None:
     before = set()
@@ -68,7 +68,7 @@ def test_bad_input_costs_one_message_and_leaves_nothing(
 
 @pytest.mark.parametrize("uri", ["sqlite:///", "http://", "ftp://host"])
 @pytest.mark.parametrize("arguments", [["backend=jax"], ["compare"], ["ui"]])
-def test_store_of_the_environment_that_cannot_be_meant_is_told_at_once(
+def test_impossible_store_in_the_environment_is_refused_immediately(
     uri: str, arguments: list[str], backendexp: Command, project: Path
 ) -> None:
     ended = backendexp(*arguments, env={**WATCHED, "MLFLOW_TRACKING_URI": uri})
@@ -81,7 +81,7 @@ def test_store_of_the_environment_that_cannot_be_meant_is_told_at_once(
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in commands.names())])
-def test_help_is_printed_and_nothing_is_made(
+def test_help_is_printed_and_no_files_are_created(
     arguments: list[str], backendexp: Command, project: Path
 ) -> None:
     ended = backendexp(*arguments)
@@ -104,7 +104,7 @@ def test_every_command_is_a_module_with_a_main() -> None:
         assert callable(import_module(f"backendexp.cli.commands.{name}").main)
 
 
-def test_exit_codes_tell_the_endings_apart() -> None:
+def test_each_kind_of_ending_has_its_exit_code() -> None:
     codes = {
         exit_codes.OK,
         exit_codes.RUN_FAILED,
@@ -115,8 +115,8 @@ def test_exit_codes_tell_the_endings_apart() -> None:
         exit_codes.TERMINATED,
     }
     assert codes == {0, 1, 2, 3, 129, 130, 143}
-    told = main.main.__doc__ or ""
-    assert {int(code) for code in re.findall(r"\b\d+\b", told)} == codes
+    documented = main.main.__doc__ or ""
+    assert {int(code) for code in re.findall(r"\b\d+\b", documented)} == codes
 
 
 def test_configuration_files_are_found() -> None:

@@ -1,4 +1,4 @@
-"""From `mlflow run` to our command line, through MLflow's own quoting."""
+"""Parameters of `mlflow run` reach our command line unchanged, in spite of MLflow's quoting."""
 
 import shlex
 import string
@@ -26,12 +26,12 @@ DEFAULTS = [
 
 
 def through_mlflow(entry: str, parameters: dict[str, str]) -> list[str]:
-    """Our arguments, when a person gives these -P to `mlflow run . -e ENTRY`."""
+    """Return the arguments that we get when a user passes these parameters to `mlflow run . -e ENTRY`."""
     from mlflow.projects.utils import load_project
 
     point = load_project(str(REPOSITORY)).get_entry_point(entry)
     command = point.compute_command(parameters, None)
-    words = shlex.split(command)  # as the shell does, but for variables
+    words = shlex.split(command)  # as the shell does, except for variables
     start = words.index("backendexp.cli.mlproject")
     assert words[:start] == ["PYTHONPATH=src:packages/keras_theano/src", "python", "-m"]
     assert words[start + 1] == entry
@@ -159,7 +159,7 @@ def test_key_of_an_entry_point_of_its_own_is_known_by_its_short_name() -> None:
 
 
 @pytest.mark.parametrize("overrides", ["seed='0", 'a="b', "a=1\\"])
-def test_overrides_that_are_no_command_line_are_refused(overrides: str) -> None:
+def test_overrides_that_are_not_a_command_line_are_refused(overrides: str) -> None:
     with pytest.raises(ConfigError, match=r"overrides is .*, which cannot be read as a command line: "):
         command_line("main", ["--overrides", overrides])
 
@@ -170,7 +170,7 @@ def test_options_that_do_not_come_in_pairs_are_refused(arguments: list[str]) -> 
         command_line("main", arguments)
 
 
-def test_every_entry_point_is_known_to_us() -> None:
+def test_every_entry_point_is_handled() -> None:
     from mlflow.projects.utils import load_project
 
     for entry in load_project(str(REPOSITORY))._entry_points:

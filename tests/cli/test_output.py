@@ -1,4 +1,4 @@
-"""stdout and stderr cost no results, whatever becomes of them: encodings, readers that leave, full disks."""
+"""No problem with stdout or stderr costs results, be it the encoding, a closed pipe or a full disk."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ from support.command import REPOSITORY
 from support.outputs import NO_STORE, command, status
 
 TRAIN = ("backend=jax", "threads=1", "training.epochs=3")
-# Python has the streams in UTF-8 in the C locale, unless it is told not to.
+# In the C locale, Python uses UTF-8 for the streams unless this is switched off.
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 ENCODINGS = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
@@ -26,7 +26,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is of Linu
 
 
 def in_shell(words: list[str], redirection: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """redirection: what a shell makes of the streams. The exit code is that of `words`."""
+    """Run `words` in a shell with this redirection of the streams. The exit code is that of `words`."""
     line = f'"$@" {redirection}'
     return subprocess.run(
         ["sh", "-c", line, "sh", *words],
@@ -38,7 +38,7 @@ def in_shell(words: list[str], redirection: str, **env: str) -> "subprocess.Comp
 
 
 def without_reader(words: list[str], **env: str) -> int:
-    """The exit code, where the reader of stdout and stderr, one pipe, has left already."""
+    """Return the exit code of a command that writes stdout and stderr to a pipe whose reader is gone."""
     ours, theirs = os.pipe()
     os.close(ours)
     try:
@@ -47,11 +47,11 @@ def without_reader(words: list[str], **env: str) -> int:
         os.close(theirs)
 
 
-# -- what cannot be shown ----------------------------------------------------------------------------
+# -- characters that cannot be shown -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("env", ENCODINGS.values(), ids=ENCODINGS)
-def test_a_run_is_summed_up_in_the_characters_that_there_are(env: dict[str, str], project: Path) -> None:
+def test_a_run_is_summed_up_in_the_characters_of_the_encoding(env: dict[str, str], project: Path) -> None:
     ended = subprocess.run(
         command("finishes", *TRAIN, NO_STORE), env={**os.environ, **env}, capture_output=True, timeout=120
     )
@@ -80,7 +80,7 @@ def test_a_run_is_summed_up_in_the_characters_that_there_are(env: dict[str, str]
 )
 def test_experiments_are_summed_up_in_ascii(arguments: tuple[str, ...], project: Path) -> None:
     ended = in_shell(command("finishes", *TRAIN[1:], NO_STORE, *arguments), "", **C_LOCALE)
-    if "experiment=parity" not in arguments:  # the script says nothing to the Python of keras2
+    if "experiment=parity" not in arguments:  # the script is not used by the Python of keras2
         assert ended.returncode == exit_codes.OK
     assert "Traceback" not in ended.stderr
     assert ended.stdout.isascii()
@@ -121,7 +121,7 @@ def printed(code: str, encoding: str = "ascii") -> bytes:
         (r"\U0001f3c3", rb"\U0001f3c3"),
     ],
 )
-def test_a_sign_keeps_its_meaning_and_a_letter_its_code(text: str, shown: bytes) -> None:
+def test_unencodable_signs_are_replaced_and_letters_are_escaped(text: str, shown: bytes) -> None:
     assert printed(f'print("{text}")') == shown
 
 
@@ -136,7 +136,7 @@ def test_a_file_name_that_is_not_utf_8_is_shown(project: Path) -> None:
     assert printed(r'print("d\udce4t.npz")', "utf-8") == rb"d\udce4t.npz"
 
 
-def test_a_name_that_the_locale_cannot_spell_is_recorded(project: Path) -> None:
+def test_a_name_that_the_locale_cannot_encode_is_recorded(project: Path) -> None:
     words = command("finishes", *TRAIN, NO_STORE, "tracking.run_name='gr\xfcn'")
     ended = subprocess.run(
         [word.encode() for word in words], env={**os.environ, **C_LOCALE}, capture_output=True, timeout=120
@@ -145,7 +145,7 @@ def test_a_name_that_the_locale_cannot_spell_is_recorded(project: Path) -> None:
     assert status(project) == "FINISHED"
 
 
-# -- who does not read -------------------------------------------------------------------------------
+# -- readers that leave ------------------------------------------------------------------------------
 
 
 def test_a_reader_that_leaves_ends_printing_and_the_run_is_tracked(project: Path, empty_store: bytes) -> None:
@@ -155,12 +155,12 @@ def test_a_reader_that_leaves_ends_printing_and_the_run_is_tracked(project: Path
     assert list((project / "outputs").rglob("tracked.json"))
 
 
-def test_the_exit_code_is_that_of_the_run_whoever_reads(project: Path) -> None:
+def test_the_exit_code_is_that_of_the_run_with_any_reader(project: Path) -> None:
     assert without_reader(command("dies_by_signal", *TRAIN, NO_STORE)) == exit_codes.RUN_FAILED
     assert status(project) == "FAILED"
 
 
-def test_a_sweep_goes_on_when_its_reader_leaves(project: Path) -> None:
+def test_a_sweep_continues_when_its_reader_leaves(project: Path) -> None:
     assert without_reader(command("finishes", "-m", *TRAIN, "seed=0,1,2", NO_STORE)) == exit_codes.OK
     assert len(list(project.rglob("result.json"))) == 3
     assert list(project.rglob("sweep.md"))
@@ -174,21 +174,21 @@ def test_the_first_line_is_enough_for_head(project: Path) -> None:
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("arguments", [["--help"], ["doctor"], ["doctor", "--json"]], ids=" ".join)
-def test_commands_end_as_they_would_when_nobody_reads(arguments: list[str], unbuffered: str) -> None:
+def test_commands_end_as_usual_when_the_output_has_no_reader(arguments: list[str], unbuffered: str) -> None:
     words = [sys.executable, "-m", "backendexp", *arguments]
     assert without_reader(words, PYTHONUNBUFFERED=unbuffered) == exit_codes.OK
     assert without_reader([*words[:3], "docter"], PYTHONUNBUFFERED=unbuffered) == exit_codes.BAD_INPUT
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_a_stream_that_is_closed_from_the_start_is_not_missed(redirection: str, project: Path) -> None:
+def test_a_stream_that_is_closed_from_the_start_does_no_harm(redirection: str, project: Path) -> None:
     ended = in_shell(command("finishes", *TRAIN, NO_STORE), redirection)
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
     assert status(project) == "FINISHED"
 
 
 @linux
-def test_a_run_goes_on_when_its_output_is_on_a_full_disk(project: Path) -> None:
+def test_a_run_continues_when_its_output_is_on_a_full_disk(project: Path) -> None:
     ended = in_shell(command("finishes", *TRAIN, NO_STORE), "> /dev/full")
     assert ended.returncode == exit_codes.OK
     assert ended.stderr.splitlines()[-1] == (
@@ -219,7 +219,7 @@ def test_a_pipe_that_does_not_block_loses_nothing(unbuffered: str) -> None:
         stdout=subprocess.PIPE,
     )
     assert begun.stdout is not None
-    time.sleep(0.2)  # it fills the pipe
+    time.sleep(0.2)  # wait until the pipe is full
     assert (len(begun.stdout.read()), begun.wait(60)) == (500 * 1024, 0)
     begun.stdout.close()
 
@@ -228,7 +228,7 @@ def test_a_pipe_that_does_not_block_loses_nothing(unbuffered: str) -> None:
 
 
 def _of_the_locale(tree: ast.AST) -> "list[ast.Call]":
-    """The calls that read or write text in whatever encoding the locale has."""
+    """List the calls that read or write text in the encoding of the locale."""
     found = []
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call):
@@ -238,7 +238,7 @@ def _of_the_locale(tree: ast.AST) -> "list[ast.Call]":
         given = {keyword.arg for keyword in call.keywords}
         words = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         binary = any(re.fullmatch(r"[rwax+]*b[rwax+]*", word) for word in words)
-        # Of these, `open` opens a descriptor, a page, or a member of a zip file, which is of bytes.
+        # In these modules, `open` opens a descriptor, a web page, or a member of a zip file, which has bytes.
         others = ("os", "webbrowser", "archive")
         another = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in others
         opens = name in ("open", "fdopen") and not (binary or (another and name == "open"))
@@ -247,7 +247,7 @@ def _of_the_locale(tree: ast.AST) -> "list[ast.Call]":
     return found
 
 
-def test_no_file_and_no_pipe_is_of_the_locale() -> None:
+def test_no_file_and_no_pipe_uses_the_encoding_of_the_locale() -> None:
     source = REPOSITORY
     files = [*(source / "src").rglob("*.py"), *(source / "packages" / "keras_theano" / "src").rglob("*.py")]
     assert len(files) > 100
@@ -263,6 +263,6 @@ def test_no_file_and_no_pipe_is_of_the_locale() -> None:
     "code",
     ["open(path)", "Path(path).open('w')", "path.read_text()", "run(x, text=True)", "os.fdopen(1, 'w')"],
 )
-def test_a_file_of_the_locale_is_seen(code: str) -> None:
-    """The test above can fail."""
+def test_a_file_in_the_encoding_of_the_locale_is_found(code: str) -> None:
+    """Without this, the test above could not fail."""
     assert _of_the_locale(ast.parse(code))

@@ -1,4 +1,6 @@
-"""A word that Hydra's grammar cannot read is shown as it must be typed, and typed so it is what was meant."""
+"""If Hydra cannot read a word, the message shows how to type it, and typing it so gives the intended
+value.
+"""
 
 import shlex
 import subprocess
@@ -18,7 +20,7 @@ from support.checking import check, check_all, refusal
 
 
 def typed(line: str) -> list[str]:
-    """The arguments that bash makes of a line."""
+    """Return the arguments into which bash splits a line."""
     said = subprocess.run(
         ["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True, text=True, timeout=60
     )
@@ -121,7 +123,7 @@ def _is_read_as(text: str, word: str) -> bool:
     try:
         return bool(OmegaConf.create({"value": override.value()})["value"] == text)
     except OmegaConfBaseException:
-        return "${" in text  # an interpolation of something that is not there
+        return "${" in text  # this interpolates a key that does not exist
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12))
@@ -135,5 +137,5 @@ def test_any_text_can_be_quoted(text: str) -> None:
     line = overrides.quoted(f"tracking.run_name={text}", OverridesParser.create().parse_overrides)
     assert line is not None
     (word,) = shlex.split(line)
-    # Whoever writes \\${ knows how OmegaConf is told to leave it alone.
+    # A user who writes \\${ knows how to escape it for OmegaConf.
     assert _is_read_as(text.replace(r"\${", "${"), word)

@@ -1,4 +1,4 @@
-"""What the command line asks for, checked through the real Hydra before anything starts."""
+"""The command line is checked before anything starts, using the real Hydra."""
 
 import sys
 from pathlib import Path
@@ -152,7 +152,7 @@ def test_combination_that_cannot_be_run_is_refused(arguments: tuple[str, ...], s
     assert said in refusal(*arguments)
 
 
-def test_engine_that_is_not_installed_is_refused_with_the_line_that_brings_it() -> None:
+def test_engine_that_is_not_installed_is_refused_with_the_line_that_installs_it() -> None:
     try:
         import importlib.util
 
@@ -215,7 +215,7 @@ def test_bad_value_in_the_last_job_of_a_sweep_is_refused(arguments: tuple[str, .
     "arguments",
     [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info", "all"], ["--help", "backend=jax"]],
 )
-def test_asking_what_there_is_plans_nothing(arguments: list[str]) -> None:
+def test_informational_options_plan_nothing(arguments: list[str]) -> None:
     assert check(*arguments) == []
 
 
@@ -245,7 +245,7 @@ def test_experiments_decide_last() -> None:
     assert not spec.controls.batch_order
 
 
-def test_comparison_is_of_the_runtime_that_auto_means_and_its_baseline_is_planned() -> None:
+def test_comparison_resolves_runtime_auto_and_plans_its_baseline() -> None:
     (spec,) = check("experiment=compare", "compare.backends=[theano,tensorflow]")
     assert (spec.backend, spec.runtime) == ("tensorflow", "keras3")
     (spec,) = check("experiment=scale", "scale.backends=[theano,tensorflow]", "scale.baseline=theano")
@@ -275,13 +275,13 @@ def test_refusal_is_a_configuration_error_with_its_cause(project: Path) -> None:
     assert refused.value.__cause__ is not None
 
 
-def test_checking_makes_nothing(project: Path) -> None:
+def test_checking_creates_no_files(project: Path) -> None:
     check("-m", "seed=range(2)", "backend=tensorflow,jax")
     assert list(project.iterdir()) == []
 
 
 def test_defaults_in_code_are_those_of_the_files() -> None:
-    """Whoever makes a Config in Python gets what the command line gets."""
+    """A Config made in Python has the same values as on the command line."""
     from dataclasses import asdict
 
     from backendexp.runs import plan
@@ -306,5 +306,5 @@ def test_defaults_in_code_are_those_of_the_files() -> None:
         (["--cfg", "job"], True),
     ],
 )
-def test_one_run_is_told_from_a_sweep(arguments: list[str], alone: bool) -> None:
+def test_one_run_is_reported_from_a_sweep(arguments: list[str], alone: bool) -> None:
     assert preflight.check(arguments, conf_dir()).alone is alone

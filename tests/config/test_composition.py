@@ -1,4 +1,4 @@
-"""What our check takes is held against a real Hydra application, over Hydra's own grammar."""
+"""Our check accepts the same command lines as a real Hydra application, for all of Hydra's grammar."""
 
 import logging
 import os
@@ -32,18 +32,18 @@ pytestmark = pytest.mark.filterwarnings(
 def ready(monkeypatch: pytest.MonkeyPatch) -> None:
     application.register_schema()
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    # Our sweeper speaks to the application of its process.
+    # Our sweeper uses the application of its process.
     monkeypatch.setattr(application, "_current", application.Application(Session()))
 
 
 def of_hydra(words: list[str]) -> list[Config]:
-    """What the jobs of a real Hydra application are given. Raises what Hydra raises."""
+    """Return the configurations that the jobs of a real Hydra application get. Raises the errors of Hydra."""
     given: list[Config] = []
 
     def job(tree: Any) -> None:
         given.append(schema.parse(tree))
 
-    job.__module__ = "backendexp.cli.main"  # a relative --config-path starts from there
+    job.__module__ = "backendexp.cli.main"  # a relative --config-path starts from this folder
     before, sys.argv = sys.argv, ["backendexp", *words]
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
@@ -51,7 +51,7 @@ def of_hydra(words: list[str]) -> list[Config]:
         hydra.main(version_base="1.3", config_path=str(schema.conf_dir()), config_name="config")(job)()
     finally:
         sys.argv = before
-        for handler in set(root.handlers) - set(handlers):  # --info has Hydra's log printed
+        for handler in set(root.handlers) - set(handlers):  # with --info, Hydra prints its log
             handler.close()
         root.handlers[:] = handlers
         root.setLevel(level)
@@ -60,7 +60,7 @@ def of_hydra(words: list[str]) -> list[Config]:
 
 
 def of_ours(words: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """What our check has read before the start. Raises UserError."""
+    """Return the configurations that our check composes before anything starts. Raises UserError."""
     read: list[Config] = []
     with monkeypatch.context() as patch:
         patch.setattr(preflight, "check_job", lambda checked, multirun: read.append(checked))
@@ -325,7 +325,7 @@ def forms(table: str) -> list[str]:
 
 @pytest.fixture
 def users_files(project: Path) -> Path:
-    """Folders of a user's own configuration, some of it no good."""
+    """Folders with configuration files of a user, some of which are invalid."""
     mine = project / "mine"
     for name, text in {
         "training/long.yaml": "defaults: [tutorial]\nepochs: 500\n",
@@ -352,12 +352,12 @@ def users_files(project: Path) -> Path:
 
 def words_of(form: str, folder: Path) -> list[str]:
     words = shlex.split(form.replace("{folder}", str(folder)))
-    # A user puts -m anywhere; cli.py puts it first, where Hydra wants it.
+    # A user may write -m anywhere. The command line moves it to the front, where Hydra expects it.
     return [w for w in words if w == "-m"] + [w for w in words if w != "-m"]
 
 
 def against_hydra(words: list[str]) -> list[str]:
-    """Hydra's own sweeper is what ours is held against."""
+    """Use Hydra's own sweeper instead of ours, to compare the two."""
     swept = "-m" in words or "hydra.mode=MULTIRUN" in words
     named = any(word.startswith("hydra/sweeper") for word in words)
     return [*words, "hydra/sweeper=basic"] if swept and not named else words
@@ -365,7 +365,7 @@ def against_hydra(words: list[str]) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", forms(TAKEN))
-def test_check_takes_what_hydra_takes_and_reads_the_same(
+def test_check_accepts_what_hydra_accepts_and_reads_the_same(
     form: str, users_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = words_of(form, users_files.parent)
@@ -395,8 +395,8 @@ def test_check_refuses_in_a_sentence_what_hydra_refuses(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", forms(SHOWN))
-def test_what_hydra_shows_is_left_to_it(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with suppress(SystemExit):  # as Hydra ends after --help
+def test_options_that_show_something_are_left_to_hydra(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):  # Hydra ends in the same way after --help
         assert of_hydra(shlex.split(form)) == []
     capsys.readouterr()
     assert check_all(*shlex.split(form)).specs == []
@@ -425,9 +425,7 @@ def test_what_hydra_shows_is_left_to_it(form: str, capsys: pytest.CaptureFixture
         ("++training.epocs=3 'training.epochs=${training.epocs}'", "Did you mean 'training.epochs'?"),
     ],
 )
-def test_what_hydra_takes_and_would_do_without_a_word_is_refused(
-    form: str, said: str, users_files: Path
-) -> None:
+def test_mistakes_that_hydra_silently_accepts_are_refused(form: str, said: str, users_files: Path) -> None:
     assert said in refusal(*words_of(form, users_files.parent))
 
 
@@ -502,7 +500,7 @@ def _overrides(draw: st.DrawFn) -> str:
 
 
 def _deliberate(message: str) -> bool:
-    """What Hydra takes and we do not, see above."""
+    """Return whether the message refuses something that Hydra accepts and we do not, as listed above."""
     reasons = ("is a list, but a job has only one", "chooses nothing", "has no values", "is not known")
     return any(reason in message for reason in (*reasons, "is not a key"))
 

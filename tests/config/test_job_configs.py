@@ -26,7 +26,7 @@ CHOICES = [
 ]
 
 
-# Every 7th of all combinations: every pair of choices is among them, and composing takes its time.
+# Only every 7th of all combinations, because composing is slow. Every pair of choices is still among them.
 @pytest.mark.parametrize("job", list(product(*CHOICES))[::7], ids=" ".join)
 def test_a_jobs_configuration_is_what_hydra_composes_or_is_refused_as_hydra_refuses_it(job):
     try:

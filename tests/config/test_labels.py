@@ -1,4 +1,4 @@
-"""Which labels a loss takes: the others make numbers that look like a result."""
+"""Each loss accepts only certain labels, because with other labels its numbers only look like a result."""
 
 import re
 
@@ -17,7 +17,7 @@ def of(*values: float) -> Labels:
 
 DIGITS, SIGNS, FROM_ONE, COINS = of(*range(10)), of(-1, 1), of(1, 2), of(0, 1)
 PROBABILITIES, AMOUNTS = of(*(n / 100 for n in range(101))), of(*(n / 7 for n in range(-50, 500)))
-# By loss, those of the labels above that it takes.
+# For each loss, the labels above that it accepts.
 TAKEN = {
     "binary_crossentropy": [COINS, PROBABILITIES],
     "binary_focal_crossentropy": [COINS, PROBABILITIES],
@@ -35,7 +35,7 @@ LOSSES = sorted(catalogue.KERAS3.losses | catalogue.KERAS2.losses)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_takes_its_labels_and_no_others(loss: str) -> None:
+def test_every_loss_accepts_its_labels_and_no_others(loss: str) -> None:
     for found in ALL:
         if found in TAKEN[loss]:
             labels.check("y_train", found, loss, "linear")
@@ -103,8 +103,8 @@ def test_refusal_names_the_labels_and_the_loss_that_takes_them(found: Labels, lo
 
 @pytest.mark.parametrize("found", ALL)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_what_a_refusal_names_is_taken(found: Labels, loss: str) -> None:
-    """Until nothing is refused, which is after two refusals at most."""
+def test_advice_in_a_refusal_is_accepted(found: Labels, loss: str) -> None:
+    """Follow the advice until nothing is refused, which is the case after at most two refusals."""
     chosen = {"training.loss": loss, "model.output_activation": "sigmoid"}
     for _ in range(3):
         try:
@@ -133,7 +133,7 @@ def test_hinge_needs_only_the_order_of_the_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_outputs_reach_what_is_told_of_them_and_no_more() -> None:
+def test_outputs_have_exactly_the_documented_range() -> None:
     import keras
     import numpy as np
 

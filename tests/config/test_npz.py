@@ -1,4 +1,4 @@
-"""The user's file: what it may hold, and what is said of every other."""
+"""Which files of a user are accepted, and with which message the others are refused."""
 
 import io
 import os
@@ -62,7 +62,7 @@ def _broken_compression(path: Path) -> None:
     arrays = good_arrays() | {"y_train": np.zeros(6000)}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
     content = bytearray(path.read_bytes())
-    begin = content.index(b"y_train.npy") + len("y_train.npy") + 20  # zip64's extra field
+    begin = content.index(b"y_train.npy") + len("y_train.npy") + 20  # the extra field of zip64
     content[begin : begin + 20] = b"\xff" * 20
     path.write_bytes(bytes(content))
 
@@ -85,7 +85,7 @@ def _zip_without_its_end(path: Path) -> None:
 
 
 def _changed_bytes(path: Path) -> None:
-    """The checksum of the member tells it."""
+    """The change shows in the checksum of the member."""
     save(path, good_arrays() | {"x_train": np.full((6, 3), 7, np.int64)})
     path.write_bytes(path.read_bytes().replace(struct.pack("<q", 7), struct.pack("<q", 8), 1))
 
@@ -121,7 +121,7 @@ def _header_of_a_later_version(path: Path) -> None:
     ],
     ids=lambda write: write.__name__.strip("_"),
 )
-def test_file_that_is_no_npz_is_refused(write: Callable[[Path], None], tmp_path: Path) -> None:
+def test_file_that_is_not_an_npz_is_refused(write: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
     write(path)
     with pytest.raises(ConfigError, match=r"Expected a file made by numpy\.savez|expected numbers"):
@@ -188,7 +188,7 @@ def test_file_object_stays_closed_after_a_refusal(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_labels_are_told_with_their_range_and_their_values(tmp_path: Path) -> None:
+def test_labels_are_reported_with_their_range_and_values(tmp_path: Path) -> None:
     many = np.linspace(-1, 2, 100_001)
     arrays = good_arrays() | {"x_train": np.zeros((100_001, 3)), "y_train": many, "y_test": np.array([2, -1])}
     found = npz.read(save(tmp_path / "mine.npz", arrays)).labels
@@ -219,7 +219,7 @@ def test_order_of_bytes_and_of_the_axes_does_not_matter(tmp_path: Path) -> None:
     ],
     ids=["long name", "many folders", "NUL", "file as a folder", "circle of links", "device", "pipe"],
 )
-def test_path_that_is_no_file_is_told_in_a_short_sentence(path: str, said: str, project: Path) -> None:
+def test_path_that_is_not_a_file_is_refused_in_a_short_sentence(path: str, said: str, project: Path) -> None:
     save(project / "mine.npz", good_arrays())
     (project / "circle.npz").symlink_to("circle.npz")
     os.mkfifo(project / "pipe.npz")
@@ -232,7 +232,7 @@ def test_path_that_is_no_file_is_told_in_a_short_sentence(path: str, said: str, 
 
 
 @pytest.mark.parametrize("add", EXTRAS, ids=lambda add: add.__name__)
-def test_what_nobody_needs_is_no_reason_to_refuse_a_file(
+def test_unneeded_members_are_no_reason_to_refuse_a_file(
     add: Callable[[zipfile.ZipFile], None], tmp_path: Path
 ) -> None:
     path = save(tmp_path / "more.npz", good_arrays())
@@ -242,7 +242,7 @@ def test_what_nobody_needs_is_no_reason_to_refuse_a_file(
 
 
 def test_only_a_piece_of_the_file_is_in_memory(tmp_path: Path) -> None:
-    """An unneeded member of 64 MiB is not read; of a needed one, a piece at a time."""
+    """A member of 64 MiB that is not needed is not read, and a needed member is read in pieces."""
     arrays = good_arrays() | {
         "extra": np.zeros(2**23),
         "x_train": np.zeros((6, 2**20)),
@@ -269,15 +269,13 @@ def test_only_a_piece_of_the_file_is_in_memory(tmp_path: Path) -> None:
         ({"x_test": "x_tset"}, "x_tset"),
     ],
 )
-def test_name_that_is_written_otherwise_is_recognised(
-    renamed: dict[str, str], meant: str, tmp_path: Path
-) -> None:
+def test_misspelt_name_is_recognised(renamed: dict[str, str], meant: str, tmp_path: Path) -> None:
     path = save(tmp_path / "mine.npz", {renamed.get(k, k): v for k, v in good_arrays().items()})
     with pytest.raises(ConfigError, match=rf"lacks {', '.join(renamed)}: Did you mean {meant}\? "):
         npz.read(path)
 
 
-def test_name_of_nothing_alike_brings_no_guess(tmp_path: Path) -> None:
+def test_name_without_a_similar_one_gives_no_guess(tmp_path: Path) -> None:
     arrays = good_arrays()
     arrays["labels"] = arrays.pop("y_train")
     with pytest.raises(ConfigError, match="lacks y_train: expected the arrays"):
@@ -299,9 +297,9 @@ def test_names_without_an_ending_are_found_as_numpy_finds_them(tmp_path: Path) -
 def _promising(
     path: Path, shapes: dict[str, tuple[int, ...]], claimed: int | None = None, content: bytes = b""
 ) -> str:
-    """A file whose headers promise float64 of these shapes, where it holds `content`.
+    """Write a file whose headers announce float64 arrays of these shapes, but which contains `content`.
 
-    claimed: the bytes of numbers that the archive says it has.
+    claimed: the number of bytes that each member has according to the archive.
     """
     path.unlink(missing_ok=True)
     save(path, {name: array for name, array in good_arrays().items() if name not in shapes})
@@ -324,8 +322,8 @@ def test_header_that_promises_more_than_the_file_holds_is_refused(tmp_path: Path
         npz.read(path)
 
 
-def test_what_no_memory_can_hold_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    """The archive tells the same lie as the headers."""
+def test_arrays_too_large_for_memory_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """The archive makes the same false claim as the headers."""
     path = _promising(tmp_path / "bad.npz", {"x_train": (2**40, 3), "y_train": (2**40,)}, claimed=2**45)
     with pytest.raises(
         ConfigError, match=r"the arrays would take 40,960 GiB, and this machine has [\d,]+ GiB"
@@ -333,14 +331,14 @@ def test_what_no_memory_can_hold_is_refused_before_it_is_read(tmp_path: Path) ->
         npz.read(path)
 
 
-def test_array_that_ends_before_the_size_that_the_archive_tells_is_refused(tmp_path: Path) -> None:
+def test_array_that_is_shorter_than_the_archive_says_is_refused(tmp_path: Path) -> None:
     path = _promising(tmp_path / "bad.npz", {"x_train": (6, 3)}, claimed=144, content=bytes(64))
     with pytest.raises(ConfigError, match=r"x_train: .*80 bytes of its 144 are missing"):
         npz.read(path)
 
 
 def test_long_header_is_refused_unread(tmp_path: Path) -> None:
-    """It says that it is 4 GiB long, and so it would be, once it is unpacked."""
+    """The header claims to be 4 GiB long, and it would be that long after decompression."""
     path = tmp_path / "bad.npz"
     save(path, {name: array for name, array in good_arrays().items() if name != "x_train"})
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -362,7 +360,7 @@ def test_impossible_shape_is_refused(shape: tuple[int, ...], tmp_path: Path) -> 
         npz.read(path)
 
 
-def test_encrypted_array_is_told(tmp_path: Path) -> None:
+def test_encrypted_array_is_reported(tmp_path: Path) -> None:
     path = save(tmp_path / "secret.npz", good_arrays())
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("anything", "so that the directory is written anew")
@@ -371,7 +369,7 @@ def test_encrypted_array_is_told(tmp_path: Path) -> None:
         npz.read(path)
 
 
-def test_cut_off_archive_is_called_so(tmp_path: Path) -> None:
+def test_truncated_archive_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "cut.npz"
     _cut_off(path)
     with pytest.raises(

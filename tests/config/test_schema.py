@@ -153,7 +153,7 @@ def test_layer_of_an_impossible_width_is_refused(width: int) -> None:
 
 
 @pytest.mark.skipif(physical_memory_bytes() is None, reason="this system does not tell its memory")
-def test_data_that_no_memory_can_hold_are_refused_in_a_sentence() -> None:
+def test_data_too_large_for_memory_are_refused_in_a_sentence() -> None:
     config = with_value("data.samples", 10**9)
     config.data.features = 10**9
     with pytest.raises(ConfigError, match=r"the data would take 3,725,\d+,\d+ GiB, and this machine has"):
@@ -161,7 +161,7 @@ def test_data_that_no_memory_can_hold_are_refused_in_a_sentence() -> None:
 
 
 @pytest.mark.skipif(physical_memory_bytes() is None, reason="this system does not tell its memory")
-def test_weights_that_no_memory_can_hold_are_refused_in_a_sentence() -> None:
+def test_weights_too_large_for_memory_are_refused_in_a_sentence() -> None:
     with pytest.raises(ConfigError, match=r"the weights would take .* GiB.* Lower model\.hidden_units"):
         check(with_value("model.hidden_units", [10**6, 10**6]))
 
@@ -272,7 +272,7 @@ def test_scale_of_a_single_size_is_refused(samples: list[int], widths: list[int]
 
 
 @pytest.mark.parametrize("key", ["scale.samples", "scale.hidden_units"])
-def test_size_that_cannot_be_is_refused(key: str) -> None:
+def test_impossible_size_is_refused(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"{key} is 0: expected a number from 1 to "):
         check(with_value(key, [10, 0]))
 

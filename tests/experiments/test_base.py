@@ -1,4 +1,4 @@
-"""The note of a summary run: as much as a tag of the store holds."""
+"""The note of a summary run fits into a tag of the store."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,11 +20,11 @@ def test_note_that_begins_with_a_table_begins_there() -> None:
     assert note_of([Table(["backend"], [])], "More.").startswith("| backend |")
 
 
-def test_nothing_to_say_is_where_the_rest_is() -> None:
+def test_note_without_parts_only_says_where_the_rest_is() -> None:
     assert note_of([], "More elsewhere.") == "More elsewhere.\n"
 
 
-def test_what_does_not_fit_is_left_out_whole_and_shorter_parts_after_it_are_kept() -> None:
+def test_part_that_does_not_fit_is_left_out_and_later_shorter_parts_are_kept() -> None:
     long = Table(["backend", "time"], [ROW] * 1000)
     note = note_of(["One.", long, "Two."], "More.")
     assert note == "- One.\n- Two.\n\nMore.\n"

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison, and in which order it is run."""
+"""Which backends take part in a comparison, and in which order they run."""
 
 import importlib.util
 from collections import Counter
@@ -57,7 +57,7 @@ def test_every_block_holds_every_backend_once_under_one_seed(
         assert [run.tags["position"] for run in block] == [str(n) for n in range(1, len(backends) + 1)]
         assert {run.tags["role"] for run in block} == {"timed"}
         assert {run.place for run in block} == {f"block {number}/{count}"}
-    # Blocks follow each other, and the plan is otherwise the one that was given.
+    # Blocks follow each other, and the rest of the plan is unchanged.
     assert [run for block in found.values() for run in block] == runs
     assert not any(run.warm_up for run in runs)
     given_specs = {spec.backend: spec for spec in on(*backends)}
@@ -96,12 +96,12 @@ def test_warm_up_runs_each_plan_once_and_keeps_no_model() -> None:
     assert [run.place for run in warm] == ["warm-up 1/2", "warm-up 2/2"]
 
 
-# -- who takes part ----------------------------------------------------------------------------------
+# -- which backends take part ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """without("torch", "jax"): these engines are not installed."""
+    """A function: after without("torch", "jax"), these engines seem not to be installed."""
 
     def remove(*modules: str) -> None:
         find_spec = importlib.util.find_spec
@@ -114,7 +114,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return remove
 
 
-def test_all_that_can_run_take_part_and_the_rest_is_named_with_what_brings_it(
+def test_all_that_can_run_take_part_and_the_rest_is_named_with_how_to_install_it(
     without: Callable[..., None], make_spec: MakeSpec
 ) -> None:
     without("torch", "jax")
@@ -142,7 +142,7 @@ def test_the_plans_differ_in_the_backend_alone(make_spec: MakeSpec) -> None:
     ("missing", "there"),
     [(("torch", "jax", "pytensor"), "only tensorflow"), (("torch", "jax", "pytensor", "tensorflow"), "none")],
 )
-def test_fewer_than_two_backends_are_refused_with_what_brings_the_others(
+def test_fewer_than_two_backends_are_refused_with_how_to_install_the_others(
     missing: tuple[str, ...], there: str, without: Callable[..., None], make_spec: MakeSpec
 ) -> None:
     without(*missing)
@@ -175,7 +175,7 @@ def test_backend_of_another_runtime_is_refused(
         blocks.entrants(make_spec("theano", "keras2"), names, baseline, "compare")
 
 
-def test_interpreter_that_is_no_good_is_told_as_that(make_spec: MakeSpec, bare_python: str) -> None:
+def test_unusable_interpreter_is_named_as_the_reason(make_spec: MakeSpec, bare_python: str) -> None:
     spec = replace(make_spec(), python=bare_python)
     with pytest.raises((BackendUnavailable, RuntimeUnavailable), match=bare_python):
         blocks.entrants(spec, None, None, "compare")

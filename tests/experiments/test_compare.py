@@ -1,4 +1,4 @@
-"""experiment=compare: its plan, and what is said before it starts."""
+"""experiment=compare has the right plan, and announces it before it starts."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_parity_is_judged_by_the_baseline(who: Entrants) -> None:
 
 @pytest.mark.parametrize("parity", [True, False])
 def test_every_tracked_run_names_the_baseline(who: Entrants, parity: bool) -> None:
-    """`backendexp compare` takes it from there: a shuffled block does not tell it."""
+    """`backendexp compare` reads it from the runs, because the order in a shuffled block does not show it."""
     named = replace(who, specs=who.specs[1:])
     runs = BackendComparison(named, Settings(parity=parity), 1).runs
     assert {run.tags["baseline"] for run in runs if not run.warm_up} == {"jax"}
@@ -50,16 +50,16 @@ def test_equal_settings_plan_equal_runs(who: Entrants) -> None:
     assert BackendComparison(who, Settings(), 2).runs == BackendComparison(who, Settings(), 2).runs
 
 
-def test_data_of_one_class_is_told(who: Entrants, tmp_path: Path) -> None:
+def test_data_of_one_class_is_reported(who: Entrants, tmp_path: Path) -> None:
     plan = BackendComparison(who, Settings(blocks=3, parity=False), 0)
-    told = streams.of_one_class(streams.whole())
+    stream = streams.of_one_class(streams.whole())
     runs = [run for run in plan.runs if not run.warm_up]
-    records = [streams.record_of(tmp_path, run.spec, told, tags=run.tags) for run in runs]
+    records = [streams.record_of(tmp_path, run.spec, stream, tags=run.tags) for run in runs]
     note = "y_train holds one class only, every label is 1: nothing could be learned."
     assert any(note in str(one) for one in plan.conclude("a/b", tmp_path, records).said)
 
 
-def test_opening_tells_how_many_runs_there_will_be_and_of_what(who: Entrants) -> None:
+def test_opening_announces_the_number_and_kinds_of_runs(who: Entrants) -> None:
     missing = replace(who, missing=("backend 'torch' is not available.\nInstall it with: pip",))
     assert BackendComparison(missing, Settings(), 2).opening == [
         "jax and theano against tensorflow on keras3, 38 runs: 3 to warm up, 5 to see that they compute the "

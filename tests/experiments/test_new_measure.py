@@ -1,4 +1,4 @@
-"""A new row of the table of measures is all that a new measure takes."""
+"""A new measure needs nothing but a new row in the table of measures."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from backendexp.runs.record import RunRecord
 from support import streams
 
 BLOCKS = 4
-# JAX has twice as many weights as TensorFlow, give or take the noise that a test of a ratio needs.
+# JAX has about twice as many weights as TensorFlow, with the noise that a test of a ratio needs.
 WEIGHTS = {"tensorflow": (100, 101, 99, 100), "jax": (200, 203, 199, 201)}
 
 
@@ -38,7 +38,7 @@ def toy(better: Better = Better.NEITHER) -> Measure:
 
 @pytest.fixture(params=[Better.NEITHER], ids=lambda better: better.value)
 def measure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Measure:
-    """A measure that is in the table and nowhere else."""
+    """A measure that exists only in the table."""
     added = toy(request.param)
     monkeypatch.setattr(measures, "TABLE", (*measures.TABLE, added))
     return added
@@ -46,7 +46,7 @@ def measure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def records(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> list[RunRecord]:
-    """A small sweep, one run of each backend for each seed."""
+    """A small sweep with one run of each backend for each seed."""
     made = []
     for seed in range(BLOCKS):
         for backend, weights in WEIGHTS.items():
@@ -93,7 +93,7 @@ def test_it_is_compared(measure: Measure, comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize("measure", [Better.MORE], indirect=True)
-def test_more_of_it_counts_as_better_where_the_table_says_so(comparison: Comparison) -> None:
+def test_higher_values_are_better_if_the_table_says_so(comparison: Comparison) -> None:
     (contrast,) = [c for c in comparison.contrasts if c.measure.key == "size/weights"]
     assert (contrast.verdict, contrast.faster_share) == (MORE, 1.0)
     assert "more in 100% of 4 blocks" in contrast.sentence

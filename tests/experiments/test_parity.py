@@ -1,4 +1,4 @@
-"""The runs of experiment=parity, and of the parity part of a comparison."""
+"""The runs of experiment=parity and of the parity part of a comparison are planned and judged correctly."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,8 @@ def specs(make_spec: MakeSpec) -> list[RunSpec]:
 
 def records(folder: Path, specs: list[RunSpec], *losses: tuple[float, ...]) -> list[RunRecord]:
     return [
-        streams.record_of(folder, spec, streams.whole(told)) for spec, told in zip(specs, losses, strict=True)
+        streams.record_of(folder, spec, streams.whole(values))
+        for spec, values in zip(specs, losses, strict=True)
     ]
 
 
@@ -38,8 +39,8 @@ def test_every_run_of_the_check_is_tagged_as_one(specs: list[RunSpec]) -> None:
 
 
 def test_agreement_is_concluded_with_the_greatest_difference(specs: list[RunSpec], tmp_path: Path) -> None:
-    told = records(tmp_path, specs, (0.7, 0.6), (0.7, 0.6 + 1e-8))
-    concluded = ParityCheck(ParityPlan(specs, [])).conclude("a/b", tmp_path, told)
+    finished = records(tmp_path, specs, (0.7, 0.6), (0.7, 0.6 + 1e-8))
+    concluded = ParityCheck(ParityPlan(specs, [])).conclude("a/b", tmp_path, finished)
     assert concluded.good
     assert concluded.kind == "parity"
     assert concluded.metrics == {"parity/greatest_difference": pytest.approx(1e-8)}
@@ -48,9 +49,9 @@ def test_agreement_is_concluded_with_the_greatest_difference(specs: list[RunSpec
     assert [path.read_text() for path in concluded.artifacts] == [concluded.note]
 
 
-def test_disagreement_is_no_good_conclusion(specs: list[RunSpec], tmp_path: Path) -> None:
-    told = records(tmp_path, specs, (0.7, 0.6), (0.7, 0.5))
-    concluded = ParityCheck(ParityPlan(specs, [])).conclude("a/b", tmp_path, told)
+def test_disagreement_is_a_failure(specs: list[RunSpec], tmp_path: Path) -> None:
+    finished = records(tmp_path, specs, (0.7, 0.6), (0.7, 0.5))
+    concluded = ParityCheck(ParityPlan(specs, [])).conclude("a/b", tmp_path, finished)
     assert not concluded.good
     assert "NO agreement" in concluded.note
 

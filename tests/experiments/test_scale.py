@@ -1,4 +1,4 @@
-"""experiment=scale: which sizes are run in which order, and what is made of the runs."""
+"""experiment=scale runs the right sizes in the right order, and draws conclusions from the runs."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ TRAINING = next(measure for measure in TIMES if measure.key == "training_time_s"
 
 @pytest.fixture
 def study(make_spec: MakeSpec) -> ScaleStudy:
-    """Three sizes of the data and two widths, of which one plan is on both axes."""
+    """A study of three sizes of the data and two widths, in which one plan belongs to both axes."""
     spec = make_spec(data__samples=100, model__hidden_units=[8, 8], seed=5)
     who = Entrants(tuple(replace(spec, backend=name) for name in ("tensorflow", "theano")), ())
     return ScaleStudy(who, Settings(samples=[400, 100, 200], hidden_units=[8, 32], repeats=3))
@@ -71,7 +71,7 @@ def test_every_size_is_warmed_up_once(study: ScaleStudy) -> None:
     }
 
 
-def test_sizes_are_shuffled_anew_in_every_repeat_and_the_same_way_for_the_same_seed(
+def test_sizes_are_shuffled_again_in_every_repeat_and_the_same_way_for_the_same_seed(
     study: ScaleStudy,
 ) -> None:
     again = ScaleStudy(study.who, study.asked)
@@ -81,13 +81,13 @@ def test_sizes_are_shuffled_anew_in_every_repeat_and_the_same_way_for_the_same_s
     assert len(set(orders)) > 1
 
 
-def test_axis_of_one_size_is_left_out(study: ScaleStudy) -> None:
+def test_axis_with_a_single_size_is_left_out(study: ScaleStudy) -> None:
     narrow = ScaleStudy(study.who, replace(study.asked, hidden_units=[32]))
     assert [axis.name for axis in narrow.axes] == ["samples"]
     assert all(run.spec.model.hidden_units == [8, 8] for run in narrow.runs)
 
 
-def test_opening_tells_how_many_runs_there_will_be_and_of_what(study: ScaleStudy) -> None:
+def test_opening_announces_the_number_and_kinds_of_runs(study: ScaleStudy) -> None:
     who = replace(study.who, missing=("backend 'jax' is not available",))
     first, missing = ScaleStudy(who, study.asked).opening
     assert first == (
@@ -97,12 +97,14 @@ def test_opening_tells_how_many_runs_there_will_be_and_of_what(study: ScaleStudy
     assert missing == "Not here: backend 'jax' is not available"
 
 
-# -- what came of it ---------------------------------------------------------------------------------
+# -- the conclusion ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def records(study: ScaleStudy, tmp_path: Path) -> list[RunRecord]:
-    """theano takes 1 ms a sample, tensorflow 150 ms and nothing a sample; a repeat more is 1% more."""
+    """Runs in which theano takes 1 ms for each sample, and tensorflow takes 150 ms for any number of samples.
+    Each repeat takes 1% longer.
+    """
 
     def seconds(spec: RunSpec) -> float:
         own = 0.001 * spec.data.samples if spec.backend == "theano" else 0.15
@@ -213,7 +215,7 @@ def test_files_of_the_conclusion_are_in_the_folder_of_its_runs(
     }
 
 
-def test_what_failed_or_was_never_run_is_told_and_the_rest_is_concluded(
+def test_failed_and_missing_runs_are_reported_and_the_rest_is_concluded(
     study: ScaleStudy, records: list[RunRecord], tmp_path: Path
 ) -> None:
     at_400 = [r for r in records if size(r.spec) == (400, (8, 8)) and r.spec.backend == "theano"]
@@ -227,14 +229,14 @@ def test_what_failed_or_was_never_run_is_told_and_the_rest_is_concluded(
     assert "cross between 100 and 200 samples" in concluded.note
 
 
-def test_data_of_one_class_is_told(study: ScaleStudy, tmp_path: Path, records: list[RunRecord]) -> None:
-    told = streams.of_one_class(streams.whole())
-    one_class = [streams.record_of(tmp_path, record.spec, told) for record in records]
+def test_data_of_one_class_is_reported(study: ScaleStudy, tmp_path: Path, records: list[RunRecord]) -> None:
+    stream = streams.of_one_class(streams.whole())
+    one_class = [streams.record_of(tmp_path, record.spec, stream) for record in records]
     said = [str(one) for one in study.conclude("a/b", tmp_path, one_class).said]
     assert "Note: y_train holds one class only, every label is 1: nothing could be learned." in said
 
 
-def test_nothing_finished_is_concluded_without_figures(study: ScaleStudy, tmp_path: Path) -> None:
+def test_conclusion_without_finished_runs_has_no_figures(study: ScaleStudy, tmp_path: Path) -> None:
     first = next(run.spec for run in study.runs if not run.warm_up)
     failed = streams.record_of(tmp_path / "runs", first, streams.killed_in_epoch_3())
     concluded = study.conclude("a/b", tmp_path, [failed])

@@ -1,4 +1,4 @@
-"""The summary of a sweep, in a store that is in memory."""
+"""The summary of a sweep is tracked, here in a store in memory."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def swept(project: Path) -> Sweep:
 
 @pytest.fixture
 def records(swept: Sweep, make_spec: Callable[..., RunSpec]) -> list[RunRecord]:
-    """Two backends one wholly after the other, and one run that failed."""
+    """Record two backends, one entirely after the other, with one failed run."""
     for number, (backend, seed, stream) in enumerate(
         [
             ("tensorflow", 0, streams.whole(training_time_s=1.0)),
@@ -46,7 +46,7 @@ def records(swept: Sweep, make_spec: Callable[..., RunSpec]) -> list[RunRecord]:
     return swept.records()
 
 
-# It prints the id of the sweep in the folder argv[1]; with argv[2] it is the process that starts the sweep.
+# This script prints the id of the sweep in the folder argv[1]. With argv[2], its process starts the sweep.
 TELLS_ID = """
 import sys
 from backendexp.experiments import sweep
@@ -65,7 +65,7 @@ def told_id(*arguments: str, env: dict[str, str] | None = None) -> str:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process starts a sweep."""
+    """Let this process start a sweep."""
     monkeypatch.setenv("BACKENDEXP_SWEEP", "")
     sweep.draw_mark()
 
@@ -79,12 +79,12 @@ def test_sweep_is_the_same_in_every_process_of_its_jobs(project: Path) -> None:
     assert re.fullmatch("2025-01-01/10-00-00-[0-9a-f]{8}", one.id)
     assert sweep_ids.name_of(one.id) == "2025-01-01/10-00-00"
     assert told_id(FOLDER) == one.id
-    # A process that was there before the sweep, as a cluster's may be.
+    # A process that existed before the sweep, as on a cluster.
     assert told_id(FOLDER, env={k: v for k, v in os.environ.items() if k != "BACKENDEXP_SWEEP"}) == one.id
 
 
 @pytest.mark.usefixtures("started")
-def test_sweeps_into_one_folder_are_two(project: Path, make_spec: Callable[..., RunSpec]) -> None:
+def test_two_sweeps_into_one_folder_are_distinct(project: Path, make_spec: Callable[..., RunSpec]) -> None:
     first = sweep.sweep_of(FOLDER)
     streams.record_of(first.directory / "0", make_spec("jax"), streams.whole(), tags=sweep.tags(first))
     second_id = told_id(FOLDER, "starts")
@@ -97,11 +97,11 @@ def test_sweeps_into_one_folder_are_two(project: Path, make_spec: Callable[..., 
     )
     assert [run.directory for run in second.records()] == [ours.directory]
     assert len(first.records()) == 1
-    # The first one's own processes are not led astray by the second.
+    # The processes of the first sweep still find their own sweep.
     assert told_id(FOLDER) == first.id
 
 
-def test_sweeps_of_two_machines_in_one_second_have_ids_of_their_own(tmp_path: Path) -> None:
+def test_simultaneous_sweeps_of_two_machines_have_different_ids(tmp_path: Path) -> None:
     ids = {told_id(str(tmp_path / machine / FOLDER), "starts") for machine in ("a", "b")}
     assert len(ids) == 2
     assert {sweep_ids.name_of(identity) for identity in ids} == {"2025-01-01/10-00-00"}
@@ -121,7 +121,7 @@ def test_records_are_those_below_the_directory_in_their_order(swept: Sweep, reco
     ]
 
 
-def test_summary_is_a_run_of_its_own_with_medians_caveats_and_the_failures(
+def test_summary_is_a_separate_run_with_medians_caveats_and_failures(
     swept: Sweep, records: list[RunRecord]
 ) -> None:
     tracker = MemoryTracker()
@@ -180,7 +180,7 @@ def test_summary_joins_the_run_of_mlflow_run(swept: Sweep) -> None:
     session = Session(joined="f" * 32, _trackers={HERE: tracker})
     assert sweep.track_summary(session, HERE, swept, CONCLUSION, True) == "f" * 32
     assert session.joined is None
-    # MLflow has logged params into it already.
+    # MLflow has already logged params to it.
     assert tracker.reports["f" * 32].joined
 
 
@@ -189,7 +189,7 @@ def test_sweep_without_a_store_has_no_summary_run(swept: Sweep) -> None:
     assert sweep.track_summary(Session(), nowhere, swept, CONCLUSION, True) is None
 
 
-def test_store_that_refuses_the_summary_is_told(swept: Sweep) -> None:
+def test_store_that_refuses_the_summary_is_reported(swept: Sweep) -> None:
     class Refusing(MemoryTracker):
         def begin(self, *arguments: object) -> str:  # type: ignore[override]
             raise TrackingError("the store is away")
@@ -210,14 +210,14 @@ def test_summary_is_on_disk_as_the_store_has_it(swept: Sweep) -> None:
     assert kept.report == tracker.reports[str(run_id)]
 
 
-def test_sweep_that_was_cut_short_says_so(swept: Sweep, records: list[RunRecord]) -> None:
+def test_interrupted_sweep_is_reported_as_incomplete(swept: Sweep, records: list[RunRecord]) -> None:
     cut = "Note: the sweep ended after 4 of 6 runs."
     assert cut in sweep.conclusion_of(swept.directory, records, 6).said
     assert cut not in sweep.conclusion_of(swept.directory, records, 4).said
     assert cut not in sweep.conclusion_of(swept.directory, records, 0).said
 
 
-def test_warm_up_runs_are_no_part_of_a_sweep(swept: Sweep, make_spec: Callable[..., RunSpec]) -> None:
+def test_warm_up_runs_are_not_part_of_a_sweep(swept: Sweep, make_spec: Callable[..., RunSpec]) -> None:
     tags = sweep.tags(swept)
     warm = streams.record_of(swept.directory / "warm-up", make_spec("jax"), streams.whole(), tags=tags)
     counted = streams.record_of(swept.directory, make_spec("jax"), streams.whole(), tags=tags)

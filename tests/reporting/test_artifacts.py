@@ -1,4 +1,4 @@
-"""What a comparison leaves on disk and in its summary run."""
+"""A comparison writes its files to disk and to its summary run."""
 
 import csv
 import json
@@ -12,16 +12,16 @@ from backendexp.analysis import pipeline
 from backendexp.analysis.findings import Comparison
 from backendexp.reporting import artifacts, pages
 from backendexp.reporting.defects import Written
-from support.tracked import sweep_of
+from support.tracked import sweep_runs
 
-# No float32 holds such a loss, and no axis was made for it.
+# Such a loss does not fit into a float32, and no axis can show it.
 UNDRAWABLE = (1.0, 1e300)
 WRITTEN = Written(Path("comparison"), Path("comparison/report.html"), ())
 
 
 @pytest.fixture(scope="module")
 def found() -> Comparison:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 2.0, "jax": 0.5})
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 2.0, "jax": 0.5})
     return pipeline.analyse(runs, title="three backends", baseline="tensorflow")
 
 
@@ -40,7 +40,7 @@ def test_every_file_is_written_and_can_be_read(found: Comparison, tmp_path: Path
     assert not (folder / "defects.txt").exists()
 
 
-def test_figure_that_cannot_be_drawn_is_told_and_the_rest_is_written(
+def test_figure_that_cannot_be_drawn_is_reported_and_the_rest_is_written(
     found: Comparison, tmp_path: Path
 ) -> None:
     groups = tuple(
@@ -48,20 +48,20 @@ def test_figure_that_cannot_be_drawn_is_told_and_the_rest_is_written(
         for group in found.groups
     )
     written = artifacts.write(replace(found, groups=groups), tmp_path / "comparison")
-    (told,) = written.defects
-    assert told.startswith("figures/learning-curves.svg is missing: ValueError, ")
-    assert "This is a defect of backendexp" in told
-    assert told.endswith(f"Please report it, with {written.folder / 'defects.txt'}.")
+    (defect,) = written.defects
+    assert defect.startswith("figures/learning-curves.svg is missing: ValueError, ")
+    assert "This is a defect of backendexp" in defect
+    assert defect.endswith(f"Please report it, with {written.folder / 'defects.txt'}.")
     assert "Traceback" in (written.folder / "defects.txt").read_text()
     drawn = {path.stem for path in (written.folder / "figures").iterdir()}
-    assert drawn == {"ratios", "time-by-phase", "steady-epoch", "accuracy"}
+    assert drawn == {"ratios", "time-by-phase", "steady-epoch", "quality"}
     assert written.report is not None
     page = written.report.read_text()
     assert all(f"{name}-title" in page for name in drawn)
     assert "learning-curves" not in page
 
 
-def test_report_that_cannot_be_made_leaves_figures_and_tables(
+def test_figures_and_tables_are_written_even_if_the_report_fails(
     found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object, **more: object) -> str:
@@ -69,14 +69,14 @@ def test_report_that_cannot_be_made_leaves_figures_and_tables(
 
     monkeypatch.setattr(pages, "render", broken)
     written = artifacts.write(found, tmp_path / "comparison")
-    (told,) = written.defects
-    assert told.startswith("report.html is missing: KeyError, ")
+    (defect,) = written.defects
+    assert defect.startswith("report.html is missing: KeyError, ")
     assert written.report is None
     assert not (written.folder / "report.html").exists()
     assert (written.folder / "comparison.md").exists()
     assert list((written.folder / "figures").glob("*.svg"))
     note = artifacts.note(found, written)
-    assert note.startswith(f"- {told}\n")
+    assert note.startswith(f"- {defect}\n")
     assert note.endswith("artifacts: comparison.md.\n")
 
 
@@ -94,19 +94,21 @@ def test_metrics_are_the_aggregates_under_the_backends_names(found: Comparison) 
     assert {"tensorflow/accuracy_median", "jax/peak_mib_ratio", "jax/steady_epoch_s_ratio"} <= set(metrics)
 
 
-def test_metrics_are_named_like_none_of_a_run_and_in_one_section_a_backend(found: Comparison) -> None:
-    """The UI charts metrics of one name together, and makes a section of what stands before the slash."""
+def test_metrics_differ_in_name_from_those_of_a_run_and_have_a_section_for_each_backend(
+    found: Comparison,
+) -> None:
+    """The UI draws metrics of one name in one chart, and makes a section of the part before the slash."""
     metrics = artifacts.metrics(found)
     assert {name.partition("/")[0] for name in metrics} == {"tensorflow", "theano", "jax"}
     assert all(name.count("/") == 1 for name in metrics)
 
 
-def test_ratio_to_another_than_the_baseline_is_no_metric(found: Comparison) -> None:
+def test_ratio_to_another_side_than_the_baseline_is_not_a_metric(found: Comparison) -> None:
     ratios = {name for name in artifacts.metrics(found) if name.endswith("_ratio")}
     assert {name.partition("/")[0] for name in ratios} == {"theano", "jax"}
 
 
-def test_what_was_not_measured_is_no_metric(found: Comparison) -> None:
+def test_missing_measure_is_not_a_metric(found: Comparison) -> None:
     bare = replace(
         found,
         groups=tuple(replace(group, spreads={}) for group in found.groups),
@@ -121,7 +123,7 @@ def test_parity_is_a_metric_under_its_usual_name(found: Comparison) -> None:
     assert artifacts.metrics(judged)["parity/greatest_difference"] == 1e-7
 
 
-def test_note_begins_with_the_verdicts_and_holds_the_tables(found: Comparison) -> None:
+def test_note_begins_with_the_verdicts_and_contains_the_tables(found: Comparison) -> None:
     note = artifacts.note(found, WRITTEN)
     assert note.startswith("- ")
     for sentence in found.headlines():
@@ -131,7 +133,7 @@ def test_note_begins_with_the_verdicts_and_holds_the_tables(found: Comparison) -
 
 
 def test_note_of_any_length_fits_into_a_tag_with_whole_tables(found: Comparison) -> None:
-    """MLflow cuts at 8,000 characters."""
+    """MLflow cuts tags at 8,000 characters."""
     for count in (0, 20, 200):
         long = replace(found, notes=tuple(f"Note {n} of many, and no short one." for n in range(count)))
         note = artifacts.note(long, WRITTEN)

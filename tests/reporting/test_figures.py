@@ -1,4 +1,4 @@
-"""What the figures show is read back from their SVG."""
+"""The figures show the right numbers, which the tests read from their SVG."""
 
 import re
 import subprocess
@@ -23,9 +23,9 @@ from backendexp.reporting.canvas import MARGIN
 from backendexp.reporting.figures import phase_medians
 from backendexp.reporting.svg import WIDTH, Figure
 from support.pictured import on_keras2, parity_runs, pictured, timed_runs
-from support.tracked import TIMES, run_of, sweep_of
+from support.tracked import TIMES, run_of, sweep_runs
 
-ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "accuracy", "parity"]
+ALL = ["ratios", "time-by-phase", "steady-epoch", "learning-curves", "quality", "parity"]
 STEADY, TRAINING = "time/steady_epoch_s", next(m for m in TIMES if m.key == "training_time_s")
 HOSTILE = '<script>alert("1")</script> & $\\frac{$ \x1b[31m 漢字'
 
@@ -36,7 +36,7 @@ def comparison() -> Comparison:
 
 
 def texts_of(comparison: Comparison) -> dict[str, str]:
-    """The SVG text of each figure, by its name."""
+    """Return the SVG text of each figure by its name."""
     return {figure.name: figure.text for figure in figures.of(comparison)}
 
 
@@ -61,7 +61,7 @@ def part(root: Element, identifier: str) -> Element:
 
 
 def marks(root: Element, identifier: str) -> list[tuple[float, float]]:
-    """Places of the marks in an element."""
+    """Return the positions of the marks in an element."""
     found = part(root, identifier).iter("{http://www.w3.org/2000/svg}use")
     return [(float(mark.attrib["x"]), float(mark.attrib["y"])) for mark in found]
 
@@ -71,7 +71,7 @@ def texts(root: Element) -> list[str]:
 
 
 def bars(root: Element, colour: str) -> list[float]:
-    """Widths of the rectangles of a colour which are as tall as a bar of the time by phase."""
+    """Return the widths of the rectangles of a colour that are as tall as a bar of the time by phase."""
     found = []
     for path in root.iter("{http://www.w3.org/2000/svg}path"):
         if path.get("style", "").startswith(f"fill: {colour}"):
@@ -81,7 +81,7 @@ def bars(root: Element, colour: str) -> list[float]:
     return found
 
 
-# -- what every figure is ----------------------------------------------------------------------------
+# -- properties of all figures -----------------------------------------------------------------------
 
 
 def test_all_figures_are_drawn_in_the_order_of_a_report(drawn: dict[str, Element]) -> None:
@@ -93,9 +93,9 @@ def test_each_has_a_title_and_a_description_with_its_numbers(
 ) -> None:
     for name, root in drawn.items():
         assert root.get("role") == "img"
-        told = {part(root, identifier).text for identifier in root.attrib["aria-labelledby"].split()}
-        assert None not in told
-        assert len(told) == 2
+        labels = {part(root, identifier).text for identifier in root.attrib["aria-labelledby"].split()}
+        assert None not in labels
+        assert len(labels) == 2
         assert "theano" in str(part(root, f"{name}-description").text)
     median = comparison.group("theano").spreads[STEADY].median
     assert f"theano: median {median * 1000:.2f} ms" in str(
@@ -135,7 +135,7 @@ def test_nothing_is_loaded_from_anywhere(files: dict[str, str]) -> None:
         assert not re.findall(r'href="(?!#)|url\((?!#)|@import|<script|<image', text)
 
 
-def test_equal_comparisons_give_equal_figures_whatever_a_person_set_in_matplotlib(
+def test_equal_comparisons_give_equal_figures_with_any_matplotlib_settings(
     files: dict[str, str],
 ) -> None:
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
@@ -152,7 +152,7 @@ def test_drawing_needs_no_pyplot() -> None:
 # -- what each figure shows --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "key"), [("steady-epoch", STEADY), ("accuracy", "accuracy")])
+@pytest.mark.parametrize(("name", "key"), [("steady-epoch", STEADY), ("quality", "accuracy")])
 def test_every_finished_run_is_a_mark_at_its_number(
     drawn: dict[str, Element], comparison: Comparison, name: str, key: str
 ) -> None:
@@ -195,14 +195,14 @@ def test_outliers_have_a_ring(drawn: dict[str, Element], comparison: Comparison)
 
 @pytest.mark.parametrize(("slowest", "is_logarithmic"), [(20.0, False), (60.0, True)])
 def test_axis_is_logarithmic_for_a_wide_range_only(slowest: float, is_logarithmic: bool) -> None:
-    found = analyse(sweep_of({"tensorflow": 1.0, "theano": slowest}, noise=0.01), title="")
+    found = analyse(sweep_runs({"tensorflow": 1.0, "theano": slowest}, noise=0.01), title="")
     root = shown(figures.steady_epoch, found)
     assert any("logarithmic" in text for text in texts(root)) is is_logarithmic
 
 
 def test_times_are_in_milliseconds_where_they_are_short() -> None:
-    short = analyse(sweep_of({"tensorflow": 1.0, "theano": 1.5}), title="")
-    long = analyse(sweep_of({"tensorflow": 100.0, "theano": 150.0}), title="")
+    short = analyse(sweep_runs({"tensorflow": 1.0, "theano": 1.5}), title="")
+    long = analyse(sweep_runs({"tensorflow": 100.0, "theano": 150.0}), title="")
     assert "steady epoch, ms" in texts(shown(figures.steady_epoch, short))
     assert "steady epoch, s" in texts(shown(figures.steady_epoch, long))
 
@@ -222,28 +222,28 @@ def test_phases_of_training_add_up_to_it() -> None:
     assert compilation + rest == pytest.approx(group.spreads["training_time_s"].median)
 
 
-def test_import_that_hides_the_rest_is_left_out_of_a_second_panel() -> None:
+def test_second_panel_leaves_out_a_dominating_import() -> None:
     for import_s, panels in ((100.0, 2), (0.1, 1)):
         runs = timed_runs({"jax": 1.0, "theano": 1.2})
         runs = [replace(run, values={**run.values, "time/import_s": import_s}) for run in runs]
         root = shown(figures.time_by_phase, analyse(runs, title=""))
         assert ("without the import" in texts(root)) is (panels == 2)
-        # Import, compilation.
+        # The phases are import and compilation.
         assert [len(bars(root, palette.PHASES[phase])) for phase in (0, 2)] == [2, panels * 2]
 
 
 def test_each_measure_of_each_candidate_has_its_ratio(
     drawn: dict[str, Element], comparison: Comparison
 ) -> None:
-    told = [c for c in comparison.contrasts if c.baseline == "tensorflow" and c.ratio is not None]
-    assert {c.candidate for c in told} == {"jax", "theano"}
-    found = [marks(drawn["ratios"], f"ratios-ratio-{number}")[0] for number in range(1, len(told) + 1)]
-    order = [(c.candidate, c) for c in told]
+    contrasts = [c for c in comparison.contrasts if c.baseline == "tensorflow" and c.ratio is not None]
+    assert {c.candidate for c in contrasts} == {"jax", "theano"}
+    found = [marks(drawn["ratios"], f"ratios-ratio-{number}")[0] for number in range(1, len(contrasts) + 1)]
+    order = [(c.candidate, c) for c in contrasts]
     ratios = np.log([c.ratio for _, c in order if c.ratio is not None])
     slope, offset = np.polyfit(ratios, [x for x, _ in found], 1)
     np.testing.assert_allclose(slope * ratios + offset, [x for x, _ in found], atol=0.05)
     with pytest.raises(StopIteration):
-        part(drawn["ratios"], f"ratios-ratio-{len(told) + 1}")
+        part(drawn["ratios"], f"ratios-ratio-{len(contrasts) + 1}")
 
 
 def test_ratio_without_a_verdict_is_hollow() -> None:
@@ -251,12 +251,12 @@ def test_ratio_without_a_verdict_is_hollow() -> None:
     apart[1] = replace(apart[1], loss_by_epoch=tuple(loss + 1 for loss in apart[1].loss_by_epoch))
     found = analyse([*timed_runs({"tensorflow": 1.0, "jax": 2.0}), *apart], title="")
     root = shown(figures.ratios, found)
-    told = [c for c in found.contrasts if c.ratio is not None]
+    contrasts = [c for c in found.contrasts if c.ratio is not None]
     hollow = [
         f"fill: {palette.SURFACE}" in ElementTree.tostring(part(root, f"ratios-ratio-{number}"), "unicode")
-        for number in range(1, len(told) + 1)
+        for number in range(1, len(contrasts) + 1)
     ]
-    assert hollow == [c.verdict == "withheld" for c in told]
+    assert hollow == [c.verdict == "withheld" for c in contrasts]
     assert True in hollow
     assert False in hollow
 
@@ -272,11 +272,11 @@ def test_groups_of_another_keras_have_no_ratio_to_this_one() -> None:
     ]
 
 
-def test_curves_are_medians_over_the_runs_that_got_to_an_epoch() -> None:
+def test_curves_are_medians_over_the_runs_that_reached_an_epoch() -> None:
     runs = timed_runs({"jax": 1.0, "theano": 1.2}, blocks=3)
     lengths = (2, 4, 4)
     runs = [
-        replace(run, loss_by_epoch=tuple([float(run.seed)] * lengths[run.seed]), accuracy_by_epoch=())
+        replace(run, loss_by_epoch=tuple([float(run.seed)] * lengths[run.seed]), quality_by_epoch=())
         for run in runs
     ]
     root = shown(figures.learning_curves, analyse(runs, title=""))
@@ -284,8 +284,8 @@ def test_curves_are_medians_over_the_runs_that_got_to_an_epoch() -> None:
     assert "training accuracy" not in texts(root)
 
 
-def test_accuracy_shows_the_band_of_luck_for_coin_flips_only(comparison: Comparison) -> None:
-    figure = figures.accuracy(comparison)
+def test_quality_shows_the_band_of_luck_for_coin_flips_only(comparison: Comparison) -> None:
+    figure = figures.quality(comparison)
     assert figure is not None
     assert "coin flips" in figure.caption
     assert palette.BAND in figure.text.partition("</style>")[2]
@@ -293,7 +293,7 @@ def test_accuracy_shows_the_band_of_luck_for_coin_flips_only(comparison: Compari
         replace(run, params={**run.params, "data.kind": "signal"})
         for run in timed_runs({"jax": 1.0, "theano": 1.2})
     ]
-    figure = figures.accuracy(analyse(learned, title=""))
+    figure = figures.quality(analyse(learned, title=""))
     assert figure is not None
     assert "coin flips" not in figure.caption
     assert palette.BAND not in figure.text.partition("</style>")[2]
@@ -311,7 +311,7 @@ def test_distance_beyond_rounding_has_a_ring_and_says_so() -> None:
     assert sum("BEYOND" in text for text in texts(root)) == 1
 
 
-def test_distance_of_nothing_is_at_the_edge() -> None:
+def test_distance_of_zero_is_at_the_edge() -> None:
     runs = parity_runs()
     runs[1] = replace(runs[1], loss_by_epoch=runs[0].loss_by_epoch)
     found = analyse([*timed_runs(), *runs], title="")
@@ -321,11 +321,11 @@ def test_distance_of_nothing_is_at_the_edge() -> None:
     assert x == pytest.approx(MARGIN)
 
 
-# -- what is missing or hostile ----------------------------------------------------------------------
+# -- missing numbers and hostile names ---------------------------------------------------------------
 
 
 def test_what_was_not_measured_is_not_drawn() -> None:
-    runs = sweep_of({"jax": 1.0, "theano": 1.2})
+    runs = sweep_runs({"jax": 1.0, "theano": 1.2})
     bare = [replace(run, values={"training_time_s": run.values["training_time_s"]}) for run in runs]
     assert list(texts_of(analyse(bare, title=""))) == ["ratios", "time-by-phase"]
 
@@ -341,7 +341,7 @@ def test_group_that_never_finished_has_no_row() -> None:
         assert "theano" in said
 
 
-def test_numbers_that_are_none_are_left_out(comparison: Comparison) -> None:
+def test_missing_numbers_are_left_out(comparison: Comparison) -> None:
     unknown = replace(
         comparison,
         contrasts=tuple(replace(c, ratio=None, low=None, high=None) for c in comparison.contrasts),
@@ -353,7 +353,7 @@ def test_numbers_that_are_none_are_left_out(comparison: Comparison) -> None:
     assert figures.ratios(unbounded) is None
 
 
-def test_names_are_text_whatever_they_hold() -> None:
+def test_any_name_is_escaped() -> None:
     runs = timed_runs({"jax": 1.0, "theano": 1.2}, blocks=3)
     later = [
         replace(
@@ -372,7 +372,7 @@ def test_names_are_text_whatever_they_hold() -> None:
 
 
 def test_five_thousand_runs_are_five_thousand_marks() -> None:
-    found = analyse(sweep_of({"jax": 1.0, "theano": 1.2}, blocks=2_500), title="")
+    found = analyse(sweep_runs({"jax": 1.0, "theano": 1.2}, blocks=2_500), title="")
     root = shown(figures.steady_epoch, found)
     assert [len(marks(root, f"steady-epoch-runs-{n}")) for n in (0, 1)] == [2_500, 2_500]
     assert len(ElementTree.tostring(root)) < 1_000_000
@@ -382,7 +382,7 @@ def test_five_thousand_runs_are_five_thousand_marks() -> None:
 
 
 def curve(backend: str, power: float) -> list[ScalePoint]:
-    """A power of the size that is 1 at 10,000."""
+    """Return a curve that is a power of the size, and 1 at 10,000."""
     sizes = (1_000, 10_000 * 2, 100_000)
     return [
         ScalePoint(backend, size, (size / 1e4) ** power, 0.9 * (size / 1e4) ** power, (size / 1e4) ** power)
@@ -397,7 +397,7 @@ def test_scaling_has_a_line_a_backend_on_logarithmic_axes() -> None:
         assert found.shape == (3, 2)
         slopes = np.diff(found[:, 1]) / np.diff(found[:, 0])
         assert slopes[0] == pytest.approx(slopes[1], rel=0.01)
-        assert slopes[0] < 0  # SVG counts downwards.
+        assert slopes[0] < 0  # In SVG, y increases downwards.
     assert {"jax", "theano"} <= set(texts(root))
 
 
@@ -423,7 +423,7 @@ def test_lines_that_do_not_cross_have_no_ring() -> None:
         part(root, "scaling-training_time_s-samples-crossings")
 
 
-def test_scaling_draws_what_there_is() -> None:
+def test_scaling_draws_the_existing_points() -> None:
     points = [ScalePoint("jax", 1_000, 1.0, 1.0, 1.0), ScalePoint("theano", 1_000, float("nan"), 0.0, 1.0)]
     root = ElementTree.fromstring(figures.scaling(points, TRAINING))
     assert len(marks(root, "scaling-training_time_s-samples-line-0")) == 1

@@ -1,4 +1,4 @@
-"""The colours can be read on both pages, and told apart by those who see fewer of them."""
+"""The colours are legible on the light and the dark page, and distinct for people with colour blindness."""
 
 from itertools import combinations, pairwise
 
@@ -77,8 +77,10 @@ def test_marks_and_bars_have_the_contrast_that_wcag_asks_for(page: dict[str, str
 
 @PAGES
 @pytest.mark.parametrize("vision", SEEN)
-def test_series_are_told_apart(page: dict[str, str], vision: str) -> None:
-    """The smallest step that is seen for sure is about 0.02, of large and adjacent areas; marks are small."""
+def test_series_are_distinguished(page: dict[str, str], vision: str) -> None:
+    """The smallest step that is always visible is about 0.02 for large adjacent areas, but marks are
+    small.
+    """
     for one, other in combinations(palette.SERIES, 2):
         distance = np.linalg.norm(perceived(page[one], vision) - perceived(page[other], vision))
         assert distance > 0.1, (one, other)
@@ -86,7 +88,7 @@ def test_series_are_told_apart(page: dict[str, str], vision: str) -> None:
 
 @PAGES
 @pytest.mark.parametrize("vision", SEEN)
-def test_neighbouring_phases_are_told_apart(page: dict[str, str], vision: str) -> None:
+def test_neighbouring_phases_are_distinguished(page: dict[str, str], vision: str) -> None:
     for one, other in pairwise(palette.PHASES):
         distance = np.linalg.norm(perceived(page[one], vision) - perceived(page[other], vision))
         assert distance > 0.1, (one, other)

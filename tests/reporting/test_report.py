@@ -1,4 +1,4 @@
-"""The page of a comparison: whole, harmless, and free of requests."""
+"""The page of a comparison is complete, is harmless, and loads nothing."""
 
 import re
 from dataclasses import replace
@@ -14,14 +14,16 @@ from backendexp.reporting import report
 from backendexp.reporting.report import MOST_RUNS
 from backendexp.runs import measures
 from support.pictured import OUT_OF_MEMORY, on_keras2, parity_runs, pictured, timed_runs, with_troubles
-from support.tracked import sweep_of
+from support.tracked import sweep_runs
 
 HOSTILE = '</style><script>alert("1")</script>&amp;<img src=x onerror=alert(1)>\x1b[31m'
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """elements: (tag, attributes, the text directly within), in order. Fails where tags do not match."""
+    """Parses a page, and fails if tags do not match. `elements` has the tag, the attributes and the direct
+    text of each element, in order.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -96,7 +98,7 @@ def test_verdicts_are_words_with_a_mark(page: Page, comparison: Comparison) -> N
     contrasts = [c.verdict for c in (*comparison.contrasts, *comparison.qualities)]
     assert set(contrasts) <= set(words)
     assert {"same", "luck"} <= set(words)
-    # As many again as there are pairs with the baseline and answers to each, and the two above.
+    # The others are 3 answers for each of the 2 pairs with the baseline, and the two words above.
     assert len(words) == len(contrasts) + 2 * 3 + 2
     marks = [text for tag, attrs, text in page.elements if tag == "i"]
     assert len(marks) == len(words)
@@ -110,7 +112,7 @@ def test_headings_are_in_order(page: Page) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_tables_have_heads_and_a_name_for_who_scrolls_them_by_keyboard(page: Page) -> None:
+def test_tables_have_headers_and_a_name_for_users_who_scroll_by_keyboard(page: Page) -> None:
     assert page.has("table") == 7
     scopes = {attrs.get("scope") for tag, attrs, _ in page.elements if tag == "th"}
     assert scopes == {"col", "row", "rowgroup"}
@@ -127,7 +129,7 @@ def test_page_has_a_language_a_title_and_a_width(page: Page) -> None:
     assert any(attrs.get("name") == "viewport" for _, attrs, _ in page.elements)
 
 
-def test_page_loads_nothing_and_forbids_it(text: str, page: Page) -> None:
+def test_page_loads_nothing_and_forbids_loading(text: str, page: Page) -> None:
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
     assert not re.findall(r"url\((?!#)|@import", text)
     assert not {tag for tag, _, _ in page.elements} & {"script", "img", "iframe", "image", "object"}
@@ -137,7 +139,7 @@ def test_page_loads_nothing_and_forbids_it(text: str, page: Page) -> None:
     assert policy.startswith("default-src 'none'")
 
 
-def test_identifiers_are_unique_and_links_lead_to_them(page: Page) -> None:
+def test_identifiers_are_unique_and_links_point_to_them(page: Page) -> None:
     identifiers = [attrs["id"] for _, attrs, _ in page.elements if "id" in attrs]
     assert len(identifiers) == len(set(identifiers))
     links = {attrs["href"][1:] for _, attrs, _ in page.elements if attrs.get("href", "").startswith("#")}
@@ -162,12 +164,12 @@ def test_every_run_is_a_row_with_failures_and_outliers_marked(page: Page, compar
     marked = [
         "".join(text) for tag, attrs, text in page.elements if tag == "td" and attrs.get("class") == "outlier"
     ]
-    shown = [measure.key for measure in measures.shown_by_run()]
+    shown = [m.key for m in measures.compared(keys=["accuracy"]) if m.column is not None]
     known = sum(len(group.outliers.get(key, ())) for group in comparison.groups for key in shown)
     assert len(marked) == known >= 1
 
 
-def test_what_was_held_equal_and_the_notes_are_shown(page: Page, comparison: Comparison) -> None:
+def test_equal_settings_and_notes_are_shown(page: Page, comparison: Comparison) -> None:
     assert {**comparison.versions, **comparison.common}.keys() == set(page.texts("dt"))
     assert {*comparison.versions.values(), *comparison.common.values()} == set(page.texts("dd"))
     items = page.texts("li")
@@ -176,7 +178,7 @@ def test_what_was_held_equal_and_the_notes_are_shown(page: Page, comparison: Com
         assert note in items
 
 
-def test_names_from_outside_are_text() -> None:
+def test_names_from_outside_are_escaped() -> None:
     runs = [
         replace(run, name=HOSTILE, params={**run.params, "data.path": HOSTILE})
         for run in changed_engine(timed_runs({"jax": 1.0, "theano": 1.2}, blocks=3))
@@ -224,7 +226,7 @@ def test_backend_that_computes_something_else_is_named_at_the_top() -> None:
     assert any(line.startswith("theano computes something else: its losses are 1.0e-1 away") for line in said)
 
 
-def test_unchecked_parity_and_learnable_labels_are_said() -> None:
+def test_unchecked_parity_and_learnable_labels_are_reported() -> None:
     runs = [replace(r, params={**r.params, "data.kind": "signal"}) for r in timed_runs(blocks=4)]
     page = page_of(of(runs))
     assert "Whether the backends compute the same was not checked." in page.texts("p")
@@ -247,8 +249,8 @@ def test_question_is_about_the_sweeps_where_two_are_compared() -> None:
     assert page_of(of(runs)).texts("h1") != ["What changed between the sweeps?"]
 
 
-def test_five_thousand_runs_make_a_page_that_shows_all_that_is_odd() -> None:
-    runs = with_troubles(sweep_of({"tensorflow": 1.0, "theano": 1.2, "jax": 1.1}, blocks=1_667))
+def test_page_of_five_thousand_runs_shows_all_unusual_ones() -> None:
+    runs = with_troubles(sweep_runs({"tensorflow": 1.0, "theano": 1.2, "jax": 1.1}, blocks=1_667))
     found = of(runs)
     text = report.html(found)
     assert len(text) < 3_000_000

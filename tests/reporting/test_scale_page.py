@@ -1,4 +1,4 @@
-"""The page of experiment=scale: whole, harmless, and free of requests."""
+"""The page of experiment=scale is complete, is harmless, and loads nothing."""
 
 import csv
 import re
@@ -65,7 +65,7 @@ def test_page_loads_nothing(found: ScaleFindings, tmp_path: Path) -> None:
     assert "@import" not in page
 
 
-def test_names_from_outside_are_text(found: ScaleFindings, tmp_path: Path) -> None:
+def test_names_from_outside_are_escaped(found: ScaleFindings, tmp_path: Path) -> None:
     page = page_of(found, tmp_path)
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
@@ -91,17 +91,17 @@ def test_writing_again_replaces_what_was_there(found: ScaleFindings, tmp_path: P
     assert (folder / "scale.md").read_text().count("They cross.") == 1
 
 
-def test_curve_that_cannot_be_drawn_is_told_and_the_rest_is_written(
+def test_curve_that_cannot_be_drawn_is_reported_and_the_rest_is_written(
     found: ScaleFindings, tmp_path: Path
 ) -> None:
     (growth,) = found.growths
-    # No time is that long, and no axis was made for it.
+    # No time is that long, and no axis can show it.
     endless = [replace(point, low=1e300, high=1.7e308) for point in POINTS]
     both = replace(growth, curves=[(STEADY, endless), *growth.curves])
     written = scale_page.write(replace(found, growths=[both]), tmp_path / "scale")
-    (told,) = written.defects
-    assert told.startswith("figures/steady_epoch_s-by-samples.svg is missing: ValueError, ")
-    assert "This is a defect of backendexp" in told
+    (defect,) = written.defects
+    assert defect.startswith("figures/steady_epoch_s-by-samples.svg is missing: ValueError, ")
+    assert "This is a defect of backendexp" in defect
     assert written.report is not None
     assert written.report.read_text().count("<svg") == 1
     assert [path.name for path in (written.folder / "figures").iterdir()] == [

@@ -16,11 +16,11 @@ NUMBERS = ["training_time_s", "first epoch s", "steady epoch s", "loss", "accura
 
 @pytest.fixture
 def make(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> Make:
-    """make("jax", stream, seed=3): a record with these events."""
+    """A function: make("jax", stream, seed=3) returns a record with these events."""
 
     def record_of(backend: str, stream: list[dict[str, object]] | None = None, **fields: object) -> RunRecord:
-        told = streams.whole() if stream is None else stream
-        return streams.record_of(tmp_path, make_spec(backend, **fields), told)
+        recorded = streams.whole() if stream is None else stream
+        return streams.record_of(tmp_path, make_spec(backend, **fields), recorded)
 
     return record_of
 
@@ -39,7 +39,7 @@ def test_failed_run_has_a_row_with_its_reason_and_what_it_reached(make: Make) ->
 
 def test_run_under_way_has_a_row(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
     draft = streams.record_of(tmp_path, make_spec("jax"), [], finish=False)
-    assert tables.run_table([draft]).rows == [["jax", "keras3", "0", "RUNNING", *["-"] * 6]]
+    assert tables.run_table([draft]).rows == [["jax", "keras3", "0", "RUNNING", *["-"] * 5]]
 
 
 def test_what_differs_between_the_plans_has_a_column(make: Make) -> None:
@@ -66,7 +66,7 @@ def test_medians_are_of_the_finished_runs_of_one_backend_and_runtime(make: Make)
 
 def test_backend_that_never_finished_has_no_medians(make: Make) -> None:
     (row,) = tables.median_table([make("jax", streams.killed_in_epoch_3())]).rows
-    assert row == ["jax", "keras3", "0 of 1", *["-"] * 6]
+    assert row == ["jax", "keras3", "0 of 1", *["-"] * 5]
 
 
 def test_markdown_escapes_what_would_break_the_table() -> None:
@@ -80,21 +80,24 @@ def test_runs_of_two_runtimes_are_not_called_a_comparison(make: Make) -> None:
     assert "they do not compare backends" in said
 
 
-def test_compilation_that_later_runs_do_not_repeat_is_told(make: Make) -> None:
+def test_compilation_that_later_runs_do_not_repeat_is_reported(make: Make) -> None:
     (said,) = tables.caveats([make("theano", streams.whole(compile_cache="empty")), make("theano")])
     assert "empty compile cache" in said
     assert tables.caveats([make("theano", streams.whole(compile_cache="filled"))]) == []
 
 
 def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float, bool]) -> list[Event]:
-    """A stream whose labels have these: low, high, whether they are all 0 and 1."""
+    """Return a stream whose labels have this minimum, this maximum, and this flag for being only 0 and 1."""
     keys = ("low", "high", "zeros_and_ones")
-    told = {"y_train": dict(zip(keys, y_train, strict=True)), "y_test": dict(zip(keys, y_test, strict=True))}
-    return [event | {"labels": told} if event["event"] == "data" else event for event in streams.whole()]
+    labels = {
+        "y_train": dict(zip(keys, y_train, strict=True)),
+        "y_test": dict(zip(keys, y_test, strict=True)),
+    }
+    return [event | {"labels": labels} if event["event"] == "data" else event for event in streams.whole()]
 
 
 @pytest.mark.parametrize(
-    ("y_train", "y_test", "told"),
+    ("y_train", "y_test", "expected"),
     [
         ((0, 1, True), (0, 1, True), []),
         (
@@ -114,15 +117,15 @@ def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float,
         ),
     ],
 )
-def test_labels_that_numbers_mean_little_with_are_told_once(
-    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], told: list[str], make: Make
+def test_labels_that_make_numbers_meaningless_are_reported_once(
+    y_train: tuple[float, float, bool], y_test: tuple[float, float, bool], expected: list[str], make: Make
 ) -> None:
     stream = _with_labels(y_train, y_test)
-    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == told
+    assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == expected
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("order", "expected"),
     [
         (["jax", "jax", "tensorflow", "tensorflow"], True),
         (["jax", "jax", "tensorflow"], True),
@@ -133,13 +136,15 @@ def test_labels_that_numbers_mean_little_with_are_told_once(
         ([], False),
     ],
 )
-def test_backend_that_ran_wholly_before_the_other_is_told(order: list[str], told: bool, make: Make) -> None:
+def test_backend_that_ran_entirely_before_the_other_is_reported(
+    order: list[str], expected: bool, make: Make
+) -> None:
     said = tables.caveats([make(backend) for backend in order])
     assert [line for line in said if "put backend=... last" in line] == said
-    assert bool(said) == told
+    assert bool(said) == expected
 
 
-def test_summary_of_a_run_tells_stack_times_scores_phases_and_memory(make: Make) -> None:
+def test_summary_of_a_run_has_stack_times_scores_phases_and_memory(make: Make) -> None:
     assert list(tables.run_lines(make("jax", seed=2))) == [
         "FINISHED  jax on keras3, seed 2 (Keras 3.15.1, JAX 0.10.2, Python 3.11.7, 1 threads)",
         "  training_time_s  1.5, steady epoch 0.5 s",
@@ -155,18 +160,38 @@ def test_labels_that_can_be_learned_have_no_range_of_luck(make: Make) -> None:
 
 
 def test_range_of_luck_stays_within_what_accuracy_can_be(make: Make) -> None:
-    (line,) = [one for one in tables.run_lines(make("jax", data__test_samples=1)) if "accuracy" in one]
+    shapes = {**streams.SHAPES, "x_test": [1, 8], "y_test": [1, 1]}
+    stream = [e | {"shapes": shapes} if e["event"] == "data" else e for e in streams.whole()]
+    (line,) = [one for one in tables.run_lines(make("jax", stream)) if "accuracy" in one]
     assert "0.00 to 1.00 is luck" in line
 
 
-def test_summary_of_a_failed_run_tells_why(make: Make) -> None:
+def test_tables_have_a_column_for_each_metric_that_a_run_has(make: Make) -> None:
+    metrics = {"mean_absolute_error": 12.3456, "r2_score": 0.5}
+    regression = streams.whole(metrics=metrics)
+    table = tables.run_table([make("jax", regression), make("theano", regression, seed=1)])
+    assert table.titles[-4:] == ["loss", "mean_absolute_error", "r2_score", "peak MiB"]
+    assert table.rows[0][-3:] == ["12.3", "0.500", "200"]
+    mixed = tables.median_table([make("jax", regression), make("theano")])
+    assert mixed.titles[-4:] == [
+        "median accuracy",
+        "median mean_absolute_error",
+        "median r2_score",
+        "median peak MiB",
+    ]
+    assert [row[-4:-1] for row in mixed.rows] == [["-", "12.3", "0.500"], ["0.750", "-", "-"]]
+    (line,) = [one for one in tables.run_lines(make("jax", regression)) if one.startswith("  loss")]
+    assert line == "  loss  0.5000   mean_absolute_error  12.3   r2_score  0.500"
+
+
+def test_summary_of_a_failed_run_says_why(make: Make) -> None:
     lines = list(tables.run_lines(make("jax", streams.killed_in_epoch_3())))
     assert lines[0].startswith("FAILED  jax on keras3, seed 0 (Keras 3.15.1")
     assert lines[1].startswith("  killed_by_signal: the worker was killed by SIGKILL")
     assert not [line for line in lines if "training_time_s" in line]
 
 
-def test_summary_of_a_run_without_a_word_is_its_failure(make: Make) -> None:
+def test_summary_of_a_run_without_events_is_its_failure(make: Make) -> None:
     assert list(tables.run_lines(make("jax", []))) == [
         "FAILED  jax on keras3, seed 0",
         "  worker_lost: the worker ended without a word; see worker.log",

@@ -1,4 +1,4 @@
-"""A comparison written down: what stands where, and that programs can read it."""
+"""A comparison as text has its parts in the right order, and programs can read the exports."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from backendexp.reporting import text
 from backendexp.reporting.tables import Table
 from backendexp.runs.measures import Measure
 from support.command import REPOSITORY
-from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, changed, moved, sweep_of
+from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, changed, moved, sweep_runs
 
 THREE = {"tensorflow": 1.0, "theano": 1.5, "jax": 0.7}
 
@@ -28,21 +28,21 @@ def analysed(runs: list[TrackedRun], title: str = "a title") -> Comparison:
 
 @pytest.fixture(scope="module")
 def usual() -> Comparison:
-    """Three backends, a run that failed, and one that took far longer than the others."""
-    runs = sweep_of(THREE)
+    """A comparison of three backends with a failed run, and a run that took far longer than the others."""
+    runs = sweep_runs(THREE)
     runs = changed(runs, 4, values={"training_time_s": 99.0})
     runs[7] = replace(runs[7], status="FAILED", reason="out_of_memory", values={})
     return analysed(runs)
 
 
 def sections(markdown: str) -> dict[str, str]:
-    """By title; "" is what stands before the first."""
+    """Return the sections by title. The part before the first title has the key ""."""
     head, *rest = re.split(r"^## ", markdown, flags=re.MULTILINE)
     return {"": head, **dict(part.split("\n", 1) for part in rest)}
 
 
 def rows(section: str) -> list[list[str]]:
-    """The cells of a Markdown table, its heading first."""
+    """Return the cells of a Markdown table, beginning with its heading."""
     lines = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     return [cells[0], *cells[2:]]
@@ -70,7 +70,7 @@ def test_markdown_says_the_verdicts_first_and_lists_the_runs_last(usual: Compari
     assert len(said) == 2 * 3
 
 
-def test_markdown_tells_median_and_quartiles_of_every_group_and_measure(usual: Comparison) -> None:
+def test_markdown_has_median_and_quartiles_of_every_group_and_measure(usual: Comparison) -> None:
     heading, engines, finished, *measured = rows(sections(text.markdown(usual))["Medians"])
     assert heading[1:] == [group.label for group in usual.groups]
     assert engines == ["engine", *(group.engine for group in usual.groups)]
@@ -117,15 +117,15 @@ def test_markdown_has_a_row_a_run_with_failures_and_outliers_labelled(usual: Com
     assert sum("outlier" in row["training_time_s"] for row in by_id.values()) == 1
 
 
-def test_markdown_tells_what_is_inconclusive_and_what_is_withheld_with_the_reason() -> None:
-    noisy = analysed(sweep_of({"tensorflow": 1.0, "theano": 1.08}, blocks=5, noise=0.1))
+def test_markdown_reports_inconclusive_and_withheld_verdicts_with_the_reason() -> None:
+    noisy = analysed(sweep_runs({"tensorflow": 1.0, "theano": 1.08}, blocks=5, noise=0.1))
     unsure = [c for c in noisy.contrasts if c.more_blocks]
     assert unsure
     table = rows(sections(text.markdown(noisy))["Times and memory"])
     for contrast in unsure:
         (row,) = [row for row in table if row[0] == contrast.measure.title]
         assert row[-1].startswith(f"inconclusive, about {contrast.more_blocks} more block")
-    beside = analysed([replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    beside = analysed([replace(run, parallel=True) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     section = sections(text.markdown(beside))["Times and memory"]
     assert {row[-1] for row in rows(section)[1:-1]} == {"withheld"}
     (reason,) = [line for line in section.splitlines() if line.startswith("- ")]
@@ -133,9 +133,9 @@ def test_markdown_tells_what_is_inconclusive_and_what_is_withheld_with_the_reaso
     assert reason.endswith("20 of 20 runs ran beside others.")
 
 
-def test_markdown_takes_names_of_a_person_for_text() -> None:
+def test_markdown_escapes_names() -> None:
     hostile = "<script>alert(1)</script> | a\nname"
-    runs = [replace(run, name=hostile) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})]
+    runs = [replace(run, name=hostile) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})]
     written = text.markdown(analysed(runs, title=f"# {hostile}"))
     assert "<script" not in written
     assert "</script" not in written
@@ -145,7 +145,7 @@ def test_markdown_takes_names_of_a_person_for_text() -> None:
     assert table[1][0] == "&lt;script>alert(1)&lt;/script> \\| a name"
 
 
-def test_every_table_of_the_markdown_is_whole(usual: Comparison) -> None:
+def test_every_table_of_the_markdown_is_complete(usual: Comparison) -> None:
     for section in sections(text.markdown(usual)).values():
         if "|" in section:
             table = rows(section)
@@ -153,28 +153,28 @@ def test_every_table_of_the_markdown_is_whole(usual: Comparison) -> None:
 
 
 def test_labels_that_can_be_learned_have_no_section_on_chance() -> None:
-    runs = sweep_of({"tensorflow": 1.0, "theano": 1.0}, params={"data.kind": "signal"})
+    runs = sweep_runs({"tensorflow": 1.0, "theano": 1.0}, params={"data.kind": "signal"})
     assert "Chance" not in sections(text.markdown(analysed(runs)))
 
 
 # -- the terminal ------------------------------------------------------------------------------------
 
 
-def test_a_terminal_is_told_the_verdicts_first_and_the_notes_last(usual: Comparison) -> None:
-    told = text.paragraphs(usual)
+def test_a_terminal_shows_the_verdicts_first_and_the_notes_last(usual: Comparison) -> None:
+    shown = text.paragraphs(usual)
     headlines = len(usual.headlines())
-    assert tuple(told[:headlines]) == usual.headlines()
-    kinds = [isinstance(part, Table) for part in told]
-    assert kinds == [False] * headlines + [True] * 4 + [False] * (len(told) - headlines - 4)
-    notes = [part for part in told if isinstance(part, str) and part.startswith("Note: ")]
-    assert told[-len(notes) :] == notes
+    assert tuple(shown[:headlines]) == usual.headlines()
+    kinds = [isinstance(part, Table) for part in shown]
+    assert kinds == [False] * headlines + [True] * 4 + [False] * (len(shown) - headlines - 4)
+    notes = [part for part in shown if isinstance(part, str) and part.startswith("Note: ")]
+    assert shown[-len(notes) :] == notes
     assert any("out_of_memory" in note for note in notes)
-    # What was not checked is said once.
-    assert sum("no parity runs" in str(part) for part in told) == 1
+    # A missing check is reported only once.
+    assert sum("no parity runs" in str(part) for part in shown) == 1
 
 
-def test_a_terminal_is_told_why_a_verdict_is_withheld() -> None:
-    beside = analysed([replace(run, parallel=True) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+def test_a_terminal_shows_why_a_verdict_is_withheld() -> None:
+    beside = analysed([replace(run, parallel=True) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     (reason,) = [part for part in text.paragraphs(beside) if str(part).startswith("No verdict on ")]
     assert str(reason).endswith(": 20 of 20 runs ran beside others.")
 
@@ -238,8 +238,8 @@ def test_csv_compares_every_group_with_its_baseline_and_the_baseline_with_none(u
 
 def test_csv_of_two_runtimes_compares_each_with_the_baseline_of_its_keras() -> None:
     old = {"runtime": "keras2", "tags": {"keras_version": "2.3.1"}}
-    new = sweep_of({"tensorflow": 1.0, "theano": 1.0})
-    comparison = analysed([*new, *moved(sweep_of({"tensorflow": 1.0, "theano": 2.0}, **old), len(new))])
+    new = sweep_runs({"tensorflow": 1.0, "theano": 1.0})
+    comparison = analysed([*new, *moved(sweep_runs({"tensorflow": 1.0, "theano": 2.0}, **old), len(new))])
     baselines = {row["group"]: row["baseline"] for row in read_csv(comparison)}
     assert baselines == {
         "tensorflow (keras3)": "",
@@ -258,7 +258,7 @@ def test_every_column_of_the_csv_is_explained() -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a dataclass. Of a measure it has the name, the title and the unit."""
+    """Return a dataclass as JSON can represent it. A measure becomes its name, title and unit."""
     if isinstance(value, Measure):
         return {"key": value.key, "title": value.title, "unit": value.unit}
     if is_dataclass(value):
@@ -275,7 +275,7 @@ def test_json_is_the_comparison_with_the_number_of_its_schema(usual: Comparison)
     assert found["groups"][0]["runs"][0]["values"]["training_time_s"] > 0
 
 
-def test_json_has_null_for_what_is_no_number(usual: Comparison) -> None:
+def test_json_has_null_instead_of_nan(usual: Comparison) -> None:
     odd = replace(
         usual,
         contrasts=(replace(usual.contrasts[0], ratio=math.nan, low=-math.inf, high=math.inf),),
@@ -289,7 +289,7 @@ def test_json_has_null_for_what_is_no_number(usual: Comparison) -> None:
 
 
 def test_a_comparison_without_any_number_can_be_written(tmp_path: Path) -> None:
-    bare = analysed([replace(run, values={}) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+    bare = analysed([replace(run, values={}) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     assert {c.ratio for c in bare.contrasts} == {None}
     assert "Times and memory" in text.markdown(bare)
     assert {row["median"] for row in read_csv(bare)} == {""}
@@ -301,9 +301,9 @@ def test_a_comparison_without_any_number_can_be_written(tmp_path: Path) -> None:
 
 
 def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why() -> None:
-    """With many pairs Holm's p is above 5% where the unadjusted interval excludes a ratio of 1."""
+    """With many pairs, Holm's p can be above 5% although the unadjusted interval excludes a ratio of 1."""
     factors = {"tensorflow": 1.0, **{f"backend{n}": 1.35 for n in range(8)}}
-    crowded = analysed(sweep_of(factors, blocks=4, noise=0.15))
+    crowded = analysed(sweep_runs(factors, blocks=4, noise=0.15))
     contradictions = [
         c
         for c in crowded.contrasts
@@ -321,7 +321,7 @@ def test_an_interval_that_excludes_1_may_be_inconclusive_and_the_tables_say_why(
     assert said in found["Loss and accuracy"].splitlines()
 
 
-def test_nothing_is_said_of_intervals_where_there_are_none() -> None:
-    bare = analysed([replace(run, values={}) for run in sweep_of({"tensorflow": 1.0, "theano": 1.0})])
+def test_intervals_are_not_mentioned_if_there_are_none() -> None:
+    bare = analysed([replace(run, values={}) for run in sweep_runs({"tensorflow": 1.0, "theano": 1.0})])
     assert "not adjusted" not in text.markdown(bare)
     assert not any("not adjusted" in str(part) for part in text.paragraphs(bare))

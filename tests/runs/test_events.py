@@ -10,7 +10,7 @@ from backendexp.worker import contract
 from support import streams
 
 
-def test_parent_and_worker_speak_the_same_version() -> None:
+def test_parent_and_worker_use_the_same_version() -> None:
     assert events.VERSION == contract.VERSION
 
 
@@ -37,13 +37,13 @@ def test_event_is_read_as_it_was_sent() -> None:
         b'{"name": "fit"}',
     ],
 )
-def test_line_that_is_no_event_is_a_breach_of_the_contract_and_is_quoted(line: bytes) -> None:
+def test_line_that_is_not_an_event_is_a_breach_of_the_contract_and_is_quoted(line: bytes) -> None:
     with pytest.raises(WorkerError) as breach:
         events.parse(line)
     assert str(breach.value) == f"a worker sent {line!r}, which is not an event"
 
 
-def test_long_garbage_is_quoted_in_part() -> None:
+def test_long_garbage_is_quoted_partly() -> None:
     with pytest.raises(WorkerError) as breach:
         events.parse(b"x" * 10**6)
     assert len(str(breach.value)) < 300
@@ -69,7 +69,7 @@ def test_events_are_in_the_file_as_soon_as_they_are_appended(tmp_path: Path) -> 
     file.close()
 
 
-def test_file_that_is_not_there_holds_no_events(tmp_path: Path) -> None:
+def test_file_that_does_not_exist_holds_no_events(tmp_path: Path) -> None:
     assert events.read(tmp_path / "events.jsonl") == []
 
 
@@ -82,7 +82,7 @@ def test_last_line_that_a_kill_has_cut_off_is_left_out(tmp_path: Path) -> None:
 
 
 def test_file_that_a_kill_has_cut_off_can_be_continued(tmp_path: Path) -> None:
-    """A later start does it, to say that the run was killed."""
+    """A later start does this to record that the run was killed."""
     path = _written(
         tmp_path / "events.jsonl", b'{"event": "phase", "time": 1.0, "name": "fit"}\n{"event": "ep'
     )
@@ -92,11 +92,11 @@ def test_file_that_a_kill_has_cut_off_can_be_continued(tmp_path: Path) -> None:
     assert [event["event"] for event in events.read(path)] == ["phase", "ended"]
 
 
-def test_file_that_is_written_is_written_by_nobody_else(tmp_path: Path) -> None:
+def test_file_has_only_one_writer_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     file = EventFile(path)
     assert file.locked
-    path.write_bytes(b'{"event": "pha')  # a line under way
+    path.write_bytes(b'{"event": "pha')  # a line that is still being written
     with pytest.raises(events.BeingWritten):
         EventFile(path)
     assert path.read_bytes() == b'{"event": "pha'
@@ -106,7 +106,7 @@ def test_file_that_is_written_is_written_by_nobody_else(tmp_path: Path) -> None:
     later.close()
 
 
-def test_ended_tells_reason_message_and_time() -> None:
+def test_ended_has_reason_message_and_time() -> None:
     event = events.ended(events.DEADLINE, "stopped")
     assert (event["event"], event["reason"], event["message"]) == ("ended", "deadline", "stopped")
     assert event["time"] > 1.7e9

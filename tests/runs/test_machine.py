@@ -30,7 +30,7 @@ def test_dead_process_has_no_token() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
-def test_process_that_is_dead_but_not_yet_buried_has_no_token() -> None:
+def test_zombie_process_has_no_token() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     child.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
@@ -51,7 +51,7 @@ def test_process_whose_name_has_brackets_and_spaces_has_a_token(tmp_path: Path) 
     assert token.rpartition("-")[2].isdigit()
 
 
-def test_tags_tell_machine_and_process_in_text() -> None:
+def test_tags_describe_machine_and_process_as_text() -> None:
     tags = machine.tags()
     assert tags["backendexp.pid"] == str(os.getpid())
     assert tags["backendexp.process"] == machine.process_token(os.getpid())
@@ -61,7 +61,8 @@ def test_tags_tell_machine_and_process_in_text() -> None:
     assert all(isinstance(value, str) for value in tags.values())
 
 
-# -- who lives ---------------------------------------------------------------------------------------
+# -- which processes are
+# alive----------------------------------------------------------------------------------
 
 NEVER = f"{machine.tags()['backendexp.process'].partition('-')[0]}-1"
 OTHER_BOOT = "00000000-1"
@@ -69,7 +70,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this sy
 
 
 def fate(**changed: str | None) -> Fate:
-    """Of this process, with other tags; None leaves one out."""
+    """A function that judges this process with some tags changed, or left out if their value is None."""
     tags = {**machine.tags(), **{f"backendexp.{name}": value for name, value in changed.items()}}
     return machine.fate({name: value for name, value in tags.items() if value is not None})
 
@@ -87,10 +88,10 @@ def test_this_process_lives() -> None:
         ({"pid": "of another hand", "process": NEVER}, Fate.UNKNOWN),
         ({"pid": None}, Fate.UNKNOWN),
         ({"process": None}, Fate.UNKNOWN),
-        # Another container on this kernel.
+        # This is another container on this kernel.
         ({"pid_namespace": "1", "process": NEVER}, Fate.LOCK_TELLS),
         ({"pid_namespace": "unknown", "process": NEVER}, Fate.LOCK_TELLS),
-        # Another machine with this host name; or one of which nothing is known.
+        # This is another machine with this host name, or one of which nothing is known.
         ({"process": OTHER_BOOT, "machine": "1" * 16}, Fate.UNKNOWN),
         ({"process": OTHER_BOOT, "machine": None}, Fate.UNKNOWN),
         ({"process": "an-earlier-one"}, Fate.LOCK_TELLS if machine._machine_id() else Fate.UNKNOWN),
@@ -103,7 +104,7 @@ def test_process_is_dead_only_if_nothing_else_is_possible(
 
 
 @linux
-def test_machine_that_was_started_anew_leaves_it_to_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebooted_machine_leaves_the_decision_to_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_machine_id", lambda: "a" * 16)
     assert fate(process=OTHER_BOOT) is Fate.LOCK_TELLS
     monkeypatch.setattr(machine, "_machine_id", lambda: "")
@@ -114,7 +115,7 @@ def test_machine_that_was_started_anew_leaves_it_to_the_lock(monkeypatch: pytest
 def test_process_of_an_earlier_version_is_known_by_its_start_alone() -> None:
     earlier = {"machine": None, "pid_namespace": None}
     assert fate(**earlier) is Fate.LIVES
-    assert fate(**earlier, pid="1") is Fate.LIVES  # its container may have counted anew
+    assert fate(**earlier, pid="1") is Fate.LIVES  # process ids may have started over in its container
     sees_all = machine._pid_namespace() == machine._FIRST_NAMESPACE and os.geteuid() == 0
     if sees_all:
         assert fate(**earlier, process=NEVER) is Fate.DEAD
@@ -128,7 +129,7 @@ def test_namespace_that_does_not_show_all_processes_knows_no_earlier_one_dead(
     assert fate(machine=None, pid_namespace=None, process=NEVER) is Fate.UNKNOWN
 
 
-def test_machine_id_itself_is_not_told() -> None:
+def test_machine_id_itself_is_not_disclosed() -> None:
     path = Path("/etc/machine-id")
     if path.exists() and path.read_text().strip():
         assert path.read_text().strip() not in machine.tags().values()
@@ -160,12 +161,12 @@ def test_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_load_is_the_mean_of_the_last_minute() -> None:
-    (told,) = machine.load().values()
-    assert float(told) == pytest.approx(os.getloadavg()[0], abs=0.5)
+    (load,) = machine.load().values()
+    assert float(load) == pytest.approx(os.getloadavg()[0], abs=0.5)
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError])
-def test_system_that_does_not_tell_its_load_leaves_the_tag_out(
+def test_load_tag_is_left_out_if_the_load_is_unknown(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown() -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""The table of measures: that it is whole, and that the page for users lists the same."""
+"""The table of measures is complete, and the documentation lists the same measures."""
 
 import re
 from dataclasses import fields, replace
@@ -7,13 +7,17 @@ import pytest
 
 from backendexp.experiments import compare
 from backendexp.runs import measures
-from backendexp.runs.measures import RATIO_MARGIN, Kind
+from backendexp.runs.measures import RATIO_MARGIN, Better, Kind
 from backendexp.runs.results import Epoch, RunResult
 from support.command import REPOSITORY
 
+# The metrics of the tutorial, and what stands for the others on the page for users.
+OF_METRICS = {"accuracy", "test/NAME", "train/NAME"}
+BY_EPOCH = Epoch(1, 0.5, 0.7, {"accuracy": 0.5}, 0.0).tracked()
+
 
 def documented_metrics() -> set[str]:
-    """The names in the first column of the table of docs/measures.md whose heading is `metric`."""
+    """Return the first column of the table in docs/measures.md whose heading is `metric`."""
     lines = (REPOSITORY / "docs" / "measures.md").read_text(encoding="utf-8").splitlines()
     start = next(at for at, line in enumerate(lines) if re.match(r"\|\s*metric\b", line))
     names: set[str] = set()
@@ -27,7 +31,7 @@ def documented_metrics() -> set[str]:
 def test_the_documentation_lists_exactly_the_metrics_of_the_table() -> None:
     listed = documented_metrics()
     aliases = {alias for measure in measures.tracked() for alias in measure.aliases}
-    assert listed - aliases == {*(measure.key for measure in measures.tracked()), *measures.BY_EPOCH}
+    assert listed - aliases == {*(measure.key for measure in measures.tracked()), *BY_EPOCH, *OF_METRICS}
 
 
 def test_keys_and_aliases_are_unique() -> None:
@@ -38,7 +42,7 @@ def test_keys_and_aliases_are_unique() -> None:
     assert len(short) == len(set(short))
 
 
-def test_every_measure_has_a_value_to_be_had() -> None:
+def test_every_measure_has_a_value() -> None:
     known = {field.name for field in fields(RunResult)} | set(dir(RunResult))
     tracked = {measure.key for measure in measures.tracked()}
     for measure in measures.TABLE:
@@ -47,7 +51,6 @@ def test_every_measure_has_a_value_to_be_had() -> None:
             assert set(measure.difference_of) <= tracked
         else:
             assert measure.source in known
-    assert set(measures.BY_EPOCH.values()) <= {field.name for field in fields(Epoch)}
 
 
 def test_a_measure_without_its_parts_has_no_value_and_a_difference_is_never_negative() -> None:
@@ -58,7 +61,7 @@ def test_a_measure_without_its_parts_has_no_value_and_a_difference_is_never_nega
 
 
 def test_compared_measures_are_ratios_first_and_then_qualities() -> None:
-    kinds = [measure.kind for measure in measures.compared()]
+    kinds = [measure.kind for measure in measures.compared(keys=["accuracy"])]
     assert kinds == [*[Kind.TIME] * 6, Kind.MEMORY, Kind.QUALITY, Kind.QUALITY]
     assert measures.compared(Kind.MEMORY) == (measures.measure(measures.PEAK_MEMORY),)
 
@@ -76,4 +79,27 @@ def test_a_quality_without_a_margin_is_refused_and_so_is_a_time_with_one() -> No
 
 def test_margins_are_those_that_a_user_may_change_in_the_configuration() -> None:
     assert compare.Settings().margin == RATIO_MARGIN
-    assert compare.Settings().accuracy_margin == measures.measure(measures.ACCURACY).margin
+    assert compare.Settings().accuracy_margin == measures.quality("accuracy").margin
+
+
+def test_metrics_of_the_model_become_measures_of_which_the_first_is_a_headline() -> None:
+    values = measures.compared_values({"loss": 0.5, "test/loss": 0.5, "test/recall": 0.2, "test/auc": 0.7})
+    assert list(values) == ["loss", "test/auc", "test/recall"]
+    auc, recall = measures.qualities(values)
+    assert (auc.title, auc.column, auc.short_key, auc.headline) == ("auc", "auc", "auc", True)
+    assert (recall.key, recall.headline) == ("test/recall", False)
+    assert measures.by_epoch(auc) == "train/auc"
+    assert measures.headline_quality(["loss"]) is None
+
+
+def test_metrics_are_in_the_order_of_the_model_but_accuracy_is_the_first() -> None:
+    told = {"loss": 0.5, "accuracy": 0.5, "test/accuracy": 0.5, "test/recall": 0.2, "test/auc": 0.7}
+    values = measures.compared_values(told, ["recall", "accuracy", "auc"])
+    assert list(values) == ["loss", "accuracy", "test/recall", "test/auc"]
+
+
+def test_measures_of_metrics_have_the_directions_and_margins_of_keras() -> None:
+    accuracy, error, unknown = map(measures.quality, ("left_accuracy", "mean_absolute_error", "my_metric"))
+    assert (accuracy.better, accuracy.margin, accuracy.relative) == (Better.MORE, 0.05, False)
+    assert (error.better, error.margin, error.relative) == (Better.LESS, 0.05, True)
+    assert (unknown.better, unknown.relative) == (Better.NEITHER, True)

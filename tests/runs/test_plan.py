@@ -40,7 +40,9 @@ specs = st.builds(
         dropout=finite,
         output_activation=st.sampled_from(["sigmoid"]),
     ),
-    training=st.builds(TrainingConfig, st.text(), finite, st.text(), sizes, sizes, st.just("float32")),
+    training=st.builds(
+        TrainingConfig, st.text(), finite, st.text(), st.just(["accuracy"]), sizes, sizes, st.just("float32")
+    ),
     controls=st.builds(ControlsConfig, st.booleans(), st.booleans()),
     threads=sizes,
     seed=st.integers(0, 2**32 - 1),
@@ -73,7 +75,7 @@ def test_params_are_flat_text_under_the_dotted_keys_of_the_configuration(spec: R
     assert params["data.samples"] == str(spec.data.samples)
     assert params["parity.probe"] == str(spec.probe)
     assert list(params) == sorted(params)
-    assert len(params) <= 100  # what one batch of MLflow holds
+    assert len(params) <= 100  # the limit of a batch in MLflow
 
 
 @given(specs, specs)
@@ -83,7 +85,7 @@ def test_ids_are_equal_exactly_for_equal_plans(a: RunSpec, b: RunSpec) -> None:
 
 
 def test_id_does_not_change_between_releases() -> None:
-    """Runs of last year's store are found by it."""
+    """The id finds the runs of earlier releases in a store."""
     spec = RunSpec(
         backend="tensorflow",
         runtime="keras3",
@@ -91,7 +93,7 @@ def test_id_does_not_change_between_releases() -> None:
         start="fork",
         data=random.Settings(samples=1000, features=20, test_samples=100),
         model=mlp.Settings("mlp", [64, 64], "relu", 0.5, "sigmoid"),
-        training=TrainingConfig("rmsprop", 0.001, "binary_crossentropy", 20, 128, "float32"),
+        training=TrainingConfig("rmsprop", 0.001, "binary_crossentropy", ["accuracy"], 20, 128, "float32"),
         controls=ControlsConfig(True, True),
         threads=2,
         seed=0,
@@ -182,7 +184,7 @@ def test_tilde_is_the_home_folder(
     )
 
 
-def test_tilde_of_nobody_is_left_as_it_is(make_spec: MakeSpec) -> None:
+def test_tilde_of_an_unknown_user_is_kept(make_spec: MakeSpec) -> None:
     with pytest.raises(ConfigError, match=r"data\.path is '~nobody-of-this-name/mine\.npz': no such file"):
         make_spec(data__kind="npz", data__path="~nobody-of-this-name/mine.npz")
 
@@ -198,7 +200,7 @@ def test_labels_that_the_loss_does_not_take_are_refused(
     with pytest.raises(
         ConfigError, match=rf"mine\.npz: {name} holds the labels {values}, but training\.loss="
     ):
-        make_spec(data__kind="npz", data__path="mine.npz")
+        make_spec(data__kind="npz", data__path="mine.npz", training__loss="binary_crossentropy")
     spec = make_spec(
         data__kind="npz",
         data__path="mine.npz",
@@ -208,7 +210,7 @@ def test_labels_that_the_loss_does_not_take_are_refused(
     assert spec.training.loss == "mean_squared_error"
 
 
-def test_title_is_what_a_person_calls_the_run(make_spec: MakeSpec) -> None:
+def test_title_is_a_readable_name_of_the_run(make_spec: MakeSpec) -> None:
     spec = make_spec(seed=4)
     assert spec.title == "tensorflow on keras3, seed 4"
     assert plan.with_probe(spec, 2).title == "tensorflow on keras3, seed 4, rounding probe 2"

@@ -1,4 +1,4 @@
-"""What a person sees, on a terminal and without one."""
+"""The progress that a user sees, with and without a terminal."""
 
 import os
 import subprocess
@@ -47,8 +47,8 @@ def test_short_waits_print_nothing(make_spec: MakeSpec, capsys: pytest.CaptureFi
         for event in streams.whole():
             shown.hear(event)
     time.sleep(progress._WAIT_WORTH_A_LINE_S + 0.3)
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
 
 
 def test_long_wait_gets_one_line_on_stderr(
@@ -58,11 +58,11 @@ def test_long_wait_gets_one_line_on_stderr(
     with PlainProgress(make_spec("jax", seed=3)) as shown:
         shown.say("importing Keras")
         time.sleep(0.5)
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "[jax on keras3, seed 3] importing Keras\n")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "[jax on keras3, seed 3] importing Keras\n")
 
 
-def test_long_training_gets_a_line_now_and_then(
+def test_long_training_prints_a_line_from_time_to_time(
     make_spec: MakeSpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PlainProgress(make_spec("jax")) as shown:
@@ -108,7 +108,7 @@ def test_terminal_gets_a_live_line_that_leaves_stdout_to_the_results(project: Pa
     while True:
         try:
             chunk = os.read(terminal, 1 << 16)
-        except OSError:  # how Linux tells the end of a terminal
+        except OSError:  # Linux raises this at the end of a terminal
             break
         if not chunk:
             break

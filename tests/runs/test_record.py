@@ -45,10 +45,10 @@ def test_run_under_way_has_no_result(make_spec: MakeSpec, tmp_path: Path) -> Non
 
 def test_result_json_can_be_read_without_mlflow(make_spec: MakeSpec, tmp_path: Path) -> None:
     done = streams.record_of(tmp_path, make_spec(), streams.killed_in_epoch_3())
-    told = json.loads((done.directory / "result.json").read_text())
-    assert (told["status"], told["reason"]) == ("FAILED", "killed_by_signal")
-    assert "SIGKILL" in told["message"]
-    assert told["metrics"]["time/first_epoch_s"] == 0.5
+    result = json.loads((done.directory / "result.json").read_text())
+    assert (result["status"], result["reason"]) == ("FAILED", "killed_by_signal")
+    assert "SIGKILL" in result["message"]
+    assert result["metrics"]["time/first_epoch_s"] == 0.5
     assert json.loads((done.directory / "environment.json").read_text())["keras"] == "3.15.1"
 
 
@@ -109,6 +109,8 @@ def test_report_holds_all_of_a_finished_run(make_spec: MakeSpec, tmp_path: Path)
         "python_version": "3.11.7",
         "start": "fork",
         "weights_digest": "w" * 64,
+        "metrics": "accuracy",
+        "train_samples": "256",
     }
     history = [(m.step, m.value) for m in report.metrics if m.key == "train/loss"]
     assert history == [(1, 0.7), (2, 0.6), (3, 0.5)]

@@ -25,7 +25,7 @@ ENDINGS: list[Event] = [
 ]
 
 
-def test_run_that_went_well_is_folded_whole() -> None:
+def test_successful_run_is_folded_completely() -> None:
     result = fold(streams.whole((0.7, 0.6, 0.5)))
     assert (result.status, result.reason, result.message, result.traceback) == (FINISHED, None, None, None)
     assert [epoch.loss for epoch in result.epochs] == [0.7, 0.6, 0.5]
@@ -63,10 +63,10 @@ def test_metrics_have_the_names_and_units_of_mlflow() -> None:
 
 
 def test_steady_epoch_is_the_median_without_the_first_which_compiles() -> None:
-    told = streams.epochs([1.0] * 5)
-    for event, seconds in zip(told, (30.0, 0.1, 0.2, 9.0, 0.3), strict=True):
+    stream = streams.epochs([1.0] * 5)
+    for event, seconds in zip(stream, (30.0, 0.1, 0.2, 9.0, 0.3), strict=True):
         event["seconds"] = seconds
-    result = fold(told)
+    result = fold(stream)
     assert result.first_epoch_s == 30.0
     assert result.steady_epoch_s == pytest.approx(0.25)
     assert result.remaining_epochs_s == pytest.approx(9.6)
@@ -114,8 +114,8 @@ def test_every_ending_has_its_status_reason_and_message(
     assert len(result.epochs) == 1
 
 
-def test_worker_that_cannot_tell_its_memory_or_processor_time_leaves_them_out() -> None:
-    """As on Windows, and as in the event files of earlier releases."""
+def test_worker_leaves_out_memory_and_processor_time_if_they_are_unknown() -> None:
+    """This is the case on Windows, and in event files of earlier releases."""
     exited = {**streams.exited(), "peak_bytes": None}
     del exited["cpu_s"]
     metrics = fold([*streams.whole()[:-1], exited]).metrics()
@@ -123,7 +123,7 @@ def test_worker_that_cannot_tell_its_memory_or_processor_time_leaves_them_out() 
     assert metrics["loss"] == 0.5
 
 
-def test_run_without_a_word_has_failed() -> None:
+def test_run_without_events_has_failed() -> None:
     result = fold([])
     assert (result.status, result.reason) == (FAILED, "worker_lost")
     assert result.message == "the worker ended without a word; see worker.log"
@@ -137,8 +137,8 @@ def test_deadline_is_the_reason_although_the_parent_killed_the_worker_for_it() -
 
 
 def test_finished_run_stays_finished_when_its_worker_is_lost_afterwards() -> None:
-    told = [e for e in streams.whole() if e["event"] != "exited"]
-    assert fold([*told, events.ended(events.WORKER_LOST, "gone")]).status == FINISHED
+    stream = [e for e in streams.whole() if e["event"] != "exited"]
+    assert fold([*stream, events.ended(events.WORKER_LOST, "gone")]).status == FINISHED
 
 
 def test_worker_that_raised_keeps_its_traceback() -> None:
@@ -146,8 +146,8 @@ def test_worker_that_raised_keeps_its_traceback() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 9, 11, 15, 31, 34, 40, 64])
-def test_death_by_any_signal_is_told(number: int) -> None:
-    """Linux has signals up to 64; Python names those above 31 only in part."""
+def test_death_by_any_signal_is_reported(number: int) -> None:
+    """Linux has signals up to 64, but Python has no names for some of those above 31."""
     result = fold([streams.exited(None, number)])
     assert (result.status, result.reason) == (FAILED, "killed_by_signal")
     known = {s.value: s.name for s in signal.Signals}
@@ -160,9 +160,9 @@ whole_streams = st.lists(losses, min_size=1, max_size=6).map(streams.whole)
 
 @given(whole_streams, st.integers(0, 30), st.sampled_from([None, *ENDINGS]))
 def test_any_part_of_a_run_folds_to_a_status_and_finite_metrics(
-    told: list[Event], length: int, ending: Event | None
+    stream: list[Event], length: int, ending: Event | None
 ) -> None:
-    part = told[:length] + ([ending] if ending else [])
+    part = stream[:length] + ([ending] if ending else [])
     result = fold(part)
     assert result.status in (FINISHED, FAILED, KILLED)
     assert (result.status == FINISHED) == any(event["event"] == "finished" for event in part)

@@ -1,4 +1,4 @@
-"""Sessions with workers that are small scripts and a store that is in memory."""
+"""Sessions train, record and track runs, here with small scripts as workers and a store in memory."""
 
 import dis
 import os
@@ -112,7 +112,7 @@ def test_worker_that_fails_leaves_a_failed_run_in_the_store_with_its_reason(
     assert len([m for m in report.metrics if m.key == "train/loss"]) == epochs
 
 
-def test_session_goes_on_after_a_failed_run(
+def test_session_continues_after_a_failed_run(
     make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     one = make_session("reports_a_killed_run", MemoryTracker())
@@ -155,7 +155,7 @@ def test_ctrl_c_is_recorded_as_killed_and_raised_again(
 
 
 def interrupt_at_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGINT to this process, as Ctrl-C sends it, shortly after the first epoch is heard."""
+    """Send SIGINT to this process, as Ctrl-C does, shortly after the first epoch is reported."""
     append = record.EventFile.append
 
     def append_and_interrupt(self: record.EventFile, event: Event) -> None:
@@ -166,7 +166,7 @@ def interrupt_at_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record.EventFile, "append", append_and_interrupt)
 
 
-def test_ctrl_c_while_the_store_is_asked_is_recorded_as_killed(
+def test_ctrl_c_during_a_request_to_the_store_is_recorded_as_killed(
     make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     class Interrupted(MemoryTracker):
@@ -210,8 +210,8 @@ def test_ctrl_c_at_any_moment_of_a_run_leaves_it_ended_in_the_store(
 
 @contextmanager
 def interrupt_at_moment(n: int) -> Iterator[list[str]]:
-    """SIGINT at the n-th moment at which CPython looks for signals in session.py: when a function begins,
-    and after a call. The list holds the moments up to then.
+    """Send SIGINT at the n-th moment at which CPython checks for signals in session.py, which is at the
+    beginning of a function and after a call. The list contains the moments up to that one.
     """
     moments: list[str] = []
     before: dict[FrameType, str] = {}
@@ -252,11 +252,11 @@ def test_runtime_that_cannot_be_used_leaves_no_run(
     assert not (tmp_path / "out").exists()
 
 
-# -- a store that is away ----------------------------------------------------------------------------
+# -- a store that cannot be reached ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at", ["begin", "end"])
-def test_store_that_goes_away_costs_no_result(
+def test_results_survive_a_store_that_becomes_unreachable(
     at: str, make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     one = make_session("finishes", RefusingTracker(at))
@@ -291,10 +291,12 @@ def begun(tracker: MemoryTracker, draft: record.RunRecord) -> str:
     return tracker.begin(draft.context.id, draft.context.name, 0, tags, None)
 
 
-def test_run_of_a_dead_process_is_closed_with_what_it_had(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_run_of_a_dead_process_is_closed_with_its_recorded_events(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
     tracker = MemoryTracker()
-    told = streams.whole()[:9]
-    draft = streams.record_of(tmp_path, make_spec(), told, tags=dead_process(), finish=False)
+    stream = streams.whole()[:9]
+    draft = streams.record_of(tmp_path, make_spec(), stream, tags=dead_process(), finish=False)
     run_id = begun(tracker, draft)
     close_runs_of_dead_processes(tracker)
     assert tracker.statuses[run_id] == "KILLED"
@@ -343,7 +345,7 @@ def test_run_of_a_living_process_is_left_alone(make_spec: MakeSpec, tmp_path: Pa
     assert record.load(draft.directory).result is None
 
 
-def test_run_whose_pid_another_process_has_now_is_closed(tmp_path: Path) -> None:
+def test_run_whose_pid_now_belongs_to_another_process_is_closed(tmp_path: Path) -> None:
     tracker = MemoryTracker()
     boot = machine.tags()["backendexp.process"].partition("-")[0]
     tags = {**machine.tags(), "backendexp.process": f"{boot}-1"}
@@ -354,7 +356,7 @@ def test_run_whose_pid_another_process_has_now_is_closed(tmp_path: Path) -> None
 
 # -- processes that cannot be seen from here ---------------------------------------------------------
 
-# It begins a run below argv[1], tells where, and lives until its stdin ends.
+# This script begins a run in argv[1], prints its directory, and lives until its stdin is closed.
 LIVING = """
 import sys, pathlib
 from support import plans, streams
@@ -372,7 +374,7 @@ sys.stdin.read()
 
 @contextmanager
 def living_run(root: Path, *prefix: str) -> Iterator[tuple[record.RunRecord, "subprocess.Popen[str]"]]:
-    """The run of another process, which is started by `prefix`."""
+    """Begin a run in another process, whose command line begins with `prefix`."""
     process = subprocess.Popen(
         [*prefix, sys.executable, "-c", LIVING, str(root)],
         stdin=subprocess.PIPE,
@@ -421,7 +423,7 @@ def test_run_of_a_container_whose_directory_is_not_here_is_left_alone(tmp_path: 
 
 
 def test_nothing_is_written_into_the_run_of_a_living_process_that_was_taken_for_dead(tmp_path: Path) -> None:
-    """As when its tags had been changed by hand."""
+    """This happens if someone changes its tags by hand."""
     tracker = MemoryTracker()
     with living_run(tmp_path) as (draft, _):
         context = draft.directory / "context.json"
@@ -462,7 +464,9 @@ def test_environment_names_store_and_experiment(project: Path, monkeypatch: pyte
     )
 
 
-def test_configuration_goes_before_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configuration_takes_precedence_over_the_environment(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")

@@ -1,4 +1,4 @@
-"""The parent's side of the contract, against real processes that keep or break it."""
+"""The parent's side of the contract, tested with real processes that keep or break it."""
 
 import os
 import signal
@@ -28,7 +28,9 @@ Start = Callable[[str], Worker]
 
 @pytest.fixture
 def start(make_spec: MakeSpec) -> Iterator[Start]:
-    """start("sleeps") starts tests/support/workers/sleeps.py. All are closed at the end of the test."""
+    """A function: start("sleeps") starts tests/support/workers/sleeps.py. All workers are closed after the
+    test.
+    """
     started: list[Worker] = []
 
     def start(script: str) -> Worker:
@@ -58,7 +60,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_finished_run_is_heard_from_ready_to_exited(
+def test_finished_run_sends_all_events_from_ready_to_exited(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     heard, result = heard_of(start("finishes"), make_spec("jax", training__epochs=4), tmp_path)
@@ -69,7 +71,7 @@ def test_finished_run_is_heard_from_ready_to_exited(
     assert result.loss == 0.25
 
 
-def test_second_run_of_a_worker_is_told_again_what_the_worker_is(
+def test_second_run_of_a_worker_gets_the_ready_event_again(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     worker = start("finishes")
@@ -114,7 +116,7 @@ def test_forked_run_that_was_killed_leaves_its_worker_for_the_next_run(
     assert worker.alive
 
 
-def test_worker_that_exits_silently_is_told_with_its_code_and_its_last_lines(
+def test_worker_that_exits_silently_is_reported_with_its_code_and_its_last_lines(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     heard, result = heard_of(start("exits_silently"), make_spec("jax"), tmp_path)
@@ -136,7 +138,7 @@ def test_garbage_on_the_pipe_ends_the_run_and_the_worker(
     wait_for(lambda: not worker.alive)
 
 
-def test_refusal_is_told_to_every_run_that_is_asked_of_the_worker(
+def test_refusal_is_reported_to_every_run_that_is_asked_of_the_worker(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     worker = start("refuses")
@@ -157,7 +159,7 @@ def test_worker_of_another_version_is_not_asked_to_run(
     wait_for(lambda: not worker.alive)
 
 
-def test_worker_that_tells_no_version_ends_the_run_and_does_not_hang_it(
+def test_worker_without_a_version_ends_the_run_without_hanging(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     _, result = heard_of(start("says_no_version"), make_spec("jax", timeout_s=3.0), tmp_path)
@@ -185,14 +187,14 @@ def test_deadline_ends_an_import_that_hangs(start: Start, make_spec: MakeSpec, t
     wait_for(lambda: not worker.alive)
 
 
-def test_deadline_of_a_run_that_has_just_ended_by_itself_is_no_crash(
+def test_deadline_just_after_the_end_of_a_run_does_not_crash(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     _, result = heard_of(start("loses_its_run"), make_spec("jax", timeout_s=2.0), tmp_path)
     assert (result.status, result.reason) == ("FAILED", "deadline")
 
 
-def test_worker_that_falls_silent_but_lives_on_is_ended(
+def test_worker_that_goes_silent_but_keeps_running_is_ended(
     start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     began = time.monotonic()
@@ -201,9 +203,9 @@ def test_worker_that_falls_silent_but_lives_on_is_ended(
     assert result.status == "FAILED"
 
 
-def test_worker_that_hears_no_orders_is_lost_and_can_be_closed(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_worker_that_reads_no_orders_is_lost_and_can_be_closed(make_spec: MakeSpec, tmp_path: Path) -> None:
     environment = worker_environment(make_spec("jax"), own_interpreter=True)
-    worker = Worker(sys.executable, environment, SCRIPTS / "hears_no_orders.py")
+    worker = Worker(sys.executable, environment, SCRIPTS / "reads_no_orders.py")
     _, result = heard_of(worker, make_spec("jax"), tmp_path)
     assert (result.status, result.reason) == ("FAILED", "worker_lost")
     worker.close()
@@ -215,7 +217,7 @@ def test_worker_that_hears_no_orders_is_lost_and_can_be_closed(make_spec: MakeSp
     [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")],
 )
 @pytest.mark.usefixtures("interruptible")
-def test_interrupt_ends_the_run_is_told_and_is_raised_again(
+def test_interrupt_ends_the_run_is_recorded_and_raised_again(
     number: signal.Signals, name: str, start: Start, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     worker = start("sleeps")
@@ -269,7 +271,7 @@ def test_users_keras_and_mlflow_settings_do_not_reach_the_worker(
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("KERAS_HOME", "/home/user/.keras")
     monkeypatch.setenv("A_SETTING_OF_THE_USER", "stays")
-    monkeypatch.setenv("TF2_BEHAVIOR", "1")  # as TensorFlow 2 leaves it in a program that imports it
+    monkeypatch.setenv("TF2_BEHAVIOR", "1")  # TensorFlow 2 sets this in a program that imports it
     environment = worker_environment(make_spec("tensorflow"), own_interpreter=True)
     assert not [name for name in environment if name.startswith(("MLFLOW_", "TF2_"))]
     assert environment["KERAS_BACKEND"] == "tensorflow"
@@ -322,7 +324,7 @@ def test_pytensor_compiles_into_our_cache_and_keeps_the_flags_of_the_user(
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
-    """A pool whose workers are tests/support/workers/finishes.py, which is ready at once."""
+    """A pool whose workers run tests/support/workers/finishes.py, which is ready immediately."""
     monkeypatch.setattr(workers, "WORKER", SCRIPTS / "finishes.py")
     pool = WorkerPool()
     yield pool
@@ -362,7 +364,7 @@ def test_dead_worker_is_replaced(pool: WorkerPool, make_spec: MakeSpec, tmp_path
 def test_worker_that_broke_the_contract_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    """Its end takes a moment, and the next run may come within it."""
+    """Ending it takes a moment, in which the next run may begin."""
     monkeypatch.setattr(workers, "WORKER", SCRIPTS / "sends_garbage.py")
     pool = WorkerPool()
     try:
@@ -377,7 +379,7 @@ def test_worker_that_broke_the_contract_is_not_asked_again(
 def test_spawned_runs_never_share_a_process(pool: WorkerPool, make_spec: MakeSpec) -> None:
     spec = make_spec("jax", runtime__start="spawn")
     first = pool.start(spec, OWN)
-    assert pool.start(spec, OWN) is first  # started early, not used yet
+    assert pool.start(spec, OWN) is first  # it was started early and has not been used yet
     first.used = True
     second = pool.start(spec, OWN)
     assert second is not first
@@ -397,7 +399,7 @@ def test_waits_never_exceed_the_deadline(seconds: float, left: float) -> None:
     assert workers._at_most(None, seconds) == seconds
 
 
-# -- the real worker, where it refuses ---------------------------------------------------------------
+# -- refusals of the real worker ---------------------------------------------------------------------
 
 
 def test_interpreter_without_keras_is_refused_by_the_worker_itself(

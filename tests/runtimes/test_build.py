@@ -1,4 +1,4 @@
-"""Building a runtime with the real uv: one that is empty, and so needs no network."""
+"""The real uv builds a runtime without packages, which needs no network."""
 
 import re
 import sys
@@ -32,7 +32,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch, lock: Path, content: str) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A runtime without packages. Returns its lock."""
+    """A runtime without packages. The fixture returns its lock file."""
     recipe(monkeypatch, tmp_path / "tiny.txt", "# no packages\n")
     return tmp_path / "tiny.txt"
 
@@ -49,7 +49,7 @@ def test_runtime_is_built_once(tiny: Path, said: list[str]) -> None:
     assert said == []
 
 
-def test_two_that_want_it_at_once_build_it_once(tiny: Path, said: list[str]) -> None:
+def test_two_simultaneous_requests_build_it_once(tiny: Path, said: list[str]) -> None:
     found: list[str] = []
 
     def want() -> None:
@@ -70,7 +70,7 @@ def test_another_lock_is_another_runtime(tiny: Path) -> None:
     assert build.python_of("tiny") != before
 
 
-def test_failed_build_tells_why_and_leaves_nothing_behind(
+def test_failed_build_says_why_and_leaves_nothing_behind(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
@@ -95,7 +95,7 @@ def test_remains_of_a_killed_build_do_not_count_as_built(tiny: Path, said: list[
     assert Path(build.ensure_built("tiny", said.append)).exists()
 
 
-def test_number_of_packages_that_is_told_is_that_of_the_lock() -> None:
+def test_reported_number_of_packages_is_that_of_the_lock() -> None:
     lock = build.lock_path("keras2").read_text()
     assert lock.count("==") == len(re.findall(r"^[\w.-]+==", lock, re.MULTILINE))
 

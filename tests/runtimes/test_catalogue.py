@@ -1,4 +1,4 @@
-"""The names of the catalog, held against the real Keras of both runtimes."""
+"""The names in the catalog exist in the real Keras of both runtimes."""
 
 import json
 import os
@@ -16,7 +16,8 @@ from backendexp.runtimes.catalogue import RuntimeFacts
 
 PACKAGE = Path(backendexp.__file__).parent
 
-# Runs in the runtime's own interpreter, which may be Python 3.7. It answers with {kind: {name: error}}.
+# This script runs in the interpreter of the runtime, which may be Python 3.7. It prints {kind: {name:
+# error}}.
 SCRIPT = """
 import json, os, sys
 
@@ -50,8 +51,8 @@ def network(optimizer="sgd", loss="mean_squared_error", activation="relu", outpu
 
 def trains_at_our_rate(optimizer):
     mlp = network(optimizer=optimizer)
-    told = mlp.train_on_batch(x, y)
-    assert numpy.isfinite(told).all(), told
+    found_loss = mlp.train_on_batch(x, y)
+    assert numpy.isfinite(found_loss).all(), found_loss
     rate = mlp.optimizer.learning_rate
     value = float(backend.get_value(rate)) if generation == 2 else float(rate)
     assert abs(value - 0.01) < 1e-6, value
@@ -70,7 +71,7 @@ json.dump(failed, sys.stdout)
 
 
 def failures(facts: RuntimeFacts, backend: str, python: str) -> dict[str, Any]:
-    """What the Keras of `python` does not accept of the names of `facts`."""
+    """Return the names in `facts` that the Keras of `python` does not accept."""
     names = {kind: sorted(getattr(facts, kind)) for kind in ("optimizers", "losses", "activations", "dtypes")}
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment |= {
@@ -100,8 +101,8 @@ def test_keras_3_knows_every_name_that_the_catalog_gives_it() -> None:
     assert failures(catalogue.KERAS3, "jax", sys.executable) == {}
 
 
-def test_script_tells_names_that_keras_does_not_know() -> None:
-    """The test above can fail."""
+def test_script_finds_names_that_keras_does_not_know() -> None:
+    """Without this, the tests above could not fail."""
     nothing = frozenset[str]()
     wrong = RuntimeFacts(
         "keras3", 3, {}, frozenset({"rsmprop"}), frozenset({"hunge"}), frozenset({"rleu"}), nothing
@@ -114,19 +115,19 @@ def test_script_tells_names_that_keras_does_not_know() -> None:
     }
 
 
-def test_unlike_formulas_are_of_things_that_there_are() -> None:
+def test_formulas_that_differ_belong_to_existing_names() -> None:
     for (optimizer, runtime, backend), why in catalogue.UNLIKE_FORMULAS.items():
         assert optimizer in catalogue.RUNTIMES[runtime].optimizers
         assert backend in catalogue.RUNTIMES[runtime].engines
         assert why
 
 
-def test_keras_3_is_the_formula_that_others_are_held_against() -> None:
+def test_keras_3_is_the_reference_for_formulas() -> None:
     assert not [runtime for _, runtime, _ in catalogue.UNLIKE_FORMULAS if runtime == "keras3"]
 
 
 def test_keras_2_has_no_name_that_keras_3_lacks() -> None:
-    """The configuration is checked against Keras 3 first."""
+    """This matters because the configuration is checked against Keras 3 first."""
     for kind in ("optimizers", "losses", "activations", "dtypes"):
         assert getattr(catalogue.KERAS2, kind) <= getattr(catalogue.KERAS3, kind)
 

@@ -1,4 +1,4 @@
-"""Looking for a Python, in places that are made for the test."""
+"""A Python is searched for in folders that are made for the test."""
 
 import os
 import subprocess
@@ -15,11 +15,11 @@ OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No interpreter on PATH, in pyenv, in uv or in conda."""
+    """Hide all interpreters on PATH, in pyenv, in uv and in conda."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # uv would offer the environment that is active
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # otherwise uv would offer the active environment
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
     return tmp_path
 
@@ -32,11 +32,11 @@ def script(path: Path, content: str) -> str:
 
 
 def ours(path: Path) -> str:
-    """Our own interpreter under another path."""
+    """Write a script that runs our own interpreter under another path."""
     return script(path, f'#!/bin/sh\nexec {sys.executable} "$@"\n')
 
 
-def test_interpreter_that_is_nowhere_is_told_with_every_place_that_was_looked_at() -> None:
+def test_missing_interpreter_is_reported_with_all_places_that_were_searched() -> None:
     with pytest.raises(RuntimeUnavailable) as refusal:
         interpreters.find_python("3.99", needed_by="keras2")
     message = str(refusal.value)

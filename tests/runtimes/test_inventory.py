@@ -11,7 +11,7 @@ from backendexp.runtimes import inventory
 from backendexp.runtimes.inventory import Inventory
 
 
-def test_inventory_of_this_interpreter_tells_its_versions() -> None:
+def test_inventory_of_this_interpreter_has_its_versions() -> None:
     found = inventory.take_inventory(sys.executable)
     assert found.python == "{}.{}.{}".format(*sys.version_info)
     assert found.keras == version("keras")
@@ -35,7 +35,7 @@ def test_interpreter_without_packages_has_no_keras(bare_python: str) -> None:
 
 
 @pytest.mark.parametrize("generation", ["1.0.8", "4.0.0"])
-def test_keras_of_another_time_is_refused(generation: str, tmp_path: Path) -> None:
+def test_unsupported_keras_is_refused(generation: str, tmp_path: Path) -> None:
     python = tmp_path / "python"
     answer = f'{{"python": "3.6.0", "packages": {{"Keras": "{generation}"}}, "modules": ["keras"]}}'
     python.write_text(f"#!/bin/sh\necho '{answer}'\n")
@@ -44,7 +44,7 @@ def test_keras_of_another_time_is_refused(generation: str, tmp_path: Path) -> No
         inventory.keras_generation_of(str(python))
 
 
-def test_path_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
+def test_path_that_is_not_a_interpreter_is_refused(tmp_path: Path) -> None:
     for python in (tmp_path / "nowhere", tmp_path, Path("/bin/false"), Path("/bin/echo")):
         with pytest.raises(
             RuntimeUnavailable, match=r"does not run as a Python interpreter: .* Expected the"
@@ -52,14 +52,14 @@ def test_path_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
             inventory.take_inventory(str(python))
 
 
-def test_distribution_may_have_another_name_than_its_module() -> None:
+def test_distribution_may_differ_in_name_from_its_module() -> None:
     none = frozenset[str]()
     assert Inventory("3.11.0", {"tensorflow-cpu": "2.21.0"}, none).version("tensorflow") == "2.21.0"
     assert Inventory("3.11.0", {"tensorflow-estimator": "2.0"}, none).version("tensorflow") is None
 
 
-def test_interpreter_has_what_it_can_import_whatever_its_distributions_are_called(bare_python: str) -> None:
-    """A foreign interpreter with PyTensor alone cannot run the Theano backend of Keras 3."""
+def test_interpreter_has_the_modules_that_it_can_import(bare_python: str) -> None:
+    """An interpreter that has PyTensor but not keras_theano cannot run the Theano backend of Keras 3."""
     packages = Path(
         subprocess.run(
             [bare_python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],

@@ -42,7 +42,7 @@ def test_named_interpreter_of_the_other_generation_is_refused(
 
 
 def python_with(packages: str, folder: Path) -> str:
-    """An interpreter that says it has these packages, each of which brings the module of its name."""
+    """Write an interpreter that claims to have these packages, each with a module of the same name."""
     path = folder / "python"
     modules = list(json.loads(f"{{{packages}}}"))
     answer = f'{{"python": "3.11.7", "packages": {{{packages}}}, "modules": {json.dumps(modules)}}}'
@@ -59,7 +59,7 @@ def python_with(packages: str, folder: Path) -> str:
         ("theano", '"keras": "3.15.1", "pytensor": "3.0.7"', "keras_theano"),
     ],
 )
-def test_engine_that_the_named_interpreter_lacks_is_told_with_its_pip_line(
+def test_engine_that_the_named_interpreter_lacks_is_reported_with_its_pip_line(
     backend: str, packages: str, missing: str, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     python = python_with(packages, tmp_path)
@@ -71,10 +71,10 @@ def test_engine_that_the_named_interpreter_lacks_is_told_with_its_pip_line(
     )
 
 
-def test_engine_that_our_interpreter_lacks_is_told_with_its_extra(
+def test_engine_that_our_interpreter_lacks_is_reported_with_its_extra(
     make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)  # as the import system marks a module that is not there
+    monkeypatch.setitem(sys.modules, "torch", None)  # the import system marks a missing module in this way
     with pytest.raises(
         BackendUnavailable,
         match=r"no module named 'torch'\.\nExpected it in .* Install it with: pip install 'back.*\[torch\]'",

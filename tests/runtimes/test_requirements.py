@@ -1,4 +1,4 @@
-"""The locks: every package pinned, every file that is downloaded known by its hash, no place named."""
+"""The lock files pin every package, give the hash of every file to download, and name no package index."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[[\w,]+\])?==(?P<version>[^\s;\\]
 
 
 def normal(name: str) -> str:
-    """PEP 503's name of a distribution."""
+    """Return the normalised name of a distribution, as PEP 503 defines it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -25,7 +25,7 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def requirements(path: Path) -> list[str]:
-    """The requirements of a lock, each with the lines that continue it."""
+    """Return the requirements of a lock file, each joined with its continuation lines."""
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     return [line for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
 
@@ -40,7 +40,7 @@ def test_every_requirement_is_a_pin_with_hashes(lock: Path) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_no_lock_names_a_place(lock: Path) -> None:
+def test_no_lock_names_a_package_index(lock: Path) -> None:
     text = lock.read_text()
     assert "://" not in text
     assert not re.search(
@@ -49,12 +49,12 @@ def test_no_lock_names_a_place(lock: Path) -> None:
     assert "file:" not in text
 
 
-def test_development_has_the_very_versions_of_the_project() -> None:
+def test_development_has_the_same_versions_as_the_project() -> None:
     project, development = (pins(lock) for lock in LOCKS[:2])
     assert project.items() <= development.items()
 
 
-def test_locks_meet_what_the_project_declares() -> None:
+def test_locks_satisfy_the_declared_requirements() -> None:
     import tomllib
 
     from packaging.requirements import Requirement
@@ -66,7 +66,7 @@ def test_locks_meet_what_the_project_declares() -> None:
         for line in tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
     ]
     pinned = pins(LOCKS[0])
-    # keras-theano is installed from the clone.
+    # keras-theano is installed from the cloned repository.
     wanted = [one for one in map(Requirement, declared) if one.name != "keras-theano"]
     here = [r for r in wanted if r.marker is None or r.marker.evaluate()]
     assert len(here) > 5
@@ -87,7 +87,7 @@ def test_runtime_of_the_tutorial_is_locked_as_it_is_asked_for() -> None:
 
 
 def test_mlflow_and_conda_install_the_locked_versions() -> None:
-    """Either file hands over to requirements.txt, or names the same versions."""
+    """Both files either refer to requirements.txt or name the same versions."""
     import yaml
 
     files = ["python_env.yaml", "conda.yaml"]
@@ -110,7 +110,7 @@ def test_mlflow_and_conda_install_the_locked_versions() -> None:
 
 
 def test_no_environment_of_mlflow_installs_the_project_itself() -> None:
-    """mlflow would run one checkout's code for another."""
+    """Otherwise mlflow could run the code of one checkout for another."""
     for path in REPOSITORY.glob("*.yaml"):
         lines = [line.strip(" -") for line in path.read_text().splitlines() if not line.startswith("#")]
         assert not [line for line in lines if line in (".", "e .", "backendexp")]

@@ -1,4 +1,4 @@
-"""The application, driven as Hydra drives it."""
+"""Runs the application in the way that Hydra does."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ IN_MEMORY = f"tracking.uri='{HERE.uri}'"
 
 
 def run(app: Application, project: Path, *arguments: str, mode: str = "RUN") -> int:
-    """What Hydra and cli.py do for one job. Returns the exit code."""
+    """Do what Hydra and the command line do for one job, and return the exit code."""
     output_dir = "multirun/2026-01-01/10-00-00/0" if mode == "MULTIRUN" else "outputs/2026-01-01/10-00-00"
     hydra = SimpleNamespace(
         mode=SimpleNamespace(name=mode),

@@ -1,4 +1,4 @@
-"""Files of arrays, good ones and others, as users have them."""
+"""Array files like those of users, with and without faults."""
 
 import zipfile
 from pathlib import Path

@@ -1,13 +1,12 @@
-"""What the check before the start makes of a command line."""
+"""Passes a command line to the check that runs before anything starts."""
 
 from typing import Any
 
 import pytest
 
 from backendexp.cli import application, preflight
-from backendexp.cli.main import conf_dir
 from backendexp.config import schema
-from backendexp.config.schema import Config
+from backendexp.config.schema import Config, conf_dir
 from backendexp.errors import UserError
 from backendexp.runs.plan import RunSpec
 
@@ -22,7 +21,7 @@ def check_all(*arguments: str) -> preflight.Checked:
 
 
 def compose_tree(*arguments: str) -> Any:
-    """What Hydra makes of the arguments of one job."""
+    """Return the configuration that Hydra composes from the arguments of one job."""
     from hydra import compose, initialize_config_dir
 
     application.register_schema()

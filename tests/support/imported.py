@@ -1,4 +1,4 @@
-"""What a process imported."""
+"""Reads which modules a process imported."""
 
 import re
 
@@ -9,7 +9,9 @@ WATCHED = {"PYTHONPROFILEIMPORTTIME": "1"}
 
 
 def split(stderr: str) -> tuple[set[str], str]:
-    """(the top-level modules that were imported, what else was printed) with PYTHONPROFILEIMPORTTIME=1."""
+    """Split the output of a process with PYTHONPROFILEIMPORTTIME=1 into the imported top-level modules and
+    the rest.
+    """
     imported, said = set(), []
     for line in stderr.splitlines():
         found = re.match(r"import time:.*\|\s*([\w.]+)$", line)

@@ -6,7 +6,7 @@ RECORD_TAG = "backendexp.record"
 
 
 class MemoryTracker:
-    """runs: run id to its status, tags, params, metrics."""
+    """A tracker in memory. `runs` has the status, tags, params and metrics of each run by its id."""
 
     uri = "memory:"
     experiment_id = "0"

@@ -1,4 +1,4 @@
-"""Command lines whose workers are scripts, and how their runs ended."""
+"""Command lines whose workers are scripts, and the status of their runs."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ NO_STORE = "tracking.kind=none"
 
 
 def command(script: str, *arguments: str) -> list[str]:
-    """backendexp, whose workers are that script of tests/workers."""
+    """Return the command line of backendexp, with this script from tests/support/workers as its worker."""
     return [sys.executable, WITH_WORKER, script, *arguments]
 
 
 def status(project: Path) -> str:
-    """Of the one run that is recorded below `project`."""
+    """Return the status of the only run that is recorded in `project`."""
     (result,) = (project / "outputs").rglob("result.json")
     return str(json.loads(result.read_text(encoding="utf-8"))["status"])

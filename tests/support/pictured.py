@@ -1,4 +1,4 @@
-"""Comparisons as the real analysis makes them, with all that a figure or a report can show."""
+"""Comparisons made by the real analysis, which contain everything that a figure or a report can show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from backendexp.analysis.findings import Comparison, TrackedRun
 from backendexp.analysis.pipeline import analyse
-from support.tracked import changed, run_of, sweep_of
+from support.tracked import changed, run_of, sweep_runs
 
 FACTORS = {"tensorflow": 1.0, "jax": 1.03, "theano": 0.62}
 EPOCHS = 20
@@ -16,17 +16,17 @@ OUT_OF_MEMORY: dict[str, Any] = {
     "status": "FAILED",
     "reason": "out_of_memory",
     "loss_by_epoch": (),
-    "accuracy_by_epoch": (),
+    "quality_by_epoch": (),
 }
 
 
 def timed_runs(
     factors: Mapping[str, float] = FACTORS, blocks: int = 10, noise: float = 0.04, **fields: Any
 ) -> list[TrackedRun]:
-    """In randomised blocks, with curves of random labels; a time is the sum of its parts."""
+    """Return runs in randomised blocks, with learning curves on random labels and times that add up."""
     draw = np.random.default_rng(7)
     runs = []
-    for number, run in enumerate(sweep_of(factors, blocks, noise, **fields)):
+    for number, run in enumerate(sweep_runs(factors, blocks, noise, **fields)):
         steady = run.values["time/steady_epoch_s"] * 0.25
         compilation = run.values["time/compilation_s"]
         fit = compilation + steady * EPOCHS
@@ -40,14 +40,14 @@ def timed_runs(
                 position=number % len(factors) + 1,
                 values=values,
                 loss_by_epoch=tuple(map(float, 0.72 * np.exp(-epochs / 60) + draw.normal(0, 0.006, EPOCHS))),
-                accuracy_by_epoch=tuple(map(float, 0.5 + epochs / 200 + draw.normal(0, 0.012, EPOCHS))),
+                quality_by_epoch=tuple(map(float, 0.5 + epochs / 200 + draw.normal(0, 0.012, EPOCHS))),
             )
         )
     return runs
 
 
 def on_keras2(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
-    """The same runs, a day later on the tutorial's Keras."""
+    """Return the same runs, made a day later on the tutorial's Keras."""
     return [
         replace(
             run,
@@ -63,7 +63,9 @@ def on_keras2(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
 
 
 def parity_runs(backends: tuple[str, ...] = tuple(FACTORS)) -> list[TrackedRun]:
-    """The first backend is the reference, and has a rounding probe; the others are within rounding."""
+    """Return parity runs. The first backend is the reference and has a rounding probe. The others agree with
+    it up to rounding.
+    """
     losses = tuple(float(loss) for loss in 0.7 * np.exp(-np.arange(EPOCHS) / 30))
     settings: dict[str, Any] = {"role": "parity"}
     params = {"model.dropout": "0.0", "training.optimizer": "sgd"}
@@ -78,7 +80,7 @@ def parity_runs(backends: tuple[str, ...] = tuple(FACTORS)) -> list[TrackedRun]:
 
 
 def with_troubles(runs: list[TrackedRun]) -> list[TrackedRun]:
-    """One run is an outlier, and another failed before it had trained."""
+    """Make one run an outlier, and another a run that failed before training."""
     slow = next(n for n, run in enumerate(runs) if run.backend == "theano" and run.seed == 3)
     failed = next(n for n, run in enumerate(runs) if run.backend == "jax" and run.seed == 5)
     values = {"time/steady_epoch_s": runs[slow].values["time/steady_epoch_s"] * 3}
@@ -89,6 +91,8 @@ def with_troubles(runs: list[TrackedRun]) -> list[TrackedRun]:
 
 
 def pictured(**settings: Any) -> Comparison:
-    """Three backends in ten blocks, on random labels, with all troubles that are told."""
+    """Return a comparison of three backends in ten blocks, on random labels, with every problem that is
+    reported.
+    """
     runs = [*with_troubles(timed_runs()), *parity_runs()]
     return analyse(runs, title="tensorflow, jax and theano on keras3, 2026-11-22/10-00-00", **settings)

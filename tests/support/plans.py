@@ -1,4 +1,4 @@
-"""Small plans and configurations, which train in milliseconds once the engine is there."""
+"""Small plans and configurations, which train within milliseconds once the engine is imported."""
 
 from backendexp import experiments
 from backendexp.config.schema import Config
@@ -8,7 +8,7 @@ from backendexp.worker import data
 
 
 def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: object) -> RunSpec:
-    """fields: of the configuration, such as training__epochs=2."""
+    """Return a small plan with these fields of the configuration, such as training__epochs=2."""
     config = small_config()
     config.backend.name, config.runtime.name = backend, runtime
     if "data__kind" in fields:
@@ -23,13 +23,13 @@ def small_plan(backend: str = "tensorflow", runtime: str = "auto", **fields: obj
 
 
 def default_config() -> Config:
-    """The configuration with the default values of the classes, and with the settings of all experiments."""
+    """Return the configuration with the default values of its classes, and with all experiments."""
     experiments.add_settings()
     return Config()
 
 
 def small_config() -> Config:
-    """A configuration that trains in milliseconds once the engine is there."""
+    """Return a configuration that trains within milliseconds once the engine is imported."""
     config = default_config()
     config.data.samples, config.data.test_samples, config.data.features = 256, 64, 8
     config.model.hidden_units = [16, 8]

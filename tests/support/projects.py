@@ -1,4 +1,4 @@
-"""A user's project directory: backendexp started in it, and what its tracking store holds afterwards."""
+"""Project directories like those of users, in which tests run backendexp and then read the tracking store."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import psutil
 from backendexp.runs import events, record
 from backendexp.runs.events import Event
 
-# A run of these sizes trains in a fraction of a second, once the engine is there.
+# A run of these sizes trains in a fraction of a second, once the engine is imported.
 SMALL = (
     "data.samples=256",
     "data.features=8",
@@ -25,16 +25,21 @@ SMALL = (
     "training.batch_size=64",
     "threads=1",
 )
-# It trains until something ends it, some epochs a second.
-ENDLESS = (*SMALL, "data.samples=20000", "training.epochs=1000000")
-# The squared error of a linear output under huge steps leaves float32's range within an epoch or two.
+# JAX compiles this plan in one second and SMALL in three, so tests that need JAX use it, unless they look at
+# dropout or at the optimizer. Theano takes half a second for either: it is the backend of the tests in which
+# any backend would do.
+QUICK = (*SMALL, "model.hidden_units=[8]", "model.dropout=0", "training.optimizer=sgd")
+# It trains until something ends it, some epochs a second. It is trained by JAX, because Theano would start to
+# compile ahead.
+ENDLESS = (*QUICK, "data.samples=20000", "training.epochs=1000000")
+# With huge steps, the squared error of a linear output exceeds the range of float32 within two epochs.
 DIVERGING = (
     "training.optimizer=sgd",
     "training.loss=mean_squared_error",
     "model.output_activation=linear",
     "model.dropout=0",
 )
-# Every process that comes of a project carries this, so that one which is left over is found.
+# All processes that a project starts have this environment variable, so that leftover ones can be found.
 _MARK = "BACKENDEXP_TEST_PROJECT"
 
 Answer = subprocess.CompletedProcess[str]
@@ -42,7 +47,7 @@ Answer = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Project:
-    """folder: an own directory. variables: environment, besides what the tests were started with."""
+    """A project in its own folder. `variables` are added to the environment of the tests."""
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -59,7 +64,7 @@ class Project:
         return f"sqlite:///{self.folder}/mlflow.db"
 
     def run(self, *arguments: str, timeout: float = 300, module: str = "backendexp", **env: str) -> Answer:
-        """`python -m MODULE ARGUMENTS` in the project's folder, waited for."""
+        """Run `python -m MODULE ARGUMENTS` in the project's folder, and wait for it to end."""
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
@@ -70,7 +75,9 @@ class Project:
         )
 
     def start(self, *arguments: str, module: str = "backendexp", **env: str) -> "subprocess.Popen[str]":
-        """The same, but not waited for. A signal to it reaches no other process of the tests."""
+        """Start the same process without waiting. A signal to its group reaches no other process of the
+        tests.
+        """
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
@@ -82,9 +89,12 @@ class Project:
         )
 
     def tracked(self, store: str | None = None, experiment: str = "backendexp") -> list[Any]:
-        """The MLflow runs of an experiment, oldest first; none when the experiment is not there."""
+        """Return the MLflow runs of an experiment, oldest first. There are none if the experiment does not
+        exist.
+        """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # mlflow's and sqlalchemy's own, on import and on connect
+            # mlflow and sqlalchemy warn when they are imported and when they connect.
+            warnings.simplefilter("ignore")
             client = client_of(store or self.store)
             found = client.get_experiment_by_name(experiment)
             if found is None:
@@ -92,29 +102,33 @@ class Project:
             return list(client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"]))
 
     def make_store(self) -> None:
-        """The store with its tables, so that looking into it does not meet backendexp making them."""
+        """Create the store with its tables, so that reading it cannot coincide with backendexp creating
+        them.
+        """
         self.tracked()
 
     def history(self, run: Any, metric: str, store: str | None = None) -> list[Any]:
-        """The values of a metric, a step after the other."""
+        """Return the values of a metric, ordered by step."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = client_of(store or self.store).get_metric_history(run.info.run_id, metric)
         return sorted(values, key=lambda value: value.step)
 
     def directories(self) -> list[Path]:
-        """The directories of the project's runs, oldest first."""
+        """Return the directories of the project's runs, oldest first."""
         return record.find([self.folder / "outputs", self.folder / "multirun"])
 
     def events(self, number: int = -1) -> list[Event]:
-        """What the worker of run `number` has said so far; nothing while there is no such run."""
+        """Return the events that the worker of run `number` has sent so far. There are none before the run
+        exists.
+        """
         directories = self.directories()
         if not -len(directories) <= number < len(directories):
             return []
         return events.read(directories[number] / "events.jsonl")
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process that comes of this project."""
+        """List all living processes that this project started."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -122,11 +136,11 @@ class Project:
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
-                continue  # it has ended meanwhile, or it is of another user
+                continue  # it has ended in the meantime, or belongs to another user
         return found
 
     def nothing_runs(self, within: float = 5) -> bool:
-        """The project's processes are gone, or go before `within` seconds are over."""
+        """Return whether all processes of the project end within `within` seconds."""
         return reached(lambda: not self.processes(), within)
 
 
@@ -137,7 +151,7 @@ def client_of(store: str) -> Any:
 
 
 def reached(condition: Callable[[], object], within: float, every: float = 0.05) -> bool:
-    """The condition comes true before `within` seconds are over."""
+    """Return whether the condition becomes true within `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
@@ -151,12 +165,12 @@ def named(found: list[Event], name: str) -> list[Event]:
 
 
 def trained(runs: list[Any]) -> list[Any]:
-    """Those that trained, without the summary of a sweep."""
+    """Return the runs that trained, without the summary of a sweep."""
     return [run for run in runs if "backend" in run.data.tags]
 
 
 def summary_of(runs: list[Any]) -> Any:
-    """The one run that sums up a sweep or a parity check."""
+    """Return the only run that sums up a sweep or a parity check."""
     (found,) = [run for run in runs if "kind" in run.data.tags]
     return found
 
@@ -166,5 +180,5 @@ def statuses(runs: list[Any]) -> list[str]:
 
 
 def artifact_folder(run: Any) -> Path:
-    """Where the artifacts of a run of a local store lie."""
+    """Return the folder with the artifacts of a run in a local store."""
     return Path(run.info.artifact_uri.removeprefix("file://"))

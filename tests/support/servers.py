@@ -1,4 +1,4 @@
-"""Servers of MLflow, and the places where runs can be made."""
+"""MLflow servers, and the backends that can run on this machine."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ class Servers:
         return f"http://127.0.0.1:{port}"
 
     def stop(self) -> None:
-        """Ask each to leave, with the worker processes that it has."""
+        """Terminate each server and its worker processes."""
         while self._running:
             server = self._running.pop()
             server.terminate()
@@ -51,7 +51,7 @@ def is_open(port: int) -> bool:
 
 
 def places() -> list[tuple[str, str]]:
-    """(runtime, backend) of everything that `backendexp doctor` says can run here."""
+    """List the pairs of runtime and backend that can run here, according to `backendexp doctor`."""
     command = [sys.executable, "-m", "backendexp", "doctor", "--json"]
     findings = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return [(f["runtime"], f["backend"]) for f in findings if f["state"] != "missing"]

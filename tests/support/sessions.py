@@ -1,4 +1,4 @@
-"""Sessions whose workers are scripts, and processes that are dead or in containers."""
+"""Sessions whose workers are scripts, and processes that are dead or run in containers."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ MakeSession = Callable[..., Session]
 
 
 class PoolOf(WorkerPool):
-    """Workers that are a script of tests/workers."""
+    """A pool whose workers run a script from tests/support/workers."""
 
     def __init__(self, script: str) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class PoolOf(WorkerPool):
 
 
 class RefusingTracker(MemoryTracker):
-    """A store that goes away. at: begin or end, the first request that it refuses."""
+    """A store that becomes unreachable. `at` is the first request that it refuses: begin or end."""
 
     def __init__(self, at: str) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class RefusingTracker(MemoryTracker):
 
 
 def dead_process() -> dict[str, str]:
-    """Tags of a process of this host that is dead."""
+    """Return the tags of a dead process of this host."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     token = machine.process_token(child.pid)
     assert token is not None

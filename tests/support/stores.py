@@ -1,4 +1,4 @@
-"""Tracking stores with runs in them, written by the code that tracks real ones."""
+"""Tracking stores with runs in them, written by the code that tracks real runs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,13 +17,15 @@ from support import streams
 from support.plans import small_plan
 
 EPOCHS = 3
-# Of the machine, which all runs of a store share.
+# Tags of the machine, which all runs of a store have in common.
 MACHINE = {"cpu_model": "A CPU", "cores": "2", "backendexp.host": "here"}
 
 
 @dataclass
 class Store:
-    """An sqlite store and the run directories beside it. records: in the order in which they were tracked."""
+    """An SQLite store and the run directories beside it. `records` are in the order in which they were
+    tracked.
+    """
 
     folder: Path
     empty: bytes
@@ -46,8 +48,10 @@ class Store:
         tags: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        """A run of each backend for each seed. times: training_time_s of a backend, which seeds scatter by a
-        few percent. settings: of `spec_of`.
+        """Track a run of each backend for each seed.
+
+        times: the training_time_s of each backend, which varies by a few percent between seeds.
+        settings: the settings of `spec_of`.
         """
         noise = np.random.default_rng(0)
         for seed in seeds:
@@ -57,7 +61,7 @@ class Store:
                 self.track(spec, events_of(spec, taken), {"sweep": sweep, **(tags or {})})
 
     def track(self, spec: RunSpec, events: Iterable[Event], tags: Mapping[str, str]) -> RunRecord:
-        """A run with these events, tracked as a session does it."""
+        """Track a run with these events, as a session does."""
         done = streams.record_of(
             self.folder / "runs", spec, events, self.uri, self.experiment, tags={**MACHINE, **tags}
         )
@@ -68,13 +72,13 @@ class Store:
         return done
 
     def begin(self, run: RunRecord) -> str:
-        """A run that stays under way."""
+        """Begin a run that does not end."""
         context = run.context
         tags = {**context.tags, **record.plan_tags(run.spec)}
         return self.tracker.begin(context.id, context.name, round(context.began * 1000), tags, None)
 
     def sum_up(self, sweep: str, kind: str) -> None:
-        """The run that sums a sweep up."""
+        """Track the run that sums up a sweep."""
         tags = {"sweep": sweep, "kind": kind}
         run_id = self.tracker.begin(f"{kind} {sweep}", f"{kind} {sweep}", 1, tags, None)
         self.tracker.end(run_id, Report("", "", "FINISHED", 1, 2, {}, tags, [], None, []))
@@ -88,22 +92,22 @@ class Store:
 
 
 def spec_of(backend: str, **settings: Any) -> RunSpec:
-    """A small plan. settings: of the configuration, such as training__epochs=2."""
+    """Return a small plan with these settings of the configuration, such as training__epochs=2."""
     return small_plan(backend, **{"training__epochs": EPOCHS, **settings})
 
 
 def events_of(spec: RunSpec, seconds: float, accuracy: float = 0.5, digest: str = "d") -> list[Event]:
-    """A run that trained for so long. Its first epoch took half of it, the others share the rest."""
+    """Return the events of a run that trained for `seconds`. Its first epoch took half of that time."""
     epochs = spec.training.epochs
     losses = [0.7 / (number + 1) for number in range(epochs)]
-    told = streams.whole(
+    stream = streams.whole(
         losses,
         data_digest=digest * 64,
         seconds=seconds / 2 / max(1, epochs - 1),
         training_time_s=seconds,
         accuracy=accuracy,
     )
-    for event in told:
+    for event in stream:
         if event["event"] == "epoch" and event["epoch"] == 1:
             event["seconds"] = seconds / 2
-    return told
+    return stream

@@ -1,4 +1,4 @@
-"""Event streams and records of runs, as a worker and a session would leave them, without either."""
+"""Event streams and records of runs, like those of a real worker and session, but made without them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,7 +36,7 @@ def epochs(losses: Iterable[float], seconds: float = 0.5) -> list[Event]:
             "epoch": number,
             "seconds": seconds,
             "loss": loss,
-            "accuracy": 0.5,
+            "metrics": {"accuracy": 0.5},
         }
         for number, loss in enumerate(losses, 1)
     ]
@@ -62,8 +62,12 @@ def whole(
     seconds: float = 0.5,
     training_time_s: float = 1.5,
     accuracy: float = 0.75,
+    metrics: dict[str, float] | None = None,
 ) -> list[Event]:
-    """Everything that a worker says of a run that goes well."""
+    """Return all events that a worker sends in a successful run.
+
+    metrics: the metrics of evaluate, in place of accuracy.
+    """
     losses = list(losses)
 
     def at(offset: float, event: str, **fields: object) -> Event:
@@ -80,24 +84,24 @@ def whole(
         *epochs(losses, seconds),
         at(20, "trained", seconds=training_time_s),
         at(20, "phase", name="evaluate"),
-        at(21, "evaluated", seconds=0.1, loss=losses[-1], accuracy=accuracy),
+        at(21, "evaluated", seconds=0.1, loss=losses[-1], metrics=metrics or {"accuracy": accuracy}),
         at(22, "finished"),
         exited(),
     ]
 
 
 def killed_in_epoch_3() -> list[Event]:
-    """The run's process was killed when two epochs had been told."""
-    told = whole((0.7, 0.6))
-    last = [event["event"] for event in told].index("trained")
-    return [*told[:last], exited(returncode=None, signal=9)]
+    """Return the events of a run whose process was killed after it had reported two epochs."""
+    stream = whole((0.7, 0.6))
+    last = [event["event"] for event in stream].index("trained")
+    return [*stream[:last], exited(returncode=None, signal=9)]
 
 
 def of_one_class(stream: list[Event]) -> list[Event]:
-    """The same, but every label to train on is 1."""
+    """Return the same stream, but with 1 as every training label."""
     ones, coins = ({"low": low, "high": 1.0, "zeros_and_ones": True} for low in (1.0, 0.0))
-    told = {"labels": {"y_train": ones, "y_test": coins}}
-    return [event | told if event["event"] == "data" else event for event in stream]
+    labels = {"labels": {"y_train": ones, "y_test": coins}}
+    return [event | labels if event["event"] == "data" else event for event in stream]
 
 
 def record_of(
@@ -110,7 +114,9 @@ def record_of(
     tags: dict[str, str] | None = None,
     finish: bool = True,
 ) -> RunRecord:
-    """A run's directory with these events. finish: else it is as a run that is under way leaves it."""
+    """Create the directory of a run with these events. Unless `finish` is set, the run still looks
+    unfinished.
+    """
     draft, file = record.begin(
         root,
         spec,

@@ -1,4 +1,4 @@
-"""Tracked runs with known effects, as a sweep or a comparison would leave them in a store."""
+"""Tracked runs with known effects, like those that a sweep or a comparison leaves in a store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,11 +10,12 @@ from backendexp.analysis.findings import TrackedRun
 from backendexp.runs import measures
 from backendexp.runs.measures import Kind
 
-MEASURES = measures.compared()
-TIMES, QUALITIES = (measures.compared(kind) for kind in (Kind.TIME, Kind.QUALITY))
+MEASURES = measures.compared(keys=["accuracy"])
+TIMES = measures.compared(Kind.TIME)
+QUALITIES = measures.compared(Kind.QUALITY, keys=["accuracy"])
 (MEMORY,) = measures.compared(Kind.MEMORY)
 BEGAN_MS = 1_700_000_000_000
-# From the beginning of a run to that of the next, and how much of it the run takes.
+# The time from the beginning of a run to that of the next, and how much of it the run takes.
 STEP_MS, RUN_MS = 10_000, 8_000
 PARAMS = {
     "controls.batch_order": "True",
@@ -38,7 +39,7 @@ TAGS = {
     "keras_version": "3.15.1",
     "python_version": "3.11.7",
 }
-# Seconds and MiB of the baseline.
+# The seconds and the MiB of the baseline.
 TYPICAL = {
     "time/import_s": 4.0,
     "time/build_s": 0.2,
@@ -51,7 +52,9 @@ TYPICAL = {
 
 
 def run_of(backend: str = "tensorflow", seed: int = 0, at: int = 0, **fields: Any) -> TrackedRun:
-    """A finished run, the `at`th of its machine. params, tags, values: besides the usual ones."""
+    """Return a finished run, the `at`th of its machine, with these params, tags and values besides the
+    usual.
+    """
     runtime = fields.get("runtime", "keras3")
     own: dict[str, Mapping[str, Any]] = {name: fields.pop(name, {}) for name in ("params", "tags", "values")}
     named = {"backend.name": backend, "runtime.name": runtime, "seed": str(seed)}
@@ -81,7 +84,7 @@ def run_of(backend: str = "tensorflow", seed: int = 0, at: int = 0, **fields: An
     return replace(run, **fields)
 
 
-def sweep_of(
+def sweep_runs(
     factors: Mapping[str, float],
     blocks: int = 10,
     noise: float = 0.02,
@@ -89,10 +92,13 @@ def sweep_of(
     seed: int = 0,
     **fields: Any,
 ) -> list[TrackedRun]:
-    """A sweep over seeds, in which every backend runs once a seed, in turn.
+    """Return a sweep over seeds, in which every backend runs once for each seed, in turn.
 
-    factors: of all times and of memory, by backend. noise: standard deviation of a time's logarithm.
-    quality: added to accuracy, by backend. seed: of the noise. fields: of every run, see `run_of`.
+    factors: for each backend, what its times and its memory are multiplied by.
+    noise: the standard deviation of the logarithm of a time.
+    quality: for each backend, what is added to its accuracy.
+    seed: the seed of the noise.
+    fields: the fields of every run, as in `run_of`.
     """
     draw = np.random.default_rng(seed)
     runs = []
@@ -111,7 +117,7 @@ def sweep_of(
 
 
 def moved(runs: Sequence[TrackedRun], by: int, **fields: Any) -> list[TrackedRun]:
-    """The same runs so many steps later, of other ids."""
+    """Return the same runs with other ids, and so many steps later."""
     return [
         replace(
             run,
@@ -125,7 +131,9 @@ def moved(runs: Sequence[TrackedRun], by: int, **fields: Any) -> list[TrackedRun
 
 
 def changed(runs: Sequence[TrackedRun], number: int, **fields: Any) -> list[TrackedRun]:
-    """The runs, of which the `number`th has other fields. params, tags, values are added to its own."""
+    """Return the runs with other fields in the `number`th. Its params, tags and values are extended, not
+    replaced.
+    """
     run = runs[number]
     for name in ("params", "tags", "values"):
         if name in fields:

@@ -1,5 +1,6 @@
-"""`python with_worker.py SCRIPT ARGUMENTS`: backendexp as a user types it, whose workers are that script of
-tests/workers: what happens around the training, without the minutes of an engine.
+"""Runs the command line of backendexp with a script from tests/support/workers as its worker:
+`python with_worker.py SCRIPT ARGUMENTS`. This tests what happens around the training, without the minutes
+that an engine takes.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""How addresses of stores are shown, and that the whole ones are found again."""
+"""Addresses of stores are shown without passwords, and the full addresses can still be found."""
 
 import json
 import os
@@ -51,9 +51,9 @@ SHOWN = "http://admin:***@127.0.0.1:9"
         ("mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Dsecret", "mssql+pyodbc:///?odbc_connect=***"),
         ("http://host/?access_token=secret", "http://host/?access_token=***"),
         ("sqlite+pysqlcipher://:secret@/mlflow.db", "sqlite+pysqlcipher://:***@/mlflow.db"),
-        # Whether the password ends at the @ or begins at the = is not to be known.
+        # It is unclear whether the password ends at the @ or begins at the =.
         ("postgresql://host:5432/db?user=me&password=p@ss", "postgresql://host:***"),
-        # These have none.
+        # These have no password.
         ("http://host:5000", "http://host:5000"),
         ("http://host/a:b@c", "http://host/a:b@c"),
         ("http://me@host:5000", "http://me@host:5000"),
@@ -98,10 +98,10 @@ def test_command_that_serves_a_database_does_not_hold_its_password() -> None:
     assert shlex.split(command)[-1] == "tracking.uri=postgresql://me:***@host/db"
 
 
-# -- the whole address -------------------------------------------------------------------------------------
+# -- the full address --------------------------------------------------------------------------------------
 
 
-def test_what_is_kept_is_found_here_and_by_processes_that_are_started(project: Path) -> None:
+def test_saved_password_is_found_here_and_in_child_processes(project: Path) -> None:
     assert addresses.keep(WHOLE) == SHOWN
     assert addresses.keep("http://me:other@host") == "http://me:***@host"
     assert addresses.whole(SHOWN) == WHOLE
@@ -126,7 +126,7 @@ def test_address_that_has_no_password_needs_none() -> None:
     assert addresses.whole(WHOLE) == WHOLE
 
 
-def test_password_that_nobody_gave_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_password_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://admin:hunter2@elsewhere")
     with pytest.raises(TrackingError) as refusal:
         addresses.whole(SHOWN)
@@ -145,7 +145,7 @@ def test_password_that_nobody_gave_is_asked_for(monkeypatch: pytest.MonkeyPatch)
         ("tracking.uri=http://me:pw@host:1", "tracking.uri='http://me:***@host:1'", ["http://me:pw@host:1"]),
         ("++tracking.uri='http://me:p,w@h'", "++tracking.uri='http://me:***@h'", ["http://me:p,w@h"]),
         (r"tracking.uri='http://me:p\'w@h'", "tracking.uri='http://me:***@h'", ["http://me:p'w@h"]),
-        # Hydra would read the first as two words, and nothing of the others.
+        # Hydra would read the first as two words, and could not read the others.
         ("tracking.uri=http://me:p,w@h", "tracking.uri='http://me:***@h'", ["http://me:p,w@h"]),
         ("tracking.uri=http://me:p(w ü@h", "tracking.uri='http://me:***@h'", ["http://me:p(w ü@h"]),
         (
@@ -244,7 +244,7 @@ def test_password_that_a_variable_holds_is_taken_from_it(uri: str, monkeypatch: 
     assert addresses.whole(where.uri) == WHOLE
 
 
-# -- what is written and said ------------------------------------------------------------------------------
+# -- files and messages ------------------------------------------------------------------------------------
 
 
 def test_directory_of_a_run_holds_no_password(project: Path, make_spec: Callable[..., RunSpec]) -> None:
@@ -258,7 +258,7 @@ def test_directory_of_a_run_holds_no_password(project: Path, make_spec: Callable
     assert summary_run.load(file).where.uri == SHOWN
 
 
-def test_password_that_an_earlier_version_wrote_goes_before_the_directory_is_uploaded(
+def test_password_that_an_earlier_version_wrote_is_removed_before_the_upload(
     project: Path, make_spec: Callable[..., RunSpec]
 ) -> None:
     done = streams.record_of(project / "outputs", make_spec(), streams.whole(), uri=SHOWN)
@@ -287,7 +287,7 @@ def test_sync_takes_the_password_from_where_it_is_given(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody listens on that port; that it is asked shows that the password was there."""
+    """No server listens on that port, but the attempt to connect shows that the password was found."""
     streams.record_of(project / "outputs", make_spec(), streams.whole(), uri=SHOWN)
     if given is None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", WHOLE)
@@ -322,14 +322,14 @@ def test_doctor_shows_the_store_without_its_password(
         [f"tracking.url={WHOLE}"],
     ],
 )
-def test_bad_input_is_told_without_its_password(arguments: list[str], backendexp: Command) -> None:
+def test_bad_input_is_reported_without_its_password(arguments: list[str], backendexp: Command) -> None:
     ended = backendexp(*arguments)
     assert ended.returncode == 2
     assert ended.stderr.startswith("backendexp: ")
     assert "ter2" not in ended.stderr + ended.stdout
 
 
-def test_parameters_of_mlflow_run_are_told_without_their_password(
+def test_parameters_of_mlflow_run_are_reported_without_their_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["mlproject", "main", "--overrides", f"tracking.uri='{WHOLE}"])

@@ -1,4 +1,4 @@
-"""The tracker in memory keeps what every tracker promises."""
+"""The tracker in memory behaves as every tracker must."""
 
 from backendexp.tracking.base import Report
 from support.memory import MemoryTracker

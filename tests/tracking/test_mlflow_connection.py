@@ -1,4 +1,4 @@
-"""Addresses of stores, and how long an answer is waited for."""
+"""Connections to stores, and how long they wait for an answer."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "postgresql+psycopg", "mysql+pymysql"])
-def test_a_database_server_that_is_not_there_is_told_within_seconds(kind: str, closed_port: int) -> None:
+def test_a_missing_database_server_is_reported_within_seconds(kind: str, closed_port: int) -> None:
     uri = f"{kind}://me:secret@127.0.0.1:{closed_port}/mlflow"
     began = time.monotonic()
     with pytest.raises(TrackingError) as refusal, translated(uri, "cannot be read"):
@@ -43,12 +43,12 @@ def test_a_database_server_that_is_not_there_is_told_within_seconds(kind: str, c
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """It accepts connections, and says nothing on them."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_server_that_never_answers_is_told_within_seconds(
+def test_server_that_never_answers_is_reported_within_seconds(
     silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
@@ -85,15 +85,15 @@ def test_compare_gives_a_silent_server_ten_seconds(silent_server: str, backendex
         ("databricks", None, False),
     ],
 )
-def test_kinds_of_stores_are_told_apart(uri: str, file: Path | None, database: bool) -> None:
+def test_kinds_of_stores_are_distinguished(uri: str, file: Path | None, database: bool) -> None:
     assert database_file(uri) == file
     assert is_database(uri) == database
 
 
-def test_what_the_store_is_asked_with_reaches_no_worker(
+def test_settings_for_the_store_do_not_reach_workers(
     tmp_path: Path, make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker whose environment changed would not be shared by the runs after the first."""
+    """If its environment changed, later runs could not share the worker of the first."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     for name in ("PGCONNECT_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
         os.environ.pop(name, None)
@@ -103,7 +103,7 @@ def test_what_the_store_is_asked_with_reaches_no_worker(
     assert worker_environment(make_spec("jax"), own_interpreter=True) == before
 
 
-def test_errors_of_ours_are_not_translated_again() -> None:
+def test_our_own_errors_are_not_translated_again() -> None:
     with pytest.raises(TrackingError, match=r"^as it was$"), translated("http://host"):
         raise TrackingError("as it was")
 
@@ -117,7 +117,7 @@ def test_the_first_line_of_an_error_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://me:s%3Ccret@host", "postgresql://host/db?password=s%3Ccret"])
-def test_an_error_of_somebody_else_does_not_tell_the_password(uri: str) -> None:
+def test_an_error_of_another_library_is_shown_without_the_password(uri: str) -> None:
     shown = addresses.shown(uri)
     with pytest.raises(TrackingError) as refusal, translated(addresses.keep(uri)):
         raise RuntimeError(f"cannot open {uri} for me with s<cret or 's%3ccret'")

@@ -1,4 +1,4 @@
-"""The tracker on a real database of MLflow."""
+"""The tracker works with a real MLflow database."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def history(tracker: MlflowTracker, run_id: str, key: str) -> list[tuple[int, fl
     return [(m.step, m.value) for m in tracker._client.get_metric_history(run_id, key)]
 
 
-def test_begin_makes_a_run_that_others_see_running(tracker: MlflowTracker) -> None:
+def test_begin_creates_a_run_that_others_see_as_running(tracker: MlflowTracker) -> None:
     run_id = tracker.begin("record-1", "a name", 1234, {"backendexp.host": "here"}, None)
     run = stored(tracker, run_id)
     assert run.info.status == "RUNNING"
@@ -54,7 +54,9 @@ def test_begin_makes_a_run_that_others_see_running(tracker: MlflowTracker) -> No
     assert run.info.experiment_id == tracker.experiment_id
 
 
-def test_end_tells_everything_of_a_run(tracker: MlflowTracker, make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_end_records_everything_about_a_run(
+    tracker: MlflowTracker, make_spec: MakeSpec, tmp_path: Path
+) -> None:
     spec = make_spec("jax", seed=3)
     done = streams.record_of(tmp_path / "out", spec, streams.whole((0.7, 0.6, 0.5)))
     (done.directory / "model").mkdir()
@@ -144,7 +146,7 @@ def test_open_runs_are_the_running_ones_of_this_host(tracker: MlflowTracker) -> 
 
 
 def test_joined_run_keeps_the_params_that_it_has(tracker: MlflowTracker) -> None:
-    """`mlflow run` logs its -P params first, and nobody can change them."""
+    """`mlflow run` logs its -P params first, and params cannot be changed."""
     joined = tracker._client.create_run(tracker.experiment_id).info.run_id
     tracker._client.log_param(joined, "seed", "'0'")
     tracker._client.log_param(joined, "epochs", "5")
@@ -166,7 +168,9 @@ def test_experiment_is_made_once_with_its_artifacts_in_the_folder(
     assert location == f"{tmp_path.as_uri()}/mlruns/{tracker.experiment_id}"
 
 
-def test_experiment_id_goes_before_the_name(tracker: MlflowTracker, uri: str, tmp_path: Path) -> None:
+def test_experiment_id_takes_precedence_over_the_name(
+    tracker: MlflowTracker, uri: str, tmp_path: Path
+) -> None:
     by_id = MlflowTracker(uri, "not made", tracker.experiment_id, tmp_path)
     assert by_id.experiment_id == tracker.experiment_id
     assert by_id._client.get_experiment_by_name("not made") is None
@@ -189,7 +193,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES, ids=[name[:12] for name in NAMES])
 @pytest.mark.parametrize("below", ["project", "c# 50%25?"])
-def test_experiment_of_any_name_takes_artifacts_into_the_project(
+def test_artifacts_of_an_experiment_of_any_name_are_in_the_project(
     name: str, below: str, uri: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / below
@@ -238,14 +242,14 @@ def test_deleted_experiment_is_refused_with_the_line_that_restores_it(
     )
 
 
-def test_server_that_is_not_there_is_told_within_seconds(tmp_path: Path) -> None:
+def test_missing_server_is_reported_within_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(TrackingError, match=r"the tracking store http://127\.0\.0\.1:9 did not accept it: "):
         MlflowTracker("http://127.0.0.1:9", "backendexp", None, tmp_path)
     assert time.monotonic() - began < 60
 
 
-def test_file_that_is_no_database_is_a_tracking_error(tmp_path: Path) -> None:
+def test_file_that_is_not_a_database_is_a_tracking_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database, but text that is long enough to be read" * 99)
     with pytest.raises(TrackingError, match=r"did not accept it: .*file is not a database"):
         MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", "backendexp", None, tmp_path)
@@ -256,7 +260,7 @@ def test_kind_of_store_that_mlflow_does_not_know_is_a_tracking_error(tmp_path: P
         MlflowTracker("ftp://nowhere", "backendexp", None, tmp_path)
 
 
-def test_run_that_is_not_there_is_a_tracking_error(tracker: MlflowTracker) -> None:
+def test_run_that_does_not_exist_is_a_tracking_error(tracker: MlflowTracker) -> None:
     with pytest.raises(TrackingError, match="did not accept it"):
         tracker.end("f" * 32, report_of())
     with pytest.raises(TrackingError, match="did not accept it"):

@@ -1,4 +1,6 @@
-"""The tables of a database store: made whole or not at all, and read only where this MLflow knows them."""
+"""The tables of a database store are created completely or not at all, and only read if this MLflow knows
+them.
+"""
 
 import os
 import signal
@@ -17,8 +19,9 @@ from backendexp.tracking.mlflow_reader import MlflowReader
 from backendexp.tracking.mlflow_tracker import MlflowTracker
 
 mlflow_version = version("mlflow")
-# Makes the store of argv[1] in children of its own, each killed as it is about to do its n-th statement on
-# that file, for each n of argv[3:], and tells after each whether the store works. argv[2]: the signal.
+# This script creates the store argv[1] in child processes. Each child gets the signal argv[2] just before its
+# n-th statement on that file, for each n of argv[3:]. After each child, the script prints whether the store
+# works.
 KILLED_MAKER = """
 import os, sqlite3, sys
 from pathlib import Path
@@ -79,14 +82,14 @@ def change(file: Path, *statements: str) -> None:
 
 
 def tables_of(file: Path) -> dict[str, set[str]]:
-    """The lines of each table's definition. mlflow writes some of them in an order that changes."""
+    """Return the lines of the definition of each table, as sets, because mlflow changes the order of some."""
     with closing(sqlite3.connect(file)) as connection:
         made = connection.execute("SELECT type || ' ' || name, sql FROM sqlite_master").fetchall()
     return {name: {line.strip(" ,") for line in (sql or "").splitlines()} for name, sql in made}
 
 
 def upgraded_to(file: Path, revision: str) -> None:
-    """A store as mlflow makes it, but with the tables of an earlier version."""
+    """Create a store as mlflow does, but with the tables of an earlier version."""
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     from alembic import command
     from mlflow.store.db import utils
@@ -101,7 +104,9 @@ def upgraded_to(file: Path, revision: str) -> None:
 
 
 def refusals(file: Path) -> tuple[str, str]:
-    """Of the one who writes and of the one who reads, without the address that both begin with."""
+    """Return the messages with which writing and reading are refused, without the address at their
+    beginning.
+    """
     before = file.read_bytes()
     uri = f"sqlite:///{file}"
     with pytest.raises(TrackingError) as writing:
@@ -121,13 +126,13 @@ def refusals(file: Path) -> tuple[str, str]:
 )
 def test_process_killed_while_it_makes_a_store_leaves_one_that_can_be_used(tmp_path: Path) -> None:
     moments = ["1", "3", "30", "100"]
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", KILLED_MAKER, str(tmp_path / "mlflow.db"), str(int(signal.SIGKILL)), *moments],
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert told.stdout.splitlines() == [f"{moment} -9 True True" for moment in moments], told.stderr
+    assert ended.stdout.splitlines() == [f"{moment} -9 True True" for moment in moments], ended.stderr
 
 
 def test_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ def test_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:
     assert made == tables_of(tmp_path / "mlflows.db")
 
 
-def test_store_that_another_process_made_meanwhile_is_kept(file: Path, tmp_path: Path) -> None:
+def test_store_that_another_process_created_in_the_meantime_is_kept(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
     schema.make_whole(file)
     assert file.read_bytes() == before
@@ -167,8 +172,8 @@ tracker.begin(sys.argv[2], sys.argv[2], 1, {}, None)
 
 
 @pytest.mark.slow
-def test_machines_that_make_one_store_at_once_share_it(tmp_path: Path) -> None:
-    """Each has a cache of its own, and so no lock that the others see."""
+def test_machines_that_create_a_store_at_the_same_time_share_it(tmp_path: Path) -> None:
+    """Each machine has its own cache, so no lock is visible to the others."""
     file = tmp_path / "mlflow.db"
     begun = [
         subprocess.Popen(
@@ -202,14 +207,14 @@ HALF_MADE = (
         ["CREATE TABLE alembic_version (version_num VARCHAR(32))"],
     ],
 )
-def test_store_that_an_earlier_version_left_half_made_is_told_with_the_way_out(
+def test_store_that_an_earlier_version_left_incomplete_is_refused_with_advice(
     made: list[str], tmp_path: Path
 ) -> None:
     change(tmp_path / "mlflow.db", *made)
     assert refusals(tmp_path / "mlflow.db") == (HALF_MADE, HALF_MADE)
 
 
-def test_store_whose_last_steps_are_missing_is_half_made_too(tmp_path: Path) -> None:
+def test_store_without_the_last_migrations_is_incomplete_too(tmp_path: Path) -> None:
     upgraded_to(tmp_path / "mlflow.db", "451aebb31d03")
     change(tmp_path / "mlflow.db", "ALTER TABLE metrics ADD COLUMN later INTEGER")
     assert refusals(tmp_path / "mlflow.db") == (HALF_MADE, HALF_MADE)
@@ -238,7 +243,7 @@ def test_store_of_a_newer_mlflow_is_refused_with_what_reads_it(file: Path) -> No
     assert refusals(file) == (said, said)
 
 
-def test_upgrade_that_was_killed_is_told(tmp_path: Path) -> None:
+def test_upgrade_that_was_killed_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "mlflow.db"
     upgraded_to(file, "451aebb31d03")
     change(file, USED, "CREATE TABLE _alembic_tmp_runs (run_uuid VARCHAR(32))")

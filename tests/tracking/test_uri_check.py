@@ -1,4 +1,4 @@
-"""Addresses of stores, judged before anything is asked or imported."""
+"""Addresses of stores are checked before anything connects to a store or is imported."""
 
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def test_address_of_another_kind_is_refused_with_the_one_that_is_meant(uri: str,
         "https://me:12?se@host",
     ],
 )
-def test_password_that_must_be_written_otherwise_is_told_and_not_shown(uri: str) -> None:
+def test_password_that_must_be_written_otherwise_is_reported_and_not_shown(uri: str) -> None:
     why = str(fault(uri))
     assert why.endswith(WRITE)
     assert "ss@" not in why
@@ -129,7 +129,7 @@ def test_folder_is_no_database(project: Path) -> None:
         ("postgresql+nothing://host/db", "'nothing' is not a driver for postgresql that SQLAlchemy knows"),
     ],
 )
-def test_database_without_its_driver_is_refused_with_what_brings_it(uri: str, lacks: str) -> None:
+def test_database_without_its_driver_is_refused_with_how_to_install_it(uri: str, lacks: str) -> None:
     assert lacks in str(missing_driver(uri))
 
 
@@ -138,7 +138,7 @@ def test_other_stores_need_no_driver(uri: str) -> None:
     assert missing_driver(uri) is None
 
 
-# -- where it is asked -------------------------------------------------------------------------------
+# -- where addresses are checked ---------------------------------------------------------------------
 
 
 def test_address_of_the_environment_is_judged_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_every_command_judges_the_address(project: Path) -> None:
     assert list(project.iterdir()) == []
 
 
-def test_address_that_was_written_down_long_ago_is_judged_too(tmp_path: Path) -> None:
+def test_address_that_was_saved_earlier_is_checked_too(tmp_path: Path) -> None:
     with pytest.raises(
         TrackingError, match=r"^the tracking store http:// did not accept it: it does not name a host"
     ):

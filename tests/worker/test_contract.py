@@ -1,4 +1,4 @@
-"""The worker's end of the pipe."""
+"""The worker's end of the pipe to the parent."""
 
 import ast
 import json
@@ -43,7 +43,7 @@ def test_event_is_one_line_that_the_parent_can_read_at_once(pipe: tuple[int, int
     assert event["time"] > 1.7e9
 
 
-def test_epochs_that_follow_fast_share_a_write_with_the_next_event(pipe: tuple[int, int]) -> None:
+def test_epochs_in_quick_succession_share_a_write_with_the_next_event(pipe: tuple[int, int]) -> None:
     read, write = pipe
     sender = EventPipe(write, patience=1000.0)
     sender.send("phase", name="fit")
@@ -54,7 +54,7 @@ def test_epochs_that_follow_fast_share_a_write_with_the_next_event(pipe: tuple[i
     assert [events.parse(line)["event"] for line in lines(read)] == ["epoch", "epoch", "epoch", "trained"]
 
 
-def test_epochs_that_follow_slowly_are_sent_each_at_once(pipe: tuple[int, int]) -> None:
+def test_slow_epochs_are_each_sent_immediately(pipe: tuple[int, int]) -> None:
     read, write = pipe
     sender = EventPipe(write, patience=0.0)
     for epoch in (1, 2):
@@ -62,10 +62,10 @@ def test_epochs_that_follow_slowly_are_sent_each_at_once(pipe: tuple[int, int]) 
         assert len(lines(read)) == 1
 
 
-def test_event_that_is_longer_than_the_pipe_arrives_whole(pipe: tuple[int, int]) -> None:
+def test_event_that_is_longer_than_the_pipe_arrives_complete(pipe: tuple[int, int]) -> None:
     read, write = pipe
     send = EventPipe(write).send
-    # The writer blocks until the other end is read.
+    # The writer blocks until the parent reads.
     writer = threading.Thread(target=send, args=("failed",), kwargs={"traceback": "x" * 300_000})
     writer.start()
     content = b""
@@ -91,7 +91,9 @@ def test_every_event_that_is_sent_is_in_the_contract() -> None:
 
 
 def test_worker_imports_only_what_every_runtime_has() -> None:
-    """The standard library of Python 3.7, numpy and keras, and itself; keras_theano when it is there."""
+    """The worker may import the standard library of Python 3.7, numpy, keras, its own modules and, if it is
+    installed, keras_theano.
+    """
     allowed = {"numpy", "keras", "keras_theano", "backendexp_worker"}
     imported = set()
     for path in WORKER.glob("*.py"):

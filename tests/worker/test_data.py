@@ -1,4 +1,4 @@
-"""The arrays of a run: the same on every machine, whatever the numpy."""
+"""The arrays of a run are the same on every machine and with every numpy."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def test_seed_decides_the_data(seed: int) -> None:
 
 
 def test_digests_do_not_change_between_releases() -> None:
-    """Last year's runs had the same data."""
+    """The runs of earlier releases had the same data."""
     assert (
         arrays.digest(data.make_data(RANDOM, 0))
         == "6c9268959a9d581f2b200f069d59df3db6936c4badb36d1b3f3f50b28b4bbfaf"
@@ -77,7 +77,7 @@ def test_labels_of_signal_follow_from_x_and_half_of_them_are_ones() -> None:
 
 
 def test_training_and_test_labels_of_signal_come_from_one_rule() -> None:
-    """A linear fit on the training data does better than luck on the test data."""
+    """A linear fit on the training data predicts the test data better than chance."""
     made = data.make_data({**SIGNAL, "noise": 0.0, "samples": 4000, "test_samples": 1000}, 0)
     fit, *_ = np.linalg.lstsq(made.x_train - 0.5, made.y_train - 0.5, rcond=None)
     assert (((made.x_test - 0.5) @ fit > 0) == made.y_test).mean() > 0.6
@@ -99,7 +99,7 @@ def test_users_file_becomes_float32_with_a_column_of_labels(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("add", EXTRAS, ids=lambda add: add.__name__)
-def test_what_else_is_in_the_users_file_is_left_there(
+def test_other_members_of_the_users_file_are_ignored(
     add: Callable[[zipfile.ZipFile], None], tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "more.npz", **good_arrays())  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "expected"),
     [
         ([0, 1, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": True}),
         ([1, 1], {"low": 1.0, "high": 1.0, "zeros_and_ones": True}),
@@ -127,11 +127,11 @@ def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
         ([-1, 1], {"low": -1.0, "high": 1.0, "zeros_and_ones": False}),
     ],
 )
-def test_labels_are_described(labels: list[float], told: dict[str, Any]) -> None:
-    assert arrays.describe_labels(np.array(labels, np.float32)[:, None]) == told
+def test_labels_are_described(labels: list[float], expected: dict[str, Any]) -> None:
+    assert arrays.describe_labels(np.array(labels, np.float32)[:, None]) == expected
 
 
-def test_digest_tells_values_shape_dtype_and_order_apart() -> None:
+def test_digest_depends_on_values_shape_dtype_and_order() -> None:
     x = np.arange(6, dtype=np.float32)
     others = [x + 1, x.reshape(2, 3), x.astype(np.float64), x[::-1], x.reshape(3, 2).T]
     digests = {arrays.digest([array]) for array in [x, *others]}
@@ -139,25 +139,25 @@ def test_digest_tells_values_shape_dtype_and_order_apart() -> None:
     assert arrays.digest([x, x + 1]) != arrays.digest([x + 1, x])
 
 
-def test_digest_does_not_depend_on_how_an_array_lies_in_memory() -> None:
+def test_digest_does_not_depend_on_the_memory_layout() -> None:
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert arrays.digest([x]) == arrays.digest([np.asfortranarray(x)])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 100), st.integers(1, 200))
-def test_every_sample_is_once_in_the_order_of_an_epoch(seed: int, epoch: int, samples: int) -> None:
+def test_the_order_of_an_epoch_contains_every_sample_once(seed: int, epoch: int, samples: int) -> None:
     order = batches._permutation(samples, seed, epoch)
     assert sorted(order) == list(range(samples))
 
 
-def test_every_epoch_has_an_order_of_its_own() -> None:
+def test_every_epoch_has_a_different_order() -> None:
     orders = {tuple(batches._permutation(50, seed, epoch)) for seed in (0, 1) for epoch in range(10)}
     assert len(orders) == 20
 
 
 # -- both Pythons ------------------------------------------------------------------------------------
 
-# What the worker computes without an engine, as digests.
+# The digests of everything that the worker computes without an engine.
 SCRIPT = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
@@ -215,7 +215,8 @@ def test_python_3_7_computes_the_very_same_data_weights_and_orders(
     assert old == new
 
 
-# -- what the interpreter has ------------------------------------------------------------------------
+# -- packages and compile caches of the
+# interpreter-------------------------------------------------------------------
 
 
 def test_installed_packages_are_read_from_the_names_of_folders(
@@ -238,7 +239,7 @@ def test_compile_cache_is_empty_until_the_engine_has_compiled(
     (tmp_path / "compiledir" / "lock").touch()
     assert environment.compile_cache_state("theano") == "empty"
     (tmp_path / "compiledir" / "lazylinker_ext").mkdir()
-    (tmp_path / "compiledir" / "lazylinker_ext" / "mod.so").touch()  # compiled by Theano's own import
+    (tmp_path / "compiledir" / "lazylinker_ext" / "mod.so").touch()  # importing Theano compiles this
     assert environment.compile_cache_state("theano") == "empty"
     (tmp_path / "compiledir" / "tmpb8x1").mkdir()
     (tmp_path / "compiledir" / "tmpb8x1" / "mod.so").touch()

@@ -1,4 +1,4 @@
-"""How a run tells what went wrong, without an engine."""
+"""A run reports what went wrong. These tests need no engine."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Heard:
 
 
 def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, Any]]]:
-    """What `execute` returns and says when training raises `error`."""
+    """Return what `execute` returns and sends when training raises `error`."""
 
     def train(spec: Any, directory: str, events: Any) -> None:
         raise error
@@ -27,11 +27,11 @@ def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[int,
 
 
 class ResourceExhaustedError(Exception):
-    """TensorFlow's name."""
+    """An error with the name that TensorFlow uses."""
 
 
 class OutOfMemoryError(RuntimeError):
-    """PyTorch's name."""
+    """An error with the name that PyTorch uses."""
 
 
 @pytest.mark.parametrize(
@@ -45,19 +45,19 @@ class OutOfMemoryError(RuntimeError):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_memory_that_ran_out_is_told_as_such(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_recognised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     code, (event,) = failing(error, monkeypatch)
     assert (code, event["event"], event["kind"]) == (1, "failed", "out_of_memory")
     assert event["message"].startswith(f"{type(error).__name__}: ")
 
 
-def test_exception_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_is_reported_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     code, (event,) = failing(ValueError("no such layer"), monkeypatch)
     assert (code, event["kind"], event["message"]) == (1, "exception", "ValueError: no such layer")
     assert "in train" in event["traceback"]
 
 
-def test_divergence_is_told_with_epoch_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_divergence_is_reported_with_epoch_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     code, (event,) = failing(run.NonFiniteLoss(3, float("nan")), monkeypatch)
     assert (code, event["kind"], event["epoch"]) == (1, "non_finite_loss", 3)
     assert event["message"].startswith(
@@ -65,13 +65,13 @@ def test_divergence_is_told_with_epoch_and_advice(monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_run_that_went_well_says_so_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_successful_run_reports_that_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_train", lambda spec, directory, events: events.send("trained"))
     heard = Heard()
     assert run.execute({}, "", heard) == 0
     assert [event["event"] for event in heard.events] == ["trained", "finished"]
 
 
-def test_interrupt_is_no_failure_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_does_not_count_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         failing(KeyboardInterrupt(), monkeypatch)

@@ -1,4 +1,4 @@
-"""The real worker on a real engine: one import, then runs that end in every way."""
+"""The real worker on a real engine imports once, and then serves runs that end in various ways."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def run(
 
 
 @pytest.mark.slow
-def test_equal_plans_give_equal_losses_in_processes_of_their_own(
+def test_equal_plans_give_equal_losses_in_separate_processes(
     worker: Worker, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     pids: list[int] = []
@@ -115,7 +115,7 @@ def test_killed_child_leaves_its_epochs_and_a_worker_that_serves_the_next_run(
 
 
 def test_worker_that_keras_gives_another_backend_refuses(make_spec: MakeSpec, tmp_path: Path) -> None:
-    """As a keras.json, or a package that sets the backend, would do."""
+    """A keras.json, or a package that sets the backend, can cause this."""
     (tmp_path / "keras.py").write_text(
         "__version__ = '3.15.1'\nclass backend:\n    @staticmethod\n    def backend(): return 'tensorflow'\n"
     )

@@ -1,9 +1,10 @@
-"""How much slower training is when another process keeps a core busy: Keras on PyTensor beside
+"""Measures how much slower training is while another process keeps a core busy, for Keras on PyTensor,
 TensorFlow, JAX and PyTorch.
 
-Each round runs every side twice in turn, idle and busy, in a process of its own. A ratio belongs to a round.
-Busy: one process that counts, at normal priority. Both have all cores that the process may use, or --threads.
-Target: the ratio of Keras on PyTensor is at most that of the other backends.
+Each round runs every side twice, each time in a separate process: once on an idle machine, and once while
+another process runs an endless loop at normal priority. The ratio of the two is computed for each round. Each
+run may use --threads threads, by default one for each usable core. The target is that the ratio of Keras on
+PyTensor is at most that of the other backends.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from keras_backends import COMPILED, OTHERS, OURS, run, spread
 
 from backendexp.runs.plan import usable_cores
 
-COUNT = "while True: pass"
+ENDLESS_LOOP = "while True: pass"
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def another_process(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    process = subprocess.Popen([sys.executable, "-c", COUNT])
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS_LOOP])
     try:
         yield
     finally:
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--caches", type=Path, help="keep compiled code here, for the next time")
+    parser.add_argument("--caches", type=Path, help="keep compiled code in this folder for later runs")
     asked = parser.parse_args()
     sides = [*OTHERS, *OURS]
     with tempfile.TemporaryDirectory() as name:

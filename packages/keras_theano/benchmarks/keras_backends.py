@@ -1,8 +1,9 @@
-"""Keras on PyTensor against the same Keras on TensorFlow, JAX and PyTorch.
+"""Compares Keras on PyTensor with the same Keras on TensorFlow, JAX and PyTorch.
 
-Each round runs every side once, in a process of its own, in turn. Targets, against the fastest other backend
-of the round: warm fit at most 0.5, first fit at most 1.0 (on a filled compile cache) and 1.5 (on an empty),
-warm evaluate and predict at most 1.0. The interpreter needs no compile cache, so its first fit is both.
+Each round runs every side once, one after the other, each in a separate process. The targets are ratios to
+the fastest other backend of the round: at most 0.5 for a warm fit, at most 1.0 for a first fit with a filled
+compile cache and 1.5 with an empty one, and at most 1.0 for a warm evaluate or predict. The interpreter needs
+no compile cache, so its first fit counts for both.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 from backendexp.runs.workers import THREAD_VARIABLES
 
 SCRIPT = Path(__file__).with_name("keras_fit.py")
-# Width, batch and depth: the tutorial's, each varied by itself, and corners.
+# Width, batch and depth. First those of the tutorial, then each of them varied separately, then extremes.
 SIZES = (
     *((64, 128, 2), (16, 128, 2), (256, 128, 2), (1024, 128, 2)),
     *((64, 32, 2), (64, 1024, 2), (64, 128, 1), (64, 128, 8)),
@@ -32,7 +33,7 @@ MEASURES = ("first_fit_s", "warm_fit_s", "evaluate_s", "predict_s")
 
 @dataclass(frozen=True)
 class Side:
-    """mode: KERAS_THEANO_MODE, for the Theano backend."""
+    """A backend to measure. For the Theano backend, `mode` is the value of KERAS_THEANO_MODE."""
 
     backend: str
     mode: str = ""
@@ -48,7 +49,7 @@ OURS = [Side("theano", "interpreter"), COMPILED]
 
 
 def run(side: Side, threads: int, folder: Path, options: list[str]) -> dict[str, float]:
-    """folder: for caches. options: of keras_fit.py."""
+    """Run keras_fit.py with these options on one side, with its caches in `folder`."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
     environment.update(KERAS_BACKEND=side.backend, KERAS_HOME=str(folder), KERAS_THEANO_MODE=side.mode)
@@ -62,7 +63,7 @@ def run(side: Side, threads: int, folder: Path, options: list[str]) -> dict[str,
 
 
 def compare(threads: int, rounds: int, folder: Path) -> dict[str, dict[str, list[float]]]:
-    """Measure by side title, one value a round: seconds."""
+    """Return the seconds of each measure, then of each side by its title, with one value for each round."""
     found: dict[str, dict[str, list[float]]] = {}
     for number in range(rounds):
         sides = [*OTHERS, *OURS]
@@ -75,7 +76,9 @@ def compare(threads: int, rounds: int, folder: Path) -> dict[str, dict[str, list
 
 
 def table(found: dict[str, dict[str, list[float]]]) -> str:
-    """A row a side: milliseconds, and for ours the ratio to the fastest other backend of each round."""
+    """Return a table with a row of milliseconds for each side. Those of the Theano backend also have the
+    ratio to the fastest other backend of each round.
+    """
     lines = [
         "| backend | " + " | ".join(name.removesuffix("_s").replace("_", " ") for name in MEASURES) + " |"
     ]
@@ -95,15 +98,16 @@ def table(found: dict[str, dict[str, list[float]]]) -> str:
 
 
 def grid(threads: int, rounds: int, folder: Path) -> str:
-    """Where it wins and where it loses: warm fit over that of the fastest other backend of the round. The
-    floor is the compiled step alone, called as often, over the same.
+    """Return a table of the ratio of a warm fit to that of the fastest other backend of the round, for each
+    size. The last column is a lower limit: the ratio for the compiled steps alone, called as often as in a
+    fit.
     """
     lines = ["| width | batch | depth | fastest other | interpreter | compiled | compiled step alone |"]
     lines.append("| --- |" + " --- |" * 6)
     for width, batch, depth in SIZES:
         sizes = ["--width", str(width), "--batch", str(batch), "--depth", str(depth)]
         options = [*sizes, "--epochs", str(GRID_EPOCHS), "--repeats", "3"]
-        # Compiles what is not in the cache yet.
+        # This run compiles what is not in the cache yet.
         run(COMPILED, threads, folder, [*sizes, "--epochs", "1", "--repeats", "1"])
         fastest, ratios = [], []
         for number in range(rounds):
@@ -133,8 +137,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--grid", action="store_true", help="only over widths, batches and depths")
-    parser.add_argument("--caches", type=Path, help="keep compiled code here, for the next time")
+    parser.add_argument(
+        "--grid", action="store_true", help="only compare fit over widths, batches and depths"
+    )
+    parser.add_argument("--caches", type=Path, help="keep compiled code in this folder for later runs")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = (asked.caches or Path(name)).resolve()
@@ -142,7 +148,7 @@ def main() -> None:
             for threads in asked.threads:
                 print(f"\n### Sizes, {threads} threads\n\n{grid(threads, asked.rounds, folder)}")
             return
-        for side in (*OTHERS, *OURS):  # bytecode and Numba's cache are there for everyone
+        for side in (*OTHERS, *OURS):  # bytecode and Numba's cache now exist for all sides
             run(side, asked.threads[0], folder, ["--repeats", "1"])
         for threads in asked.threads:
             measured = compare(threads, asked.rounds, folder)

@@ -1,10 +1,11 @@
-"""One side of keras_backends.py: how long fit, evaluate and predict take on the backend that Keras runs on.
+"""Measures how long fit, evaluate and predict take on one backend. keras_backends.py runs it for each
+backend.
 
 KERAS_BACKEND=jax python keras_fit.py [--width 64] [--batch 128] [--depth 2] [--epochs 20] [--repeats 5]
     [--until-compiled] [--bare]
 
-Prints JSON: seconds of the first fit, the least and the median of the later ones; the least of evaluate and
-predict.
+It prints JSON with seconds: of the first fit, the minimum and the median of the later fits, and the minimum
+of evaluate and of predict.
 """
 
 import argparse
@@ -24,9 +25,9 @@ parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--depth", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--repeats", type=int, default=5)
-# On the Theano backend: train until a compiled step has taken over, then measure.
+# Train until a compiled step has replaced the interpreted one, then measure. For the Theano backend only.
 parser.add_argument("--until-compiled", action="store_true")
-# On the Theano backend: also the least seconds that the steps of a fit take without Keras around them.
+# Also measure how long the steps of a fit take without Keras around them. For the Theano backend only.
 parser.add_argument("--bare", action="store_true")
 asked = parser.parse_args()
 
@@ -50,7 +51,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 def fit() -> None:
     model.fit(x, y, epochs=asked.epochs, batch_size=asked.batch, verbose=0)
-    np.asarray(keras.ops.convert_to_numpy(model.trainable_variables[-1]))  # the device has done its work
+    np.asarray(keras.ops.convert_to_numpy(model.trainable_variables[-1]))  # waits until the device is done
 
 
 result = {"first_fit_s": seconds(fit)}

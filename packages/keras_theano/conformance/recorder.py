@@ -1,6 +1,6 @@
-"""A pytest plugin of run.py: one line of JSON a test, written as soon as the test ends.
+"""A pytest plugin for run.py. It writes a line of JSON for each test as soon as the test ends.
 
-The file of $CONFORMANCE_LOG may hold lines already, of a process that died: what they name is not run again.
+The file $CONFORMANCE_LOG may already have lines of a process that died. The tests in them are not run again.
 A line is {"began": id}, or {"id": id, "outcome": passed | failed | skipped, "reason": str, "seconds": float}.
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 LOG = Path(os.environ["CONFORMANCE_LOG"])
 
-# Keras's conftest.py skips training on these.
+# Keras's conftest.py skips the tests that train on these backends.
 NOT_TRAINABLE = ("numpy", "openvino")
 
 _results: dict[str, dict] = {}
@@ -27,9 +27,10 @@ def _write(line: dict) -> None:
 
 
 class _Finder:
-    """trainer_test.py chooses the trainer and the name of the CPU by the backend's name, and knows no others
-    than Keras's own. The backend adds a branch for itself to the modules of Keras that choose so, when they
-    are imported; here this test module gets one in the same way, and an entry in its table of names.
+    """Adds the Theano backend to trainer_test.py, which chooses the trainer and the name of the CPU by the
+    name of the backend, and only knows Keras's own. When a module of Keras that chooses in this way is
+    imported, keras_theano adds a branch to it. Here the test module gets such a branch, and an entry in its
+    table of names.
     """
 
     def find_spec(self, name, path, target=None):
@@ -57,7 +58,7 @@ _KNOWN = {"tensorflow", "jax", "torch"}
 
 
 def pytest_sessionstart(session):
-    # After pytest's own finder, which rewrites assertions, so that this one comes first.
+    # By now pytest has installed its finder, which rewrites assertions. This one must come before it.
     if os.environ["KERAS_BACKEND"] == "theano":
         sys.meta_path.insert(0, _Finder())
 
@@ -103,7 +104,7 @@ def pytest_runtest_logstart(nodeid, location):
 
 
 def pytest_runtest_logreport(report):
-    """Of its setup, its call, its subtests and its teardown, the worst is the test's outcome."""
+    """Record the worst outcome among the setup, call, subtests and teardown of a test."""
     result = _results[report.nodeid]
     result["seconds"] += report.duration
     if report.failed:

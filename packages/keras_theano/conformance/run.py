@@ -1,16 +1,19 @@
-"""Keras's own tests, as they lie in the installed wheel, on the Theano backend and on others.
+"""Runs Keras's own tests, which the installed wheel contains, on the Theano backend and on others.
 
 From the folder packages/keras_theano:
 
     python conformance/run.py                                   # all areas on the Theano backend
     python conformance/run.py --areas losses layers/core
-    python conformance/run.py --backends theano numpy jax       # what the others pass, to compare with
-    python conformance/run.py --table                           # no tests: writes the table of what is known
+    python conformance/run.py --backends theano numpy jax       # also on the backends to compare with
+    python conformance/run.py --table                           # runs no tests, writes the table
 
-Wants the packages that Keras's tests import: tensorflow-cpu, torch, pandas, scikit-learn, and pytest-timeout.
-Outcomes go to results.json; areas that were not run keep theirs. Exits with 1 when, on the Theano backend, a
-test fails that expected_failures.txt does not list, or an area passes less than the bound, or skips more than
-the numpy or the jax backend, whichever skips more.
+It needs pytest-timeout and the packages that Keras's tests import: tensorflow-cpu, torch, pandas and
+scikit-learn. It writes the outcomes to results.json, and keeps those of the areas that it did not run. It
+exits with 1 if any of these is true of the Theano backend:
+
+- a test fails that expected_failures.txt does not list
+- fewer tests of an area pass than the bound requires
+- an area skips more tests than it does on both the numpy and the jax backend
 """
 
 import argparse
@@ -38,7 +41,12 @@ BACKENDS = ("theano", "numpy", "jax")
 
 
 class Area(NamedTuple):
-    """paths: below keras/src. select: pytest's -k. bound: whether 98% of it must pass."""
+    """A group of Keras's tests.
+
+    paths: the files and folders of the tests, relative to keras/src.
+    select: the value of pytest's option -k.
+    bound: whether a share of at least BOUND of the tests must pass.
+    """
 
     paths: list[str]
     select: str = ""
@@ -76,7 +84,7 @@ AREAS = {
     "ops/numpy": Area(["ops/numpy_test.py"]),
     "ops/nn": Area(["ops/nn_test.py"], f"not ({_CONV_OR_POOL})"),
     "backend/common": Area(["backend/common"]),
-    # No bound: what PyTensor has no ops for, and what lies outside of a backend.
+    # These have no bound, because PyTensor lacks ops for them or they test more than a backend.
     "ops/nn: conv, pool": Area(["ops/nn_test.py"], _CONV_OR_POOL, bound=False),
     "ops/linalg": Area(["ops/linalg_test.py"], bound=False),
     "layers/layer": Area(["layers/layer_test.py"], bound=False),
@@ -89,7 +97,7 @@ AREAS = {
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    # Takes pytest along, as Ctrl-C does.
+    # As with Ctrl-C, leaving through an exception also ends pytest.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     results = read(options.results)
     expected = read_expected(EXPECTED)
@@ -99,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
                 outcome = run(backend, area, options.timeout, options.logs)
                 results.setdefault(backend, {})[area] = outcome
                 write(options.results, results)
-                print(f"{backend:7} {area:22} {told(outcome)}", flush=True)
+                print(f"{backend:7} {area:22} {summary(outcome)}", flush=True)
     if options.table:
         write_table(PAGE, results, expected)
     judged = [] if options.table or "theano" not in options.backends else options.areas
@@ -112,10 +120,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["theano"])
     parser.add_argument("--areas", nargs="+", choices=AREAS, default=list(AREAS), metavar="AREA")
-    parser.add_argument("--table", action="store_true", help="write the table of the documentation")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for a test")
+    parser.add_argument(
+        "--table",
+        action="store_true",
+        help="run no tests, but write the table in the documentation from the results",
+    )
+    parser.add_argument("--timeout", type=float, default=120.0, help="how many seconds a test may take")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--logs", type=Path, help="a directory for the logs, with every failure's traceback")
+    parser.add_argument(
+        "--logs", type=Path, help="a directory for the logs, which contain the traceback of every failure"
+    )
     return parser.parse_args(arguments)
 
 
@@ -123,8 +137,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run(backend: str, area: str, timeout: float, logs: Path | None) -> dict[str, Any]:
-    """Counts, and the first and last lines of what failed and was skipped. A process that dies or hangs fails
-    the test that it was at, and another one goes on with those after it.
+    """Run an area on a backend. Return how many tests passed, failed and were skipped, with a short reason
+    for each failure and each kind of skip. If the process dies or hangs, the test that was running fails, and
+    another process continues after it.
     """
     with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         log = Path(scratch) / "log.jsonl"
@@ -134,8 +149,8 @@ def run(backend: str, area: str, timeout: float, logs: Path | None) -> dict[str,
             log.unlink(missing_ok=True)
         began = time.monotonic()
         log.touch()
-        while (ended := attend(backend, AREAS[area], timeout, log, Path(scratch))) is not None:
-            unfinished = at(log)
+        while (ended := run_pytest(backend, AREAS[area], timeout, log, Path(scratch))) is not None:
+            unfinished = running_test(log)
             if unfinished is None:
                 raise SystemExit(f"pytest stopped outside of any test ({ended}): {backend}, {area}")
             line = {"id": unfinished, "outcome": "failed", "reason": ended, "seconds": 0.0}
@@ -164,8 +179,8 @@ _ENGINES = {"theano": ["pytensor"], "numpy": [], "jax": ["jax"]}
 _TESTS_FAILED, _NO_TESTS_COLLECTED = 1, 5
 
 
-def attend(backend: str, area: Area, timeout: float, log: Path, scratch: Path) -> str | None:
-    """Run pytest to its end. Returns how it ended when it did not get there."""
+def run_pytest(backend: str, area: Area, timeout: float, log: Path, scratch: Path) -> str | None:
+    """Run pytest. Return None if it finished, or else a sentence that says how it ended."""
     package = find_spec("keras")
     assert package is not None
     assert package.origin is not None
@@ -199,8 +214,8 @@ def attend(backend: str, area: Area, timeout: float, log: Path, scratch: Path) -
                     code = process.wait(5)
                     break
                 except subprocess.TimeoutExpired:
-                    # pytest-timeout cannot interrupt native code.
-                    if at(log) is not None and time.time() - log.stat().st_mtime > 2 * timeout:
+                    # pytest-timeout cannot interrupt native code, so a second limit applies here.
+                    if running_test(log) is not None and time.time() - log.stat().st_mtime > 2 * timeout:
                         return f"hung: killed after {2 * timeout:.0f} s"
         finally:
             process.kill()
@@ -211,8 +226,8 @@ def attend(backend: str, area: Area, timeout: float, log: Path, scratch: Path) -
     return f"the process died with exit code {code}"
 
 
-def at(log: Path) -> str | None:
-    """The test that began and did not end."""
+def running_test(log: Path) -> str | None:
+    """Return the test that has begun and not ended, if there is one."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return lines[-1].get("began") if lines else None
 
@@ -220,11 +235,11 @@ def at(log: Path) -> str | None:
 def brief(reason: str) -> str:
     lines = [line[1:].strip() for line in reason.splitlines() if line.startswith("E ")]
     lines = lines or [line.strip() for line in reason.splitlines() if line.strip()]
-    # Not where Keras lies on this machine.
+    # Remove the path of Keras on this machine.
     return re.sub(r"/\S*/keras/src/", "", " ".join(lines[:2]))[:200]
 
 
-# -- what is known, and what it is worth -----------------------------------------------------------------
+# -- recorded outcomes, and the judgment of them ---------------------------------------------------------
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -236,7 +251,9 @@ def write(path: Path, results: dict[str, Any]) -> None:
 
 
 def read_expected(path: Path) -> dict[str, str]:
-    """Test to reason. The file has a section a reason, in brackets, and below it a test a line."""
+    """Read the reason for each test. The file has a section for each reason, whose heading is the reason in
+    brackets, with one test on each line below it.
+    """
     reasons: dict[str, str] = {}
     reason = ""
     for line in path.read_text().splitlines():
@@ -247,7 +264,7 @@ def read_expected(path: Path) -> dict[str, str]:
     return reasons
 
 
-def told(outcome: dict[str, Any]) -> str:
+def summary(outcome: dict[str, Any]) -> str:
     return (
         f"{outcome['passed']:5} passed {len(outcome['failed']):4} failed {skips(outcome):4} skipped "
         f"{outcome['seconds']:5} s"
@@ -259,7 +276,9 @@ def skips(outcome: dict[str, Any]) -> int:
 
 
 def as_skipped(outcome: dict[str, Any], expected: dict[str, str]) -> int:
-    """How many failed for a reason that the other backends' tests are skipped for, by their names."""
+    """Count the failures that are skips on the other backends, where the tests skip themselves by the name of
+    the backend.
+    """
     return sum(expected.get(test, "").startswith(_AS_SKIPPED) for test in outcome["failed"])
 
 
@@ -267,19 +286,21 @@ _AS_SKIPPED = "Counts as skipped"
 
 
 def rate(outcome: dict[str, Any], expected: dict[str, str]) -> float:
-    """The share that passed of those that count."""
+    """Return the share of tests that passed, leaving out skipped tests and failures that count as skipped."""
     ran = outcome["passed"] + len(outcome["failed"]) - as_skipped(outcome, expected)
     return outcome["passed"] / ran if ran else 1.0
 
 
 def skips_allowed(results: dict[str, Any], area: str) -> int | None:
-    """As many as the numpy or the jax backend skips, whichever is more. None: neither was run."""
+    """Return how many tests the numpy or the jax backend skips, whichever is more, or None if neither was
+    run.
+    """
     others = [results[name][area] for name in ("numpy", "jax") if area in results.get(name, {})]
     return max(map(skips, others), default=None)
 
 
 def verdict(results: dict[str, Any], expected: dict[str, str], areas: list[str]) -> list[str]:
-    """What is not as it should be on the Theano backend, a line each."""
+    """Return one line for each requirement that the Theano backend does not meet in these areas."""
     wrong = []
     for area in areas:
         outcome = results.get("theano", {}).get(area)
@@ -294,11 +315,13 @@ def verdict(results: dict[str, Any], expected: dict[str, str], areas: list[str])
             continue
         share = rate(outcome, expected)
         if share < BOUND:
-            wrong.append(f"{area}: {share:.1%} passed, the bound is {BOUND:.0%}")
+            wrong.append(f"{area}: {share:.1%} of the tests passed, but at least {BOUND:.0%} must pass")
         skipped = skips(outcome) + as_skipped(outcome, expected)
         allowed = skips_allowed(results, area)
         if allowed is not None and skipped > allowed:
-            wrong.append(f"{area}: {skipped} skipped, the others skip {allowed} at most")
+            wrong.append(
+                f"{area}: {skipped} tests were skipped, but the other backends skip at most {allowed}"
+            )
     return wrong
 
 
@@ -323,7 +346,9 @@ def reasons(expected: dict[str, str]) -> list[str]:
 
 
 def table(results: dict[str, Any], expected: dict[str, str]) -> list[str]:
-    """Passed, failed and skipped of each backend, and the share that passed."""
+    """Return the lines of a table with the outcomes of each area on each backend, and the share that
+    passed.
+    """
     versions = {backend: _versions(results.get(backend, {})) for backend in BACKENDS}
     lines = [
         "| area | " + " | ".join(f"{backend}: passed / failed / skipped | " for backend in BACKENDS) + " |",
@@ -337,7 +362,7 @@ def table(results: dict[str, Any], expected: dict[str, str]) -> list[str]:
                 outcomes = [results.get(backend, {}).get(name) for backend in BACKENDS]
                 cells = [cell for outcome in outcomes for cell in _cells(outcome, expected)]
                 lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return [*lines, "", *[f"- {backend}: {told}" for backend, told in versions.items() if told]]
+    return [*lines, "", *[f"- {backend}: {used}" for backend, used in versions.items() if used]]
 
 
 def _cells(outcome: dict[str, Any] | None, expected: dict[str, str]) -> list[str]:
@@ -348,7 +373,7 @@ def _cells(outcome: dict[str, Any] | None, expected: dict[str, str]) -> list[str
 
 
 def _versions(areas: dict[str, Any]) -> str:
-    """Of the packages that the outcomes were found with."""
+    """Return the versions of the packages that the outcomes were recorded with."""
     found = {
         ", ".join([f"Python {outcome['python']}", *map(" ".join, outcome["versions"].items())])
         for outcome in areas.values()

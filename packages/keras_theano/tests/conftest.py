@@ -1,8 +1,9 @@
-"""These tests import Keras into pytest's own process, on the backend that they test."""
+"""Chooses the Theano backend, because these tests import Keras into the process of pytest."""
 
 import os
 
-# Keras reads it once, when it is first imported. Children that want another backend say so themselves.
+# Keras reads this variable once, when it is first imported. Child processes that need another backend set it
+# themselves.
 _before = os.environ.get("KERAS_BACKEND")
 os.environ["KERAS_BACKEND"] = "theano"
 import keras  # noqa: E402

@@ -1,6 +1,4 @@
-"""Keras's own tests on the Theano backend: a part of what conformance/run.py runs, with the same
-bounds.
-"""
+"""Runs a part of Keras's own tests on the Theano backend, with the bounds of conformance/run.py."""
 
 import shutil
 import subprocess
@@ -13,7 +11,9 @@ CONFORMANCE = Path(__file__).parents[1] / "conformance"
 
 
 def run(areas: list[str], tmp_path: Path) -> "subprocess.CompletedProcess[str]":
-    """With the outcomes of the other backends, which bound what may be skipped."""
+    """Run the areas against a copy of results.json. The outcomes of the other backends in it limit how many
+    tests may be skipped.
+    """
     results = tmp_path / "results.json"
     shutil.copy(CONFORMANCE / "results.json", results)
     command = [sys.executable, str(CONFORMANCE / "run.py"), "--results", str(results), "--areas", *areas]

@@ -1,4 +1,4 @@
-"""Keras layers in graphs of PyTensor."""
+"""Keras layers can be parts of PyTensor graphs."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def test_graph_of_a_model_computes_what_the_model_computes() -> None:
     np.testing.assert_allclose(compute(X), keras_model(X), rtol=1e-6)
 
 
-def test_values_stand_in_for_weights_and_have_gradients() -> None:
+def test_values_can_replace_weights_and_have_gradients() -> None:
     keras_model, x = model(), pt.matrix("x", dtype="float32", shape=(None, 3))
     kernel = pt.matrix("kernel", dtype="float64", shape=(3, 8))
     y = keras_theano.to_pytensor(keras_model, x, values={keras_model.layers[0].kernel: kernel})
@@ -62,7 +62,7 @@ def test_functions_of_several_tensors_and_nests() -> None:
 
 
 def example(word: str) -> str:
-    """The example of the documentation that converts a model, and has `word` in it."""
+    """Return the example in the documentation that converts a model and contains `word`."""
     page = (Path(__file__).parents[3] / "docs" / "keras-theano.md").read_text()
     (found,) = [
         block
@@ -72,7 +72,7 @@ def example(word: str) -> str:
     return str(found)
 
 
-def test_example_of_the_documentation_runs() -> None:
+def test_example_in_the_documentation_runs() -> None:
     names: dict[str, Any] = {}
     exec(example("matrix"), names)
     weights = [names["x"], names["kernel"]]
@@ -83,7 +83,7 @@ def test_example_of_the_documentation_runs() -> None:
 @pytest.mark.slow
 @pytest.mark.extended
 def test_example_for_pymc_finds_the_weights(tmp_path: Path) -> None:
-    """In an environment of its own: no PyMC for Python 3.11 goes with PyTensor 3."""
+    """Use a separate environment, because no PyMC for Python 3.11 works with PyTensor 3."""
     python = tmp_path / "bin" / "python"
     subprocess.run([find_python("3.12", needed_by="PyMC"), "-m", "venv", tmp_path], check=True)
     install = [python, "-m", "pip", "install", "--quiet"]
@@ -98,7 +98,7 @@ def test_example_for_pymc_finds_the_weights(tmp_path: Path) -> None:
         text=True,
     )
     weights = [float(word) for word in answer.stdout.split()[-3:]]
-    # The posterior of 60 observations with a deviation of 0.1 is about 0.1 / sqrt(60) wide.
+    # With 60 observations and a deviation of 0.1, the posterior has a width of about 0.1 / sqrt(60).
     assert weights == pytest.approx([1.0, -2.0, 0.5], abs=0.06)
 
 

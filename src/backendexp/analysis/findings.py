@@ -1,10 +1,11 @@
 """What a comparison reads and what it finds: the plain data that the store, statistics and reports share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from backendexp.runs import measures
-from backendexp.runs.measures import Measure
+from backendexp.runs.measures import Kind, Measure
 
 # Verdicts on a time: how the candidate compares with the baseline.
 FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE = "faster", "slower", "equivalent", "inconclusive"
@@ -12,7 +13,7 @@ FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE = "faster", "slower", "equivalent", "in
 LESS, MORE = "less", "more"
 # The two could not be compared, or must not be; `Contrast.withheld` says why.
 WITHHELD = "withheld"
-# A verdict on a quality (loss, accuracy), which can also be equivalent or inconclusive.
+# A verdict on a quality (loss, accuracy and other metrics), which can also be equivalent or inconclusive.
 DIFFERENT = "different"
 
 
@@ -33,8 +34,8 @@ class TrackedRun:
         holds the dataset's digest as the store keeps it.
     values: the run's compared measures, from the measure's key to its value. Values that the run did not
         reach are left out.
-    loss_by_epoch, accuracy_by_epoch: the training curves, one number for each epoch; empty if they were not
-        read.
+    loss_by_epoch, quality_by_epoch: the training curves of the loss and of the headline quality
+        (`measures.headline_quality`), one number for each epoch; empty if they were not read.
     """
 
     run_id: str
@@ -56,7 +57,12 @@ class TrackedRun:
     tags: dict[str, str]
     values: dict[str, float]
     loss_by_epoch: tuple[float, ...] = ()
-    accuracy_by_epoch: tuple[float, ...] = ()
+    quality_by_epoch: tuple[float, ...] = ()
+
+
+def keys_of(runs: Iterable[TrackedRun]) -> tuple[str, ...]:
+    """The keys of the measures of which a run has a value, each once."""
+    return tuple(dict.fromkeys(key for run in runs for key in run.values))
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Chance:
-    """Whether the accuracy of a group differs from guessing, where the labels are coin flips.
+    """Whether the accuracy of a group differs from guessing, where nothing can be learned from the data.
 
     correct, guesses: the number of right answers and of all answers, over all finished runs of the group,
         each on its own test samples.
     accuracy, low, high: the share of right answers, and its exact 95% interval (Clopper and Pearson).
-    p: the probability that chance alone gives a share at least as far from one half (exact binomial test).
+    p: the probability that chance alone gives a share at least as far from the expected one (exact binomial
+        test).
+    expected: the share that guessing gets on average: one over the number of classes.
     sentence: what that means, in words.
     """
 
@@ -91,6 +99,7 @@ class Chance:
     high: float
     p: float
     sentence: str
+    expected: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class QualityContrast:
-    """The loss or the accuracy of a candidate compared with the baseline, over the blocks that both finished.
+    """The loss or a metric of a candidate compared with the baseline, over the blocks that both finished.
 
     baseline, candidate, blocks, sentence: as in Contrast.
     difference, low, high: candidate less baseline: the mean of the differences within blocks, and its 90%
@@ -223,7 +232,7 @@ class Comparison:
         groups of the first sweep.
     groups: all groups, the baselines first.
     contrasts: the times and the memory of every pair, the pairs with a baseline first.
-    qualities: the loss and the accuracy of every pair, in the same order.
+    qualities: the loss and the metrics of every pair, in the same order.
     margin: two times whose ratio is within 1/(1+margin) to 1+margin are equivalent.
     common: the parameters that all runs share.
     versions: the versions and facts of the machine that all runs share, such as Keras, Python and the CPU.
@@ -256,15 +265,37 @@ class Comparison:
         keras = self.group(label).keras
         return next((b for b in own if self.group(b).keras == keras), own[0] if own else None)
 
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures in which the groups are compared: those of the table, and the runs' metrics."""
+        return measures.compared(keys=keys_of(run for group in self.groups for run in group.runs))
+
+    @property
+    def shown_by_run(self) -> tuple[Measure, ...]:
+        """The measures that a person looks through run by run."""
+        return tuple(known for known in self.measures if known.column is not None)
+
+    @property
+    def quality(self) -> Measure | None:
+        """The quality whose verdict is shown first, or None if the runs have no metrics."""
+        return next((m for m in self.measures if m.headline and m.kind is Kind.QUALITY), None)
+
+    @property
+    def qualities_title(self) -> str:
+        """The heading of the loss and the metrics."""
+        others = [m.title for m in self.measures if m.kind is Kind.QUALITY and m.key != measures.LOSS]
+        return f"Loss and {others[0] if len(others) == 1 else 'metrics'}"
+
     def headlines(self) -> tuple[str, ...]:
-        """The sentences that answer the question: for each measure that the table marks as a headline, the
-        verdict on every pair with a baseline.
+        """The sentences that answer the question: for each measure that is a headline, the verdict on every
+        pair with a baseline.
         """
         found: Sequence[Contrast | QualityContrast] = (*self.contrasts, *self.qualities)
         with_baseline = [pair for pair in found if pair.baseline in self.baselines]
         return tuple(
             pair.sentence
-            for measure in measures.headlines()
+            for measure in self.measures
+            if measure.headline
             for pair in with_baseline
             if pair.measure.key == measure.key
         )

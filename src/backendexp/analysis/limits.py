@@ -10,7 +10,7 @@ from backendexp.analysis import numbers
 from backendexp.analysis.findings import WITHHELD, Comparison, Contrast, QualityContrast
 from backendexp.analysis.guards import FEWEST_BLOCKS, count_of
 from backendexp.errors import UserError
-from backendexp.runs import measures
+from backendexp.runs import keras_metrics, measures
 from backendexp.runs.measures import Measure
 from backendexp.spelling import nearest
 
@@ -63,13 +63,7 @@ def parse(expression: str) -> Limit:
             f"{', '.join(_HOLDS)}, {_EXAMPLE}"
         )
     name, symbol, written = found.groups()
-    known = {either: m for m in measures.compared() for either in (m.key, m.short_key)}
-    if name not in known:
-        raise UserError(
-            f"the limit {expression!r} is on {name!r}, which is not compared. {nearest(name, known)}"
-            f"Expected one of: {', '.join(m.short_key for m in measures.compared())}"
-        )
-    measure = known[name]
+    measure = _measure(name, expression)
     try:
         number = float(written)
     except ValueError:
@@ -84,6 +78,21 @@ def parse(expression: str) -> Limit:
     return Limit(measure, symbol, number, expression)
 
 
+def _measure(name: str, expression: str) -> Measure:
+    """The measure of this name. The runs decide later whether they have the metric."""
+    known = {either: m for m in measures.compared() for either in (m.key, m.short_key)}
+    if name in known:
+        return known[name]
+    if keras_metrics.known_name(name.removeprefix("test/")) or name.startswith("test/"):
+        return measures.quality(name.removeprefix("test/"))
+    raise UserError(
+        f"the limit {expression!r} is on {name!r}, which is not compared. "
+        f"{nearest(name, [*known, *keras_metrics.names()])}"
+        f"Expected one of: {', '.join(m.short_key for m in measures.compared())}, a metric of Keras such as "
+        "accuracy, or test/NAME for a metric of your own"
+    )
+
+
 def check(comparison: Comparison, limits: Sequence[Limit]) -> list[LimitOutcome]:
     """The outcome of each limit for each group and its baseline."""
     return [outcome for limit in limits for outcome in _check_one(comparison, limit)]
@@ -94,8 +103,8 @@ def _check_one(comparison: Comparison, limit: Limit) -> Iterator[LimitOutcome]:
     for group in comparison.groups:
         baseline = comparison.baseline_of(group.label)
         if baseline is not None:
-            at = (limit.measure, baseline, group.label)
-            pair = next((p for p in pairs if (p.measure, p.baseline, p.candidate) == at), None)
+            at = (limit.measure.key, baseline, group.label)
+            pair = next((p for p in pairs if (p.measure.key, p.baseline, p.candidate) == at), None)
             yield _judge(limit, f"{group.label} against {baseline}", pair)
     for label in comparison.baselines:
         # A backend that is missing from the second sweep must not pass for one that kept the limit.

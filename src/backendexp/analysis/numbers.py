@@ -49,6 +49,11 @@ def signed(measure: Measure, value: float | None) -> str:
     return ("+" if value > 0 else "\N{MINUS SIGN}") + text
 
 
+def margin(value: float) -> str:
+    """The margin of a quality. One that is a share of the baseline's values has many digits."""
+    return f"{value:.3g}"
+
+
 def probability(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return MISSING

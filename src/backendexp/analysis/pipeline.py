@@ -17,13 +17,14 @@ from backendexp.analysis.findings import (
     QualityContrast,
     Spread,
     TrackedRun,
+    keys_of,
 )
 from backendexp.analysis.sides import Pair, Side
 from backendexp.analysis.statistics import Floats, Paired
 from backendexp.analysis.verdicts import Sample
-from backendexp.runs import measures
+from backendexp.runs import keras_metrics, measures
 from backendexp.runs.measures import ACCURACY, LOSS, RATIO_MARGIN, Kind, Measure
-from backendexp.worker.data import labels_are_chance
+from backendexp.worker.data import labels_are_chance, labels_classes
 
 # The confidence of the interval of a ratio, and of the interval of a quality's difference. The latter is
 # lower because two one-sided tests at 5% use it.
@@ -55,15 +56,17 @@ def analyse(
         sweeps are compared, the baseline is one of them; None chooses the sweep of the first run.
     by_sweep: whether each backend is compared with itself between sweeps.
     margin: of the ratio of two times, see `Comparison`.
-    accuracy_margin, loss_margin: differences that are too small to matter; None takes the margin from the
-        table of measures.
+    accuracy_margin, loss_margin: differences that are too small to matter. The former is for every metric
+        whose name ends in accuracy. None takes the margin of the measure, see `keras_metrics`.
     Raises ComparisonError: the runs cannot be compared, see `guards`. UserError: parity runs that should have
     started equal did not.
     """
-    margins = _margins({ACCURACY: accuracy_margin, LOSS: loss_margin})
-    guards.refuse_margins({"margin": margin, **{f"{key}_margin": own for key, own in margins.items()}})
     selected = [run for run in runs if "kind" not in run.tags]
     timed = [run for run in selected if run.role == "timed"]
+    judged = _judged(timed, accuracy_margin, loss_margin)
+    guards.refuse_margins(
+        {"margin": margin, **{f"{m.short_key}_margin": m.margin for m in judged if m.margin is not None}}
+    )
     guards.refuse_nothing(timed, selected)
     guards.refuse_unfinished(selected)
     guards.refuse_unlike_plans(timed)
@@ -83,9 +86,9 @@ def analyse(
     parity = agreement.judge([run for run in selected if run.role == "parity"], every)
     beside = guards.beside_others(selected)
     side_by_side = {pair.labels: guards.why_side_by_side(pair, by_sweep) for pair in pairs}
-    qualities = _qualities(pairs, margins, side_by_side)
+    qualities = _qualities(pairs, judged, side_by_side)
     contrasts = _contrasts(pairs, margin, side_by_side, _why_untimed(beside, parity, qualities, by_sweep))
-    groups = [_group(side) for side in sides.order(every, baselines)]
+    groups = [_group(side, judged) for side in sides.order(every, baselines)]
     outliers = {group.label: group.outliers for group in groups}
     return Comparison(
         title=title,
@@ -101,15 +104,30 @@ def analyse(
     )
 
 
-def _margins(named: Mapping[str, float | None]) -> dict[str, float]:
-    """The margin of each quality by its key: the one that the caller named, else the table's."""
-    margins = {}
-    for measure in measures.compared(Kind.QUALITY):
-        own = named.get(measure.key)
-        default = measure.margin
-        assert default is not None
-        margins[measure.key] = default if own is None else own
-    return margins
+def _judged(
+    timed: Sequence[TrackedRun], accuracy_margin: float | None, loss_margin: float | None
+) -> tuple[Measure, ...]:
+    """The measures of the runs, with the margins that the caller named in place of their own."""
+    found = []
+    for measure in measures.compared(keys=keys_of(timed)):
+        if measure.key == LOSS and loss_margin is not None:
+            measure = replace(measure, margin=loss_margin, relative=False)
+        elif measure.key == LOSS and timed and _is_error(timed[0]):
+            measure = replace(measure, relative=True)
+        elif (measure.metric or "").endswith(ACCURACY) and accuracy_margin is not None:
+            measure = replace(measure, margin=accuracy_margin)
+        found.append(measure)
+    return tuple(found)
+
+
+def _is_error(run: TrackedRun) -> bool:
+    """Whether the loss of a run has the unit of the labels. If the plan left the loss to the labels, the
+    metrics that were chosen with it tell.
+    """
+    loss = run.params.get("training.loss", "")
+    if loss != "auto":
+        return keras_metrics.is_error(loss)
+    return any(key.endswith("mean_absolute_error") for key in run.values)
 
 
 def _by_sweep(runs: Sequence[TrackedRun]) -> list[list[TrackedRun]]:
@@ -178,20 +196,30 @@ def _contrasts(
 
 def _qualities(
     pairs: Sequence[Pair],
-    margins: Mapping[str, float],
+    judged: Sequence[Measure],
     side_by_side: Mapping[tuple[str, str], str | None],
 ) -> list[QualityContrast]:
     samples = [
         (measure, pair, side_by_side[pair.labels], _paired_values(pair, measure))
         for pair in pairs
-        for measure in measures.compared(Kind.QUALITY)
+        for measure in judged
+        if measure.kind is Kind.QUALITY
     ]
-    own = [margins[measure.key] for measure, *_ in samples]
+    own = [_margin(measure, values) for measure, _, _, values in samples]
     found = _sampled(samples, np.asarray, own, _CONFIDENCE_OF_TWO_TESTS)
     return [verdicts.on_difference(s, margin) for s, margin in zip(found, own, strict=True)]
 
 
 _Values = tuple[Floats, Floats]
+
+
+def _margin(measure: Measure, values: _Values) -> float:
+    """The margin of a quality, in the measure's own unit."""
+    assert measure.margin is not None
+    baseline, _ = values
+    if not measure.relative or not len(baseline):
+        return measure.margin
+    return measure.margin * float(np.abs(baseline).mean())
 
 
 def _paired_values(pair: Pair, measure: Measure) -> _Values:
@@ -297,9 +325,9 @@ def _corrected(
 # -- groups ------------------------------------------------------------------------------------------
 
 
-def _group(side: Side) -> Group:
+def _group(side: Side, judged: Sequence[Measure]) -> Group:
     spreads = {}
-    for measure in measures.compared():
+    for measure in judged:
         values = side.values(measure.key)
         if values:
             low, median, high = statistics.quartiles(np.array(values))
@@ -325,8 +353,8 @@ def _outliers(side: Side, measure: Measure) -> tuple[str, ...]:
 
 
 def _chance(side: Side) -> Chance | None:
-    """Whether the accuracy of a side is luck, for data whose labels are coin flips; None for other data. If
-    two runs had the same seed and thus the same labels, only the first counts.
+    """Whether the accuracy of a side is luck, if nothing can be learned from the data; None for other data.
+    If two runs had the same seed and thus the same labels, only the first counts.
     """
     guessed: dict[int, tuple[int, int]] = {}
     for run in side.finished:
@@ -336,7 +364,7 @@ def _chance(side: Side) -> Chance | None:
     if not guessed:
         return None
     correct, guesses = (sum(column) for column in zip(*guessed.values(), strict=True))
-    return verdicts.on_guessing(side.label, correct, guesses)
+    return verdicts.on_guessing(side.label, correct, guesses, labels_classes(side.runs[0].params))
 
 
 def _common(runs: Sequence[TrackedRun]) -> dict[str, str]:

@@ -210,11 +210,13 @@ def more_blocks(paired: Paired, margin: float, tests: int) -> int | None:
     return high - paired.pairs
 
 
-def guessing(correct: int, guesses: int) -> tuple[float, float, float]:
+def guessing(correct: int, guesses: int, expected: float = 0.5) -> tuple[float, float, float]:
     """(low, high, p): the exact 95% interval of the share of correct guesses (Clopper and Pearson), and the
-    probability that chance gives a share at least as far from one half (exact binomial test).
+    probability that chance gives a share at least as far from the expected one (exact binomial test).
+
+    expected: the share that guessing gets on average.
     """
-    result = stats.binomtest(correct, guesses, 0.5)
+    result = stats.binomtest(correct, guesses, expected)
     interval = result.proportion_ci(1 - LEVEL, method="exact")
     return float(interval.low), float(interval.high), float(result.pvalue)
 

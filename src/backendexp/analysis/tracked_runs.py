@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backendexp.analysis.findings import TrackedRun
+from backendexp.analysis.findings import TrackedRun, keys_of
 from backendexp.errors import ComparisonError
 from backendexp.runs import measures, record, sweep_ids
 from backendexp.runs.record import RunRecord
@@ -172,14 +172,14 @@ def _with_curves(reader: Reader, found: list[TrackedRun]) -> list[TrackedRun]:
             min(_MOST_CURVES, max(1, _MOST_POINTS // int(epochs))) if epochs.isdigit() and int(epochs) else 1
         )
         wanted += [run.run_id for run in own[:most]]
-    losses, accuracies = (
-        reader.histories(wanted, metric) for metric in (measures.TRAIN_LOSS, measures.TRAIN_ACCURACY)
-    )
+    quality = measures.headline_quality(keys_of(found))
+    losses = reader.histories(wanted, measures.TRAIN_LOSS)
+    qualities = {} if quality is None else reader.histories(wanted, measures.by_epoch(quality))
     return [
         replace(
             run,
             loss_by_epoch=losses.get(run.run_id, ()),
-            accuracy_by_epoch=accuracies.get(run.run_id, ()),
+            quality_by_epoch=qualities.get(run.run_id, ()),
         )
         for run in found
     ]
@@ -267,10 +267,12 @@ def _of_record(one: RunRecord) -> TrackedRun:
     )
     if report.status != FINISHED:
         return tracked
+    quality = measures.headline_quality(tracked.values)
+    name = None if quality is None else quality.metric
     return replace(
         tracked,
         loss_by_epoch=tuple(epoch.loss for epoch in one.result.epochs),
-        accuracy_by_epoch=tuple(e.accuracy for e in one.result.epochs if e.accuracy is not None),
+        quality_by_epoch=tuple(e.metrics[name] for e in one.result.epochs if name in e.metrics),
     )
 
 
@@ -311,7 +313,9 @@ def _tracked_run(
         params={key: value for key, value in params.items() if "." in key or key in _PLAIN_KEYS},
         tags=own,
         values={
-            key: value for key, value in measures.compared_values(metrics).items() if math.isfinite(value)
+            key: value
+            for key, value in measures.compared_values(metrics, tags.get("metrics", "").split()).items()
+            if math.isfinite(value)
         },
     )
 

@@ -201,13 +201,13 @@ def _difference_sentence(c: QualityContrast, withheld: str | None) -> str:
     if c.verdict == EQUIVALENT:
         return (
             f"{c.candidate} and {c.baseline} are equivalent in {what}: the difference is {found}, within "
-            f"{c.margin:g} either way."
+            f"{numbers.margin(c.margin)} either way."
         )
     if c.verdict == DIFFERENT:
         return f"{c.candidate} and {c.baseline} differ in {what}: by {found}, Holm's {_p(c.p_different)}."
     return (
         f"{c.candidate} against {c.baseline} in {what} is inconclusive after {c.blocks} blocks: the "
-        f"difference is {found}, and {c.margin:g} either way counts as equal."
+        f"difference is {found}, and {numbers.margin(c.margin)} either way counts as equal."
     )
 
 
@@ -221,14 +221,17 @@ def _unjudged_sentence(c: Contrast | QualityContrast, withheld: str | None) -> s
     return None
 
 
-def on_guessing(label: str, correct: int, guesses: int) -> Chance:
-    """Whether luck explains how many answers were right, where the labels are coin flips.
+def on_guessing(label: str, correct: int, guesses: int, classes: int = 2) -> Chance:
+    """Whether luck explains how many answers were right, where nothing can be learned from the data.
 
     correct, guesses: the number of right answers, and of all answers.
+    classes: the number of classes, all of which are equally likely.
     """
-    low, high, p = statistics.guessing(correct, guesses)
+    expected = 1 / classes
+    low, high, p = statistics.guessing(correct, guesses, expected)
+    draws = "coin flips" if classes == 2 else f"random labels of {classes} classes"
     found = (
-        f"{label} got {correct:,} of {guesses:,} coin flips right: {correct / guesses:.3f} (95% interval "
+        f"{label} got {correct:,} of {guesses:,} {draws} right: {correct / guesses:.3f} (95% interval "
         f"{low:.3f} to {high:.3f}, {_p(p)})"
     )
     if p < _NO_LUCK:
@@ -237,7 +240,7 @@ def on_guessing(label: str, correct: int, guesses: int) -> Chance:
         meaning = "That is unusual luck, as one group in twenty has it."
     else:
         meaning = "That is luck."
-    return Chance(correct, guesses, correct / guesses, low, high, p, f"{found}. {meaning}")
+    return Chance(correct, guesses, correct / guesses, low, high, p, f"{found}. {meaning}", expected)
 
 
 def _p(value: float | None) -> str:

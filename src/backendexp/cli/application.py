@@ -16,7 +16,6 @@ from backendexp.cli.exit_codes import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
 from backendexp.cli.overrides import for_shell
 from backendexp.cli.preflight import Checked, Job
 from backendexp.config import composition, schema
-from backendexp.errors import ConfigError
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
 from backendexp.experiments.sweep import Sweep
@@ -58,16 +57,11 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
     Raises ConfigError: Hydra refuses something that only its launchers, sweepers and other plugins can know.
     """
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    try:
-        # Hydra creates the folders of the runs.
-        with places.writing("The folder of the run", places.RUNS):
-            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(composition.sentence(error)) from error
+    # Hydra creates the folders of the runs.
+    with composition.own_refusals(), places.writing("The folder of the run", places.RUNS):
+        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
 
 
 @dataclass

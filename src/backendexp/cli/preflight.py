@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from backendexp import experiments
 from backendexp.cli import overrides
@@ -79,7 +79,7 @@ def check(arguments: list[str], conf: Path) -> Checked:
     if asked.shell_completion:
         _check_completion(asked.overrides)
         return Checked({}, 0, alone=False)
-    with _CompactErrors(), composition.opened(asked, conf) as composed:
+    with composition.own_refusals(), composition.opened(asked, conf) as composed:
         sweep = composed.is_sweep
         given = [] if asked.experimental_rerun else overrides.read(asked.overrides, composed, sweep)
         check_choice = partial(_check_choice, composed=composed)
@@ -242,18 +242,3 @@ def _check_name(override: Any, words: list[str], composed: Composition, sweep: b
     if as_text and not override.is_sweep_override() and isinstance(override.value(), (list, dict)):
         kind = "list" if isinstance(override.value(), list) else "dictionary"
         raise ConfigError(f"{line!r} is a {kind}: expected text. If it is text, write {as_text}")
-
-
-class _CompactErrors:
-    """Turns what Hydra and OmegaConf raise for a bad configuration into ConfigError."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> Literal[False]:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        if isinstance(error, (HydraException, OmegaConfBaseException)):
-            raise ConfigError(composition.sentence(error)) from error
-        return False

@@ -293,6 +293,18 @@ def refusals() -> Iterator[None]:
         raise ConfigError(sentence(error)) from error
 
 
+@contextmanager
+def own_refusals() -> Iterator[None]:
+    """Turn the errors that Hydra and OmegaConf define into ConfigError. All other errors stay as they are."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(sentence(error)) from error
+
+
 def sentence(error: BaseException) -> str:
     """Return the message of an error or of its cause, without the lines about Hydra's internals."""
     from hydra.errors import HydraException

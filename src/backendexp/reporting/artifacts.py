@@ -7,7 +7,6 @@ from backendexp.reporting import text
 from backendexp.reporting.defects import Defects, Written
 from backendexp.reporting.note import note_of
 from backendexp.reporting.svg import Figure
-from backendexp.runs import measures
 from backendexp.runs.measures import Measure
 
 REPORT = "report.html"
@@ -43,7 +42,7 @@ def metrics(comparison: Comparison) -> dict[str, float]:
     """
     found: dict[str, float | None] = {}
     # The UI draws a chart of one bar for each metric, so only few measures become metrics.
-    shown = measures.shown_by_run()
+    shown = comparison.shown_by_run
     for group in comparison.groups:
         for measure in shown:
             spread = group.spreads.get(measure.key)

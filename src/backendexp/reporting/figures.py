@@ -23,7 +23,6 @@ from backendexp.reporting.palette import BAND, INK, LINE, MUTED, SURFACE
 from backendexp.reporting.svg import WIDTH, Figure
 from backendexp.runs import measures
 from backendexp.runs.measures import (
-    ACCURACY,
     BUILD_TIME,
     COMPILATION,
     EVALUATION_TIME,
@@ -45,7 +44,7 @@ def of(comparison: Comparison) -> list[Figure]:
 
 def kinds() -> dict[str, Callable[[Comparison], Figure | None]]:
     """The function that draws each figure, by the figure's name."""
-    drawn_by = (ratios, time_by_phase, steady_epoch, learning_curves, accuracy, parity)
+    drawn_by = (ratios, time_by_phase, steady_epoch, learning_curves, quality, parity)
     return {kind.__name__.replace("_", "-"): kind for kind in drawn_by}
 
 
@@ -256,12 +255,13 @@ def _curve(runs: Sequence[Sequence[float]]) -> _Curve | None:
 
 
 def learning_curves(comparison: Comparison) -> Figure | None:
-    """Training loss and accuracy by epoch: the median of the runs, with a band between their quartiles."""
+    """Training loss and first quality by epoch: the median of the runs, with a band between the quartiles."""
     losses = [(g, _curve([run.loss_by_epoch for run in g.finished])) for g in comparison.groups]
-    accuracies = [(g, _curve([run.accuracy_by_epoch for run in g.finished])) for g in comparison.groups]
+    qualities = [(g, _curve([run.quality_by_epoch for run in g.finished])) for g in comparison.groups]
+    title_of_quality = "" if comparison.quality is None else comparison.quality.title
     panels = [
         (name, known)
-        for name, curves in (("training loss", losses), ("training accuracy", accuracies))
+        for name, curves in (("training loss", losses), (f"training {title_of_quality}", qualities))
         if (known := [(group, curve) for group, curve in curves if curve is not None])
     ]
     if not panels:
@@ -340,10 +340,11 @@ def _width(number: int) -> float:
     return max(1.4, 3.6 - 1.1 * number)
 
 
-def accuracy(comparison: Comparison) -> Figure | None:
-    """The test accuracy of every run, the mean of each group with a 95% interval, and what luck explains."""
-    rows = _with_values(comparison, measures.measure(ACCURACY))
-    if not rows:
+def quality(comparison: Comparison) -> Figure | None:
+    """The first quality of every run, the mean of each group with a 95% interval, and what luck explains."""
+    measure = comparison.quality
+    rows = [] if measure is None else _with_values(comparison, measure)
+    if measure is None or not rows:
         return None
     every = [value for _, _, values in rows for value in values]
     looks, luck = _looks(comparison), _luck(comparison)
@@ -356,11 +357,11 @@ def accuracy(comparison: Comparison) -> Figure | None:
         ends = [*every, *(luck or ()), *(end for mean in means for end in mean)]
         canvas.linear(axes.xaxis, min(ends), max(ends))
         for number, ((group, runs, values), (low, mean, high)) in enumerate(zip(rows, means, strict=True)):
-            text = f"{mean:.3f}  ({low:.3f} to {high:.3f})"
+            text = f"{numbers.of(measure, mean)}  ({numbers.of(measure, low)} to {numbers.of(measure, high)})"
             described.append(f"{group.label}: mean {text}, {len(runs)} runs.")
             look, top = looks[group.label], number * row
             canvas.head(axes, top + 14, group.label, text, look)
-            canvas.lane(axes, top + HEAD, strip + 18, luck, at=0.5 if luck else None)
+            canvas.lane(axes, top + HEAD, strip + 18, luck, at=_chance_of(comparison) if luck else None)
             y = top + HEAD + strip / 2 + 0.85 * strip * canvas.spread_out(len(runs))
             canvas.dots(axes, np.array(values), y, look, f"runs-{number}")
             below = top + HEAD + strip + 10
@@ -368,19 +369,23 @@ def accuracy(comparison: Comparison) -> Figure | None:
             axes.plot([mean], [below], "D", color=INK, markersize=6, zorder=5)
         if luck is not None:
             described.append(f"Guessing gets {luck[0]:.2f} to {luck[1]:.2f} in 95 of 100 runs.")
-        canvas.name_axis(drawn, "accuracy on the test data")
+        canvas.name_axis(drawn, f"{measure.title} on the test data")
         return svg.finish(
             drawn,
-            "accuracy",
-            "Accuracy, run by run",
+            "quality",
+            f"{measure.title.capitalize()}, run by run",
             " ".join(described),
             "A mark is a run; the diamond below is the mean of the group, its line the 95% interval."
-            + (" The labels are coin flips: the shaded band holds 95 of 100 guessers." if luck else ""),
+            + (
+                f" The labels are {_labels(comparison)}: the shaded band holds 95 of 100 guessers."
+                if luck
+                else ""
+            ),
         )
 
 
 def _mean(group: Group, values: Sequence[float]) -> tuple[float, float, float]:
-    """(low, mean, high) of a group's accuracy. If the labels are coin flips, the interval is the exact one of
+    """(low, mean, high) of a group's quality. If the labels are random, the interval is the exact one of
     the share of right answers; else it is Student's interval of the runs' mean.
     """
     from scipy import stats
@@ -409,8 +414,17 @@ def _luck(comparison: Comparison) -> tuple[float, float] | None:
     if len(samples) != 1:
         return None
     (guesses,) = samples
-    low, high = stats.binom.interval(0.95, guesses, 0.5)
+    low, high = stats.binom.interval(0.95, guesses, _chance_of(comparison))
     return float(low) / guesses, float(high) / guesses
+
+
+def _labels(comparison: Comparison) -> str:
+    return "coin flips" if _chance_of(comparison) == 0.5 else "random"
+
+
+def _chance_of(comparison: Comparison) -> float:
+    """The accuracy that guessing gets on average."""
+    return next((g.chance.expected for g in comparison.groups if g.chance is not None), 0.5)
 
 
 def parity(comparison: Comparison) -> Figure | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from backendexp.analysis import findings, numbers
 from backendexp.analysis.findings import (
+    Chance,
     Comparison,
     Contrast,
     Group,
@@ -90,7 +91,8 @@ def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
         notes=[note for note in comparison.notes if note not in comparison.parity.sentences],
         held=[("Versions and machine", comparison.versions), ("Parameters", comparison.common)],
         runs=_runs(comparison),
-        measures=[measure.heading for measure in measures.shown_by_run()],
+        measures=[measure.heading for measure in comparison.shown_by_run],
+        qualities_title=comparison.qualities_title,
         on_intervals=INTERVALS_ARE_NOT_ADJUSTED,
         marks=_MARKS,
         number=numbers,
@@ -102,8 +104,13 @@ def _question(comparison: Comparison) -> str:
     if len({group.sweep for group in comparison.groups}) > 1:
         return "What changed between the sweeps?"
     if len({group.backend for group in comparison.groups}) == 2:
-        return "Which backend is faster, and is one more accurate?"
-    return "Which backends are faster, and are some more accurate?"
+        return f"Which backend is faster, and is one {_better(comparison)}?"
+    return f"Which backends are faster, and are some {_better(comparison)}?"
+
+
+def _better(comparison: Comparison) -> str:
+    known = comparison.quality
+    return "more accurate" if known is not None and known.key == measures.ACCURACY else "better"
 
 
 def _facts(comparison: Comparison) -> list[str]:
@@ -141,7 +148,10 @@ def _verdicts(comparison: Comparison) -> Iterator[PairVerdicts]:
     for (candidate, baseline), pair in pairs.items():
         reasons = {c.withheld for c in pair if isinstance(c, Contrast)}
         if {c.verdict for c in pair} == {findings.WITHHELD} and len(reasons) == 1:
-            sentence = f"No verdict on times or accuracy: {reasons.pop()}."
+            titles = " or ".join(
+                ["times", *(c.measure.title for c in pair if isinstance(c, QualityContrast))]
+            )
+            sentence = f"No verdict on {titles}: {reasons.pop()}."
             none = Verdict(findings.WITHHELD, _MARKS[findings.WITHHELD], sentence)
             withheld.append(PairVerdicts(candidate, baseline, (none,)))
         else:
@@ -170,10 +180,18 @@ def _throughout(comparison: Comparison) -> Iterator[Verdict]:
     if chances:
         telling = min(chances, key=lambda chance: chance.p)
         word, mark = ("luck", "\N{ALMOST EQUAL TO}") if telling.p >= 0.05 else ("look closer", "!")
-        sentence = f"The labels are coin flips. {telling.sentence}"
+        sentence = f"{_labels(telling)}. {telling.sentence}"
         if len(chances) > 1:
-            sentence += " No group is further from one half than this one."
+            sentence += f" No group is further from {_expected(telling)} than this one."
         yield Verdict(word, mark, sentence)
+
+
+def _labels(chance: Chance) -> str:
+    return "The labels are coin flips" if chance.expected == 0.5 else "The labels are random"
+
+
+def _expected(chance: Chance) -> str:
+    return "one half" if chance.expected == 0.5 else f"{chance.expected:.3f}"
 
 
 # -- tables ------------------------------------------------------------------------------------------
@@ -182,7 +200,7 @@ def _throughout(comparison: Comparison) -> Iterator[Verdict]:
 def _medians(comparison: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
     """The rows of the table of medians: (heading of the measure, (median, quartiles) of each group)."""
     rows = []
-    for measure in measures.compared():
+    for measure in comparison.measures:
         spreads = [group.spreads.get(measure.key) for group in comparison.groups]
         if any(spreads):
             rows.append((measure.heading, [_spread(measure, spread) for spread in spreads]))
@@ -240,7 +258,7 @@ def _quality_cells(q: QualityContrast) -> list[str]:
     return [
         numbers.signed(q.measure, q.difference),
         numbers.interval(numbers.signed(q.measure, q.low), numbers.signed(q.measure, q.high)),
-        f"{q.margin:g}",
+        numbers.margin(q.margin),
         str(q.blocks),
         numbers.probability(q.p_equivalent),
         numbers.probability(q.p_different),
@@ -254,7 +272,7 @@ def _quality_cells(q: QualityContrast) -> list[str]:
 class RunRow:
     """A row of the table of runs.
 
-    cells: for each measure of `measures.shown_by_run`, (its number, whether the run is an outlier in it).
+    cells: for each measure of `Comparison.shown_by_run`, (its number, whether the run is an outlier in it).
     """
 
     run: TrackedRun
@@ -285,7 +303,7 @@ def _runs(comparison: Comparison) -> RunRows:
     members.sort(key=lambda member: member[0].began_ms)
     if len(members) > MOST_RUNS:
         members.sort(key=lambda member: not _is_odd(*member))
-    shown = [_row(run, group) for run, group in members[:MOST_RUNS]]
+    shown = [_row(run, group, comparison.shown_by_run) for run, group in members[:MOST_RUNS]]
     return RunRows(shown, len(members), len(shown) > _FOLD_FROM)
 
 
@@ -293,14 +311,11 @@ def _is_odd(run: TrackedRun, group: Group) -> bool:
     return run.status != FINISHED or any(run.run_id in ids for ids in group.outliers.values())
 
 
-def _row(run: TrackedRun, group: Group) -> RunRow:
+def _row(run: TrackedRun, group: Group, shown: Sequence[Measure]) -> RunRow:
     return RunRow(
         run,
         group.label,
         run.status if run.status == FINISHED or not run.reason else f"{run.status}: {run.reason}",
         run.status == FINISHED,
-        [
-            (numbers.of(m, run.values.get(m.key)), run.run_id in group.outliers.get(m.key, ()))
-            for m in measures.shown_by_run()
-        ],
+        [(numbers.of(m, run.values.get(m.key)), run.run_id in group.outliers.get(m.key, ())) for m in shown],
     )

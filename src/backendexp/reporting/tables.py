@@ -10,7 +10,7 @@ from backendexp.runs.measures import Measure
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
 from backendexp.worker import tasks
-from backendexp.worker.data import labels_are_chance
+from backendexp.worker.data import labels_are_chance, labels_classes
 
 # Every table has a column for each of these keys of the plan.
 _ALWAYS_SHOWN = ("backend.name", "runtime.name", "seed")
@@ -43,7 +43,8 @@ def run_table(records: list[RunRecord]) -> Table:
     differ.
     """
     varied = [key for key in _varied_keys(records) if key not in _ALWAYS_SHOWN]
-    titles = ["backend", "runtime", "seed", *varied, "status", *_headings()]
+    shown = _columns(records)
+    titles = ["backend", "runtime", "seed", *varied, "status", *_headings(shown)]
     rows = []
     for record in records:
         params = record.spec.params()
@@ -51,19 +52,27 @@ def run_table(records: list[RunRecord]) -> Table:
         status = "RUNNING" if result is None else result.status
         if result is not None and result.reason:
             status += f" ({result.reason})"
-        numbers = [_written(m, None if result is None else result.value(m)) for m in measures.columns()]
+        numbers = [_written(m, None if result is None else result.value(m)) for m in shown]
         rows.append([*(params[k] for k in _ALWAYS_SHOWN), *(params[k] for k in varied), status, *numbers])
     return Table(titles, rows)
 
 
 def numbers_line(result: RunResult) -> str:
     """The run's numbers in `run_table`, in one line, each after its heading."""
-    written = (_written(measure, result.value(measure)) for measure in measures.columns())
-    return "  ".join(f"{heading} {number}" for heading, number in zip(_headings(), written, strict=True))
+    shown = measures.columns(result.quality_keys)
+    written = (_written(measure, result.value(measure)) for measure in shown)
+    return "  ".join(f"{heading} {number}" for heading, number in zip(_headings(shown), written, strict=True))
 
 
-def _headings() -> list[str]:
-    return [measure.column for measure in measures.columns() if measure.column is not None]
+def _columns(records: Iterable[RunRecord]) -> tuple[Measure, ...]:
+    """The measures that have a column in a table of these runs, with the metrics that a run has."""
+    return measures.columns(
+        key for record in records if record.result is not None for key in record.result.quality_keys
+    )
+
+
+def _headings(shown: Iterable[Measure]) -> list[str]:
+    return [measure.column for measure in shown if measure.column is not None]
 
 
 def _varied_keys(records: list[RunRecord]) -> list[str]:
@@ -99,13 +108,14 @@ def by_backend(records: list[RunRecord]) -> list[BackendRuns]:
 
 def median_table(records: list[RunRecord]) -> Table:
     """A table with the medians over the finished runs of each backend on each runtime."""
-    titles = ["backend", "runtime", "finished", *(f"median {heading}" for heading in _headings())]
+    shown = _columns(records)
+    titles = ["backend", "runtime", "finished", *(f"median {heading}" for heading in _headings(shown))]
     rows = [
         [
             own.backend,
             own.runtime,
             f"{len(own.finished)} of {own.runs}",
-            *(_written(measure, own.median(measure)) for measure in measures.columns()),
+            *(_written(measure, own.median(measure)) for measure in shown),
         ]
         for own in by_backend(records)
     ]
@@ -194,8 +204,8 @@ def run_lines(record: RunRecord) -> Iterable[str]:
         steady = f", steady epoch {_seconds(result.steady_epoch_s)} s" if result.steady_epoch_s else ""
         yield f"  training_time_s  {_seconds(result.training_time_s)}{steady}"
     if result.loss is not None:
-        decimals = {name: 3 if "accuracy" in name else 4 for name in result.qualities}
-        others = [f"   {name}  {value:.{decimals[name]}f}" for name, value in result.qualities.items()]
+        found = [(m.metric, _written(m, result.value(m))) for m in measures.qualities(result.quality_keys)]
+        others = [f"   {name}  {value}" for name, value in found]
         yield f"  loss  {result.loss:.4f}{''.join(others)}{_chance(record)}"
     if phases(result):
         yield f"  phases  {phases(result)}"
@@ -204,13 +214,16 @@ def run_lines(record: RunRecord) -> Iterable[str]:
 
 
 def _chance(record: RunRecord) -> str:
-    """The range in which luck alone puts the accuracy: two standard errors of a fair coin on either side of
-    one half. Empty if the labels can be learned.
+    """The range in which luck alone puts the accuracy: two standard errors on either side of one over the
+    number of classes. Empty if the labels can be learned.
     """
-    if not labels_are_chance(record.spec.data.kind):
-        return ""
     assert record.result is not None
+    if not labels_are_chance(record.spec.data.kind) or "accuracy" not in record.result.qualities:
+        return ""
     assert record.result.data is not None
-    half_width = 2 * (0.25 / record.result.data["shapes"]["y_test"][0]) ** 0.5
-    low, high = max(0.0, 0.5 - half_width), min(1.0, 0.5 + half_width)
-    return f"   (labels are coin flips: {low:.2f} to {high:.2f} is luck)"
+    classes = labels_classes(record.spec.params())
+    expected = 1 / classes
+    half_width = 2 * (expected * (1 - expected) / record.result.data["shapes"]["y_test"][0]) ** 0.5
+    low, high = max(0.0, expected - half_width), min(1.0, expected + half_width)
+    labels = "coin flips" if classes == 2 else "random"
+    return f"   (labels are {labels}: {low:.2f} to {high:.2f} is luck)"

@@ -21,12 +21,11 @@ from backendexp.analysis.findings import (
 from backendexp.analysis.guards import count_of
 from backendexp.analysis.verdicts import INTERVALS_ARE_NOT_ADJUSTED
 from backendexp.reporting.tables import Table
-from backendexp.runs import measures
 from backendexp.runs.measures import Measure
 from backendexp.runs.results import FINISHED
 
 # The version of the JSON. It is raised when a field is removed or changes its meaning, not when one is added.
-SCHEMA = 1
+SCHEMA = 2
 
 # The columns of the CSV. Their names do not change, and new columns are added at the end.
 CSV_COLUMNS = (
@@ -128,7 +127,7 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
         ],
     )
     yield (
-        "Loss and accuracy",
+        comparison.qualities_title,
         [_table(_differences(comparison.qualities)), *_on_intervals(comparison.qualities)],
     )
     guessed = [group for group in comparison.groups if group.chance]
@@ -171,7 +170,7 @@ def _medians(comparison: Comparison) -> Table:
     groups = comparison.groups
     rows = [["engine", *(group.engine or numbers.MISSING for group in groups)]]
     rows.append(["finished", *(f"{len(group.finished)} of {len(group.runs)}" for group in groups)])
-    for measure in measures.compared():
+    for measure in comparison.measures:
         if any(measure.key in group.spreads for group in groups):
             rows.append([measure.heading, *(_spread(group, measure) for group in groups)])
     titles = ["median (quartiles)", *(group.label for group in groups)]
@@ -221,7 +220,7 @@ def _differences(qualities: Sequence[QualityContrast]) -> Table:
                 _pair(q),
                 numbers.signed(q.measure, q.difference),
                 numbers.interval(low, high),
-                f"{q.margin:g}",
+                numbers.margin(q.margin),
                 str(q.blocks),
                 numbers.probability(q.p_different),
                 q.verdict,
@@ -255,12 +254,12 @@ def _runs(comparison: Comparison) -> Table:
             str(run.seed),
             *(numbers.MISSING if n is None else f"{n:g}" for n in (run.block, run.position, run.load)),
             _status(run),
-            *(_value(group, run, measure) for measure in measures.compared()),
+            *(_value(group, run, measure) for measure in comparison.measures),
         ]
         for group in comparison.groups
         for run in group.runs
     ]
-    return Table([*titles, *(measure.heading for measure in measures.compared())], rows)
+    return Table([*titles, *(measure.heading for measure in comparison.measures)], rows)
 
 
 def _status(run: TrackedRun) -> str:
@@ -295,7 +294,7 @@ def csv(comparison: Comparison) -> str:
     writer.writeheader()
     for group in comparison.groups:
         baseline = comparison.baseline_of(group.label) or ""
-        for measure in measures.compared():
+        for measure in comparison.measures:
             at = (group.label, baseline, measure.key)
             cells = {
                 **_group_cells(group, measure),

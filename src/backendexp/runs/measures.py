@@ -4,11 +4,17 @@ A new measure is a new row of TABLE, and a field or property of RunResult that h
 metrics, the tables at the end of a run and of a sweep, the analysis, the limits of `--fail-if`, the exports
 and the report read the table each time they are made, so nothing else has to be edited but the page for users
 that lists the metrics; a test checks that page against this table.
+
+The metrics of the model, such as accuracy, are not in the table, because they are only known from the runs.
+The functions here take the keys of the runs' values, and add a measure for each metric among them.
 """
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from backendexp.runs import keras_metrics
+from backendexp.runs.keras_metrics import Better as Better
 
 
 class Kind(enum.Enum):
@@ -26,14 +32,6 @@ class Kind(enum.Enum):
     QUALITY = "quality"
 
 
-class Better(enum.Enum):
-    """Which of two values of a measure is the better one."""
-
-    LESS = "less"
-    MORE = "more"
-    NEITHER = "neither"
-
-
 @dataclass(frozen=True)
 class Measure:
     """A number of a run.
@@ -45,12 +43,14 @@ class Measure:
     kind, better: see there.
     source: the field or property of RunResult that holds the value, in the measure's unit; None where the
         value is not in the result, so that it is not tracked.
+    metric: Keras's name of the metric, for a measure that is one of RunResult.qualities; None for the others.
     difference_of: for a measure without a source, the keys of two tracked measures: its value is the first
         less the second, and at least 0.
     aliases: other names under which MLflow gets the same value.
     decimals: digits after the point; None writes three significant digits.
     margin: for a quality, the difference that is too small to matter, unless the caller names another; None
         for times and memory, which share RATIO_MARGIN.
+    relative: whether the margin is a share of the mean of the baseline's values.
     compared: whether backends are compared in it.
     headline: whether its verdict is one of those that a comparison shows first.
     column: its heading in the tables at the end of a run and of a sweep, with its unit; None where it has no
@@ -71,6 +71,8 @@ class Measure:
     aliases: tuple[str, ...] = ()
     decimals: int | None = None
     margin: float | None = None
+    relative: bool = False
+    metric: str | None = None
     compared: bool = True
     headline: bool = False
     column: str | None = None
@@ -184,19 +186,6 @@ TABLE: tuple[Measure, ...] = (
         column="loss",
     ),
     Measure(
-        ACCURACY,
-        "accuracy",
-        "",
-        Kind.QUALITY,
-        Better.MORE,
-        "accuracy",
-        aliases=("test/accuracy",),
-        decimals=3,
-        margin=0.05,
-        headline=True,
-        column="accuracy",
-    ),
-    Measure(
         PEAK_MEMORY,
         "peak memory",
         "MiB",
@@ -209,7 +198,67 @@ TABLE: tuple[Measure, ...] = (
     ),
 )
 
-TRAIN_LOSS, TRAIN_ACCURACY = "train/loss", "train/accuracy"
+TRAIN_LOSS = "train/loss"
+# MLflow gets a metric of the test data and of the training under these names, followed by Keras's name.
+_TEST, _TRAIN = "test/", "train/"
+
+
+def quality(name: str) -> Measure:
+    """The measure of a metric of the model.
+
+    name: as Keras writes it, such as accuracy, or left_accuracy of the output `left`.
+    """
+    facts = keras_metrics.facts_of(name)
+    # Accuracy is what the tutorial compares, so it has a name of its own in MLflow.
+    alone = name == ACCURACY
+    return Measure(
+        ACCURACY if alone else _TEST + name,
+        name.replace("_", " "),
+        "",
+        Kind.QUALITY,
+        facts.better,
+        None,
+        aliases=(_TEST + name,) if alone else (),
+        decimals=facts.decimals,
+        margin=facts.margin,
+        relative=facts.relative,
+        metric=name,
+        column=name,
+    )
+
+
+def qualities(keys: Iterable[str]) -> tuple[Measure, ...]:
+    """The measures of the metrics of the model, accuracy first, and the first of them is a headline.
+
+    keys: of measures, or names of metrics in MLflow, in the order in which the metrics are to be shown. Those
+        that are no metric of the model are left out.
+    """
+    names = dict.fromkeys(name for key in keys if (name := _metric_of(key)) is not None)
+    found = [quality(name) for name in sorted(names, key=lambda name: name != ACCURACY)]
+    return tuple(replace(known, headline=at == 0) for at, known in enumerate(found))
+
+
+def _metric_of(key: str) -> str | None:
+    if key == ACCURACY:
+        return ACCURACY
+    return key[len(_TEST) :] if key.startswith(_TEST) and key not in _aliases() else None
+
+
+def _aliases() -> set[str]:
+    return {alias for known in TABLE for alias in known.aliases}
+
+
+def headline_quality(keys: Iterable[str]) -> Measure | None:
+    """The quality that a comparison shows first: accuracy, if there is one, else the first metric."""
+    return next(iter(qualities(keys)), None)
+
+
+def by_epoch(known: Measure) -> str:
+    """The name under which MLflow gets the values of a metric during training.
+
+    known: one of `qualities`.
+    """
+    return f"{_TRAIN}{known.metric}"
 
 
 def measure(key: str) -> Measure:
@@ -221,16 +270,17 @@ def measure(key: str) -> Measure:
 
 
 def tracked() -> tuple[Measure, ...]:
-    """The measures that MLflow gets."""
+    """The measures that MLflow gets of every run. It gets the metrics of the model besides."""
     return tuple(known for known in TABLE if known.source is not None)
 
 
-def compared(*kinds: Kind) -> tuple[Measure, ...]:
+def compared(*kinds: Kind, keys: Iterable[str] = ()) -> tuple[Measure, ...]:
     """The measures in which backends are compared, those that are compared by a ratio first.
 
-    kinds: only these, where any are named.
+    kinds: only these, where any are named. keys: see `qualities`.
     """
-    wanted = [known for known in TABLE if known.compared and (not kinds or known.kind in kinds)]
+    every = (*(known for known in TABLE if known.compared), *qualities(keys))
+    wanted = [known for known in every if not kinds or known.kind in kinds]
     return tuple(sorted(wanted, key=lambda known: not known.is_ratio))
 
 
@@ -240,33 +290,35 @@ def ratios() -> tuple[Measure, ...]:
 
 
 def headlines() -> tuple[Measure, ...]:
-    """The measures whose verdicts a comparison shows first."""
+    """The measures of the table whose verdicts a comparison shows first."""
     return tuple(known for known in compared() if known.headline)
 
 
-def columns() -> tuple[Measure, ...]:
-    """The measures that the tables at the end of a run and of a sweep show."""
-    return tuple(known for known in TABLE if known.column is not None)
+def columns(keys: Iterable[str] = ()) -> tuple[Measure, ...]:
+    """The measures that the tables at the end of a run and of a sweep show.
+
+    keys: see `qualities`, whose columns come after that of the loss.
+    """
+    shown = [known for known in TABLE if known.column is not None]
+    after_loss = next((at for at, known in enumerate(shown, 1) if known.key == LOSS), len(shown))
+    return (*shown[:after_loss], *qualities(keys), *shown[after_loss:])
 
 
-def shown_by_run() -> tuple[Measure, ...]:
-    """The compared measures that a person looks through run by run."""
-    return tuple(known for known in compared() if known.column is not None)
-
-
-def compared_values(metrics: Mapping[str, float]) -> dict[str, float]:
+def compared_values(metrics: Mapping[str, float], first: Iterable[str] = ()) -> dict[str, float]:
     """The values of the measures that are compared, by key.
 
     metrics: a run's tracked metrics under their MLflow names. A value that cannot be had from them is left
-    out.
+        out.
+    first: names of metrics of the model, in their order. Those that are not named follow by their names.
     """
     values = {}
-    for known in compared():
+    names = [name for name in (ACCURACY, *(_TEST + name for name in first)) if name in metrics]
+    for known in compared(keys=[*names, *sorted(metrics)]):
         if known.difference_of is None:
             value = metrics.get(known.key)
         else:
-            first, second = map(metrics.get, known.difference_of)
-            value = None if first is None or second is None else max(0.0, first - second)
+            one, other = map(metrics.get, known.difference_of)
+            value = None if one is None or other is None else max(0.0, one - other)
         if value is not None:
             values[known.key] = value
     return values

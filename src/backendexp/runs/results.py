@@ -31,10 +31,6 @@ class Epoch:
     metrics: dict[str, float]
     ended: float
 
-    @property
-    def accuracy(self) -> float | None:
-        return self.metrics.get("accuracy")
-
     def tracked(self) -> dict[str, float]:
         """The values that MLflow gets for each epoch, under their names there."""
         metrics = {f"train/{name}": value for name, value in self.metrics.items()}
@@ -97,8 +93,9 @@ class RunResult:
     epochs: tuple[Epoch, ...] = field(default=())
 
     @property
-    def accuracy(self) -> float | None:
-        return self.qualities.get("accuracy")
+    def quality_keys(self) -> tuple[str, ...]:
+        """The names of the qualities in MLflow, as `measures.qualities` takes them."""
+        return tuple(f"test/{name}" for name in self.qualities)
 
     @property
     def first_epoch_s(self) -> float | None:
@@ -128,17 +125,18 @@ class RunResult:
 
     def value(self, measure: Measure) -> float | None:
         """The run's value of a measure; None where the run did not get that far, or it is not tracked."""
+        if measure.metric is not None:
+            return self.qualities.get(measure.metric)
         return None if measure.source is None else getattr(self, measure.source)
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the run under their MLflow names, without those that the run did not reach."""
-        known = {
+        return {
             name: value
-            for measure in measures.tracked()
+            for measure in (*measures.tracked(), *measures.qualities(self.quality_keys))
             if (value := self.value(measure)) is not None
             for name in (measure.key, *measure.aliases)
         }
-        return {**known, **{f"test/{name}": value for name, value in self.qualities.items()}}
 
 
 def fold(stream: Iterable[Event]) -> RunResult:

@@ -1,4 +1,4 @@
-"""`backendexp compare`: what it reads, what it prints where, what it refuses, what it answers with."""
+"""`backendexp compare` reads the right runs, writes to the right places, and has the right exit codes."""
 
 import csv
 import io
@@ -23,7 +23,9 @@ A, B, LAST = "2026-11-22/10-00-00", "2026-11-22/11-00-00", "2026-11-22/12-00-00"
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory, empty_store: bytes) -> Store:
-    """Theano was 1.5 times as slow in sweep A, and as fast as TensorFlow in B. Nobody may change it."""
+    """A store in which Theano took 1.5 times as long in sweep A, and as long as TensorFlow in B. Tests share
+    it, so they must not change it.
+    """
     store = Store(tmp_path_factory.mktemp("store"), empty_store)
     store.sweep(A, {"tensorflow": 1.0, "theano": 1.5})
     store.sweep(B, {"tensorflow": 1.0, "theano": 1.0})
@@ -54,7 +56,7 @@ def test_without_a_sweep_the_latest_of_several_backends_is_taken_and_named(
 
 
 @pytest.mark.parametrize("word", [A, f"multirun/{A}", f"/some/where/{A}/"])
-def test_a_sweep_goes_by_its_tag_or_its_folder(
+def test_a_sweep_is_found_by_its_tag_or_its_folder(
     word: str, at: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compare.main([word, at]) == exit_codes.OK
@@ -63,7 +65,7 @@ def test_a_sweep_goes_by_its_tag_or_its_folder(
     assert f"sweep {A}\n\n- theano is slower than tensorflow" in said.out
 
 
-def test_a_folder_that_is_here_goes_by_its_full_path(
+def test_an_existing_folder_is_identified_by_its_full_path(
     at: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / A).mkdir(parents=True)
@@ -88,7 +90,7 @@ def test_of_two_sweeps_the_second_is_compared_with_the_first(
 MARKS = ("-0123abcd", "-ffff0000")
 
 
-def test_a_sweep_goes_by_its_name_as_long_as_no_other_has_it(
+def test_a_sweep_is_found_by_its_name_if_no_other_has_it(
     tmp_path: Path, empty_store: bytes, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store(tmp_path, empty_store)
@@ -96,11 +98,12 @@ def test_a_sweep_goes_by_its_name_as_long_as_no_other_has_it(
     both = {"jax": 1.0, "theano": 2.0}
     first, second = (f"{A}{mark}" for mark in MARKS)
     store.sweep(first, both, range(3))
-    store.sweep(f"{A}0{MARKS[0]}", both, range(3))  # another name, which begins like it
+    store.sweep(f"{A}0{MARKS[0]}", both, range(3))  # another name that begins in the same way
     assert compare.main([A, at]) == exit_codes.OK
     assert f"sweep {first}\n" in capsys.readouterr().out
 
-    # Two clients, in one second: what was one sweep of twice as many blocks.
+    # Two clients started a sweep in the same second, which used to look like one sweep with twice as many
+    # blocks.
     store.sweep(second, both, range(3))
     with pytest.raises(
         ComparisonError, match=f"has 2 sweeps '{A}'.*e.g. {second}, which is the newest.*{first}"
@@ -108,7 +111,7 @@ def test_a_sweep_goes_by_its_name_as_long_as_no_other_has_it(
         compare.main([A, at])
     assert compare.main([first, at, "--format", "csv"]) == exit_codes.OK
     assert csv_of(capsys)["theano", "training_time_s"]["blocks"] == "3"
-    # Where one of them was made, its folder tells which is meant.
+    # In the project where one of them was made, its folder decides which is meant.
     folder = project / "multirun" / A
     folder.mkdir(parents=True)
     (folder / "sweep.id").write_text(first)
@@ -125,7 +128,7 @@ def test_a_repeated_sweep_makes_no_more_blocks(
     tmp_path: Path, empty_store: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store(tmp_path, empty_store)
-    for _ in range(2):  # under one id, as earlier versions gave it
+    for _ in range(2):  # with the same id, as in earlier versions
         store.sweep(A, {"jax": 1.0, "theano": 2.0}, range(3))
     for words in ([A], ["--all"]):
         assert compare.main([*words, f"tracking.uri={store.uri}", "--format", "csv"]) == exit_codes.OK
@@ -183,14 +186,14 @@ def test_the_store_is_found_as_mlflow_finds_it(
 
 
 @pytest.mark.parametrize("suffix", [".md", ".csv", ".json", ".html"])
-def test_the_suffix_of_the_file_tells_the_format(
+def test_the_suffix_of_the_file_decides_the_format(
     suffix: str, at: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = f"out{suffix}"
     assert compare.main([A, "--output", file, at]) == exit_codes.OK
     assert capsys.readouterr().out == f"{file}\n"
     written = (project / file).read_text(encoding="utf-8")
-    starts = {".md": "# ", ".csv": "group,", ".json": '{\n "schema": 1,', ".html": "<!doctype html>"}
+    starts = {".md": "# ", ".csv": "group,", ".json": '{\n "schema": 2,', ".html": "<!doctype html>"}
     assert written.lower().startswith(starts[suffix])
 
 
@@ -199,7 +202,7 @@ def test_json_on_stdout_is_json_alone(at: str, capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["baselines"] == ["tensorflow"]
 
 
-def test_html_goes_to_a_file_of_its_own(at: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_is_written_to_a_file(at: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main([A, "--format", "html", at]) == exit_codes.OK
     assert capsys.readouterr().out == "comparison.html\n"
     assert "theano" in (project / "comparison.html").read_text(encoding="utf-8")
@@ -224,7 +227,7 @@ def test_a_terminal_of_80_columns_shows_tables(at: str, project: Path) -> None:
         while part := os.read(ours, 65536):
             shown += part
     except OSError:
-        pass  # Linux's way to say that the other end is closed
+        pass  # Linux raises this if the other end is closed
     assert process.wait(60) == exit_codes.OK, process.communicate()
     os.close(ours)
     process.communicate()
@@ -232,7 +235,7 @@ def test_a_terminal_of_80_columns_shows_tables(at: str, project: Path) -> None:
     assert printed.startswith("theano is slower than tensorflow in training_time_s: ")
     assert "| ---" not in printed
     assert "────" in printed
-    # No word was too long for its column.
+    # No word is too long for its column.
     assert "…" not in printed
     for title in ("median (quartiles)", "95% interval", "90% interval"):
         assert title in printed
@@ -244,7 +247,7 @@ ASCII = {"PYTHONIOENCODING": "ascii"}
 def test_ascii_shows_a_minus_for_a_minus_and_the_exit_code_is_that_of_the_limits(
     tmp_path: Path, empty_store: bytes, backendexp: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1 is the code of a broken limit, and not that of a character."""
+    """The exit code 1 stands for a broken limit, and not for a character that cannot be shown."""
     store = Store(tmp_path, empty_store)
     for seed in range(5):
         for backend, accuracy in (("tensorflow", 0.75), ("theano", 0.25 + seed / 100)):
@@ -274,15 +277,15 @@ def test_a_reader_that_leaves_changes_no_exit_code(limit: str, code: int, at: st
 # -- limits ------------------------------------------------------------------------------------------
 
 
-def test_a_limit_that_is_kept_ends_well(at: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_that_is_kept_exits_with_0(at: str, capsys: pytest.CaptureFixture[str]) -> None:
     limits = ["--fail-if", "training_time_s > 1.2", "--fail-if", "accuracy < -0.05"]
     assert compare.main([B, *limits, at]) == exit_codes.OK
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1:4] for line in told] == [
-        ["training_time_s > 1.2", "theano against tensorflow", told[0].split(": ")[3]],
-        ["accuracy < -0.05", "theano against tensorflow", told[1].split(": ")[3]],
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1:4] for line in lines] == [
+        ["training_time_s > 1.2", "theano against tensorflow", lines[0].split(": ")[3]],
+        ["accuracy < -0.05", "theano against tensorflow", lines[1].split(": ")[3]],
     ]
-    assert all(": no, " in line for line in told)
+    assert all(": no, " in line for line in lines)
 
 
 def test_a_limit_that_is_broken_exits_with_1_after_the_report(
@@ -300,7 +303,9 @@ def test_a_limit_that_is_broken_exits_with_1_after_the_report(
     assert ": no, " in kept
 
 
-def test_a_limit_on_what_has_no_verdict_exits_with_1(at: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_on_a_measure_without_a_verdict_exits_with_1(
+    at: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert compare.main([A, "--fail-if", "import_s > 1.2", at]) == exit_codes.RUN_FAILED
     assert "cannot tell. theano against tensorflow in import has no verdict: " in capsys.readouterr().err
 
@@ -340,7 +345,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(arguments)[:40] for arguments, _ in BAD])
-def test_bad_input_costs_one_message_and_leaves_nothing(
+def test_bad_input_gives_one_message_and_leaves_no_files(
     arguments: list[str], said: str, project: Path
 ) -> None:
     with pytest.raises(UserError) as refusal:
@@ -349,7 +354,7 @@ def test_bad_input_costs_one_message_and_leaves_nothing(
     assert list(project.iterdir()) == []
 
 
-def test_bad_input_is_told_before_anything_heavy_is_imported(backendexp: Command, project: Path) -> None:
+def test_bad_input_is_reported_before_anything_heavy_is_imported(backendexp: Command, project: Path) -> None:
     ended = backendexp("compare", "--fail-if", "time > 1", env=WATCHED)
     imported, printed = split(ended.stderr)
     assert ended.returncode == exit_codes.BAD_INPUT
@@ -377,7 +382,7 @@ def test_runs_that_cannot_be_compared_are_refused(arguments: list[str], said: st
     assert said in str(refusal.value)
 
 
-def test_runs_that_are_under_way_are_waited_for(tmp_path: Path, empty_store: bytes) -> None:
+def test_unfinished_runs_are_refused_with_the_advice_to_wait(tmp_path: Path, empty_store: bytes) -> None:
     store = Store(tmp_path, empty_store)
     store.sweep(A, {"jax": 1.0, "theano": 1.0}, range(3))
     store.tracker.begin("late", "late", 1, {"sweep": A, "backend": "jax", "runtime": "keras3"}, None)
@@ -385,7 +390,7 @@ def test_runs_that_are_under_way_are_waited_for(tmp_path: Path, empty_store: byt
         compare.main([f"tracking.uri={store.uri}", A])
 
 
-def test_an_experiment_that_is_not_there_is_refused(at: str) -> None:
+def test_an_experiment_that_does_not_exist_is_refused(at: str) -> None:
     with pytest.raises(UserError, match=r"'backendxp' is not in sqlite:.*Did you mean 'backendexp'"):
         compare.main(["--experiment", "backendxp", at])
 

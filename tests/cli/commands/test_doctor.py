@@ -22,7 +22,7 @@ def test_every_backend_of_every_runtime_has_a_finding() -> None:
     assert places == [(facts.name, b) for facts in catalogue.RUNTIMES.values() for b in facts.engines]
 
 
-def test_backend_that_is_here_is_ready_with_its_versions() -> None:
+def test_installed_backend_is_ready_with_its_versions() -> None:
     jax = found(doctor.examine(), "keras3", "jax")
     assert (jax.state, jax.remedy) == ("ready", "")
     assert jax.versions.startswith(f"Keras {version('keras')}, JAX {version('jax')}, Python 3.")
@@ -44,7 +44,7 @@ def test_runtime_that_can_be_built_comes_on_first_use(
     assert theano.versions.startswith("will be built with ")
 
 
-def test_runtime_that_cannot_be_built_is_missing_with_what_brings_it(
+def test_runtime_that_cannot_be_built_is_missing_with_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BACKENDEXP_CACHE", str(tmp_path))
@@ -64,7 +64,7 @@ def test_runtime_that_cannot_be_built_is_missing_with_what_brings_it(
         ({"keras": "3.15.1"}, "no module named 'jax'", "pip install 'backendexp[jax]'"),
     ],
 )
-def test_what_is_missing_is_told_with_the_line_that_brings_it(
+def test_missing_package_is_reported_with_the_line_that_installs_it(
     packages: dict[str, str], versions: str, remedy: str
 ) -> None:
     findings = doctor._of_inventory(
@@ -74,11 +74,11 @@ def test_what_is_missing_is_told_with_the_line_that_brings_it(
     assert (jax.state, jax.versions, jax.remedy) == ("missing", versions, remedy)
 
 
-def test_findings_can_be_had_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings_are_available_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {"runtime", "backend", "state", "versions", "remedy"} == set(told[0])
-    assert {f["backend"] for f in told} == set(catalogue.BACKENDS)
+    findings = json.loads(capsys.readouterr().out)
+    assert {"runtime", "backend", "state", "versions", "remedy"} == set(findings[0])
+    assert {f["backend"] for f in findings} == set(catalogue.BACKENDS)
 
 
 def test_findings_are_shown_with_the_machine_and_the_store(
@@ -94,13 +94,13 @@ def test_findings_are_shown_with_the_machine_and_the_store(
     assert "tracking: http://tracking:5000" in capsys.readouterr().out
 
 
-def test_build_of_a_runtime_that_is_there_costs_nothing(
+def test_runtime_that_is_already_built_is_not_built_again(
     keras2_python: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor.main(["--build", "keras2", "--json"]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert json.loads(told.out)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert json.loads(printed.out)
 
 
 @pytest.mark.parametrize("argument", ["--build=keras4", "--unknown", "word"])

@@ -1,4 +1,4 @@
-"""Uploading what the store did not take, to a real database of MLflow."""
+"""`backendexp sync` uploads the runs that a store did not accept, here to a real MLflow database."""
 
 import time
 from collections.abc import Callable
@@ -67,8 +67,8 @@ def test_run_that_the_store_had_begun_to_take_is_continued(
 
 
 def test_run_of_a_dead_process_is_closed_and_uploaded(uri: str, project: Path, make_spec: MakeSpec) -> None:
-    told = streams.whole()[:9]
-    streams.record_of(project / "outputs", make_spec(), told, uri=uri, tags=dead_process(), finish=False)
+    stream = streams.whole()[:9]
+    streams.record_of(project / "outputs", make_spec(), stream, uri=uri, tags=dead_process(), finish=False)
     assert sync.main(["outputs"]) == 0
     (run,) = runs_of(uri, project)
     assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "parent_lost")
@@ -86,7 +86,7 @@ def test_run_that_may_still_train_is_left_alone(
 
 
 def concluded(project: Path, uri: str) -> None:
-    """A sweep of two runs whose store was away when it ended, with its summary and an artifact of that."""
+    """Record a sweep of two runs whose store was unreachable at the end, with its summary and an artifact."""
     done = sweep.sweep_of(str(project / "multirun/2026-01-01/10-00-00"))
     for number in range(2):
         spec = small_plan("jax", seed=number)
@@ -155,18 +155,20 @@ def test_other_store_can_be_named(uri: str, project: Path, make_spec: MakeSpec) 
     assert len(runs_of(uri, project)) == 1
 
 
-def test_store_that_is_away_refuses_and_the_run_stays_to_be_uploaded(
+def test_run_stays_on_disk_if_the_store_cannot_be_reached(
     project: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = streams.record_of(project / "outputs", make_spec(), streams.whole(), uri="http://127.0.0.1:9")
     assert sync.main(["outputs"]) == 1
-    told = capsys.readouterr()
-    assert told.out == "0 uploaded, 1 refused, 0 with nothing to upload\n"
-    assert f"{done.directory.relative_to(project)}: the tracking store http://127.0.0.1:9 did not" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == "0 uploaded, 1 refused, 0 with nothing to upload\n"
+    assert (
+        f"{done.directory.relative_to(project)}: the tracking store http://127.0.0.1:9 did not" in printed.err
+    )
     assert done.tracked_run_id is None
 
 
-def test_folder_that_is_not_there_is_refused(project: Path) -> None:
+def test_folder_that_does_not_exist_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist\. Expected a folder that holds runs"):
         sync.main(["nowhere"])
 

@@ -1,4 +1,4 @@
-"""What `backendexp ui` refuses; that it serves is tested in tests/acceptance."""
+"""`backendexp ui` refuses bad arguments. Serving pages is tested in tests/acceptance."""
 
 from pathlib import Path
 
@@ -31,13 +31,13 @@ def test_what_cannot_be_served_is_refused(arguments: list[str], said: str, proje
     assert list(project.iterdir()) == []
 
 
-def test_store_of_the_environment_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking")
     with pytest.raises(UserError, match="https://tracking is already a server"):
         ui.main([])
 
 
-def test_help_tells_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert ui.main(["--help"]) == 0
     assert "backendexp ui [tracking.uri=URI] [port=5000]" in capsys.readouterr().out
 
@@ -45,7 +45,7 @@ def test_help_tells_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:
 def test_server_of_mlflow_gets_the_store_and_the_port(
     backendexp: Command, project: Path, tmp_path: Path
 ) -> None:
-    """A package of the name mlflow, that tells what it was called with, stands before the real one."""
+    """A fake package mlflow, which prints its arguments, hides the real one."""
     (tmp_path / "fake" / "mlflow").mkdir(parents=True)
     (tmp_path / "fake" / "mlflow" / "__main__.py").write_text(
         "import os, sys; print(sys.argv[1:], os.environ['MLFLOW_SERVER_ENABLE_JOB_EXECUTION'])"
@@ -58,13 +58,13 @@ def test_server_of_mlflow_gets_the_store_and_the_port(
     assert ended.stdout == f"{[*words, '--host', '127.0.0.1', '--port', '5001']} false\n"
 
 
-def test_password_of_a_database_stands_in_no_list_of_processes(backendexp: Command, tmp_path: Path) -> None:
+def test_password_of_a_database_is_not_on_the_command_line(backendexp: Command, tmp_path: Path) -> None:
     (tmp_path / "fake" / "mlflow").mkdir(parents=True)
     (tmp_path / "fake" / "mlflow" / "__main__.py").write_text(
         "import os, sys; print(sys.argv[1:], os.environ['MLFLOW_BACKEND_STORE_URI'])"
     )
     (tmp_path / "fake" / "mlflow" / "__init__.py").touch()
-    (tmp_path / "fake" / "psycopg.py").touch()  # the driver, which has to be there
+    (tmp_path / "fake" / "psycopg.py").touch()  # the driver must be installed
     uri = "postgresql+psycopg://me:hun%40ter2@host/db"
     env = {"PYTHONPATH": str(tmp_path / "fake")}
     for ended in (

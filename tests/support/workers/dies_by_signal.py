@@ -1,4 +1,4 @@
-"""Is killed after its second epoch, and everything with it."""
+"""Is killed after its second epoch, together with everything that it has started."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Leaves before it is ready; only its log knows why."""
+"""Exits before it is ready. Only its log contains the reason."""
 
 import os
 import sys

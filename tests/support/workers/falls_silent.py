@@ -1,4 +1,4 @@
-"""Closes the pipe of its events and lives on. It ends by itself, lest a test hang."""
+"""Closes the pipe for its events and keeps running. It ends by itself, so that a test cannot hang."""
 
 import os
 import time
@@ -8,5 +8,5 @@ from speech import next_order, say_ready
 say_ready()
 next_order()
 os.close(1)
-os.close(2)  # it is the same pipe
+os.close(2)  # stdout is the same pipe
 time.sleep(20)

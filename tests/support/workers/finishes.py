@@ -1,4 +1,4 @@
-"""Trains every plan it is asked for, in no time."""
+"""Pretends to train every plan that it gets, without taking any time."""
 
 from speech import NO_PROCESS, next_order, say, say_epoch, say_ready, say_up_to_fit
 

@@ -1,4 +1,4 @@
-"""A server whose run has ended by itself, and which has not yet told."""
+"""A server whose run has ended by itself, and which has not reported this yet."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Cannot serve the backend, and says so."""
+"""Reports that it cannot serve the backend."""
 
 from speech import say
 

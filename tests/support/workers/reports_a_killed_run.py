@@ -1,4 +1,4 @@
-"""A server whose forked run was killed in its second epoch, and which lives on."""
+"""A server whose forked run was killed in its second epoch, and which keeps running."""
 
 from speech import NO_PROCESS, next_order, say, say_epoch, say_ready, say_up_to_fit
 

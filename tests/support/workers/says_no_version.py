@@ -1,4 +1,6 @@
-"""Is ready, but does not tell the version of the contract. It ends by itself, lest a test hang."""
+"""Says that it is ready, but not which version of the contract it uses. It ends by itself, so that a test
+cannot hang.
+"""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Is ready, then lets something else print where the contract speaks."""
+"""Says that it is ready, and then prints something other than an event to the pipe for events."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Reports one epoch, then hangs: this process is the run, as where there is no fork."""
+"""Reports one epoch and then hangs. The process itself is the run, as on systems without fork."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A worker of another release."""
+"""A worker of another release, which uses another version of the contract."""
 
 import time
 

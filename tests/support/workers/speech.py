@@ -1,11 +1,12 @@
-"""What the fake workers of this folder share: they say events and read orders, as contract.py has it."""
+"""Lets the fake workers in this folder send events and read orders in the format of contract.py."""
 
 import json
 import os
 import sys
 import time
 
-# The parent kills the process of a run: a fake one's must be nobody's. Linux has none from 2**22 on.
+# The parent kills the process of a run, so a fake process id must not belong to any process. On Linux, all
+# ids are below 2**22.
 NO_PROCESS = 2**22
 
 
@@ -34,7 +35,7 @@ def say_epoch(number, loss):
 
 
 def say_up_to_fit(pid, start):
-    """What comes before the first epoch. start: fork or spawn."""
+    """Send the events that come before the first epoch. `start` is fork or spawn."""
     say("started", pid=pid, start=start, compile_cache=None)
     say("phase", name="data")
     shapes = {"x_train": [256, 8], "y_train": [256, 1], "x_test": [64, 8], "y_test": [64, 1]}
@@ -45,6 +46,6 @@ def say_up_to_fit(pid, start):
 
 
 def next_order():
-    """The parent's next command, or None when it wants the worker to stop."""
+    """Read the parent's next order. It is None if the worker shall stop."""
     line = sys.stdin.readline()
     return json.loads(line) if line else None

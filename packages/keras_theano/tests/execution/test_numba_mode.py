@@ -1,4 +1,4 @@
-"""What is changed in PyTensor's Numba mode changes no result."""
+"""The changes to PyTensor's Numba mode do not change any result."""
 
 import numpy as np
 import pytensor
@@ -7,7 +7,7 @@ import pytest
 
 from keras_theano.execution.numba_mode import COMPILED, Transposition
 
-pytestmark = pytest.mark.slow  # Numba compiles each function for some seconds
+pytestmark = pytest.mark.slow  # Numba takes some seconds to compile each function
 
 RNG = np.random.default_rng(0)
 
@@ -29,7 +29,7 @@ def test_product_with_a_transposed_matrix_is_the_same() -> None:
             np.testing.assert_allclose(second, batch.T @ (batch @ weights.T), rtol=1e-6)
 
 
-def test_others_that_read_the_transpose_get_what_they_got() -> None:
+def test_other_uses_of_the_transpose_get_the_same_values() -> None:
     x = pt.matrix("x", dtype="float32", shape=(4, 4))
     both = pytensor.function([x], [x @ x.T, x.T + 1], mode=COMPILED)
     assert transpositions(both) == 1
@@ -37,6 +37,6 @@ def test_others_that_read_the_transpose_get_what_they_got() -> None:
     first, second = both(value)
     np.testing.assert_allclose(first, value @ value.T, rtol=1e-6)
     np.testing.assert_array_equal(second, value.T + 1)
-    first[:] = 0  # the results are the caller's own
+    first[:] = 0  # the results belong to the caller
     second[:] = 0
     np.testing.assert_array_equal(both(value)[1], value.T + 1)

@@ -1,4 +1,4 @@
-"""A recorded step means the same in every tier, also at the edges: NumPy's result, or an error."""
+"""A recorded step gives NumPy's result or an error in every tier, even with unusual numbers and indices."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -26,7 +26,7 @@ TIERS = [
     # A C++ compiler takes seconds for each case.
     pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
 ]
-# For breadth: a compiler takes seconds for each case, and there are many.
+# The tests that go through all ops use fewer tiers, because a compiler takes seconds for each of many cases.
 EXTENDED = [pytest.mark.slow, pytest.mark.extended]
 TIERS_OF_BREADTH = ["interpreter", *[pytest.param(name, marks=EXTENDED) for name in ("numba", "c")]]
 pytestmark = [
@@ -59,7 +59,7 @@ X = np.arange(12, dtype="float32").reshape(3, 4)
 
 
 def compiled(function: Function, *arrays: Any, gradient: bool = False) -> Callable[..., list[Any]]:
-    """The program of `function`, and of the gradients for its arguments of floats."""
+    """Compile `function` and, if asked, its gradients with respect to its float arguments."""
     inputs = [pt.tensor(dtype=str(a.dtype), shape=(None, *a.shape[1:]) if a.ndim else ()) for a in arrays]
     with trace.opened(trace.Trace()):
         outputs = [as_node(leaf) for leaf in tree.flatten(function(*map(Tensor, inputs)))]
@@ -71,8 +71,8 @@ def compiled(function: Function, *arrays: Any, gradient: bool = False) -> Callab
     return lambda *values: program([np.array(value) for value in values])
 
 
-# Indices. Each is a function of arrays of floats and of an array of indices, which comes last; its last entry
-# is one of an axis of 4.
+# Indices. Each function takes arrays of floats and, as its last argument, an array of indices. The last index
+# is one into an axis of size 4.
 
 Indexing = tuple[Function, tuple[Any, ...], Any]
 ROWS = np.ones((2, 3), "float32")
@@ -110,7 +110,7 @@ PICKS: dict[str, Indexing] = {
         whole(0, 3),
     ),
 }
-# A negative number has a meaning of its own here, or none.
+# In these functions, a negative number has a special meaning or none.
 COUNTS: dict[str, Indexing] = {
     **{
         f"segment_{kind}": (
@@ -133,7 +133,7 @@ NO_GRADIENT = {"unravel_index", "in_top_k"}
 
 
 @pytest.mark.parametrize("name", [*PICKS, *COUNTS])
-def test_index_outside_of_an_array_raises_and_touches_nothing(name: str, tier: str) -> None:
+def test_index_out_of_bounds_raises_and_changes_nothing(name: str, tier: str) -> None:
     function, arrays, inside = {**PICKS, **COUNTS}[name]
     program = compiled(function, *arrays, inside, gradient=name not in NO_GRADIENT)
 
@@ -155,7 +155,7 @@ def test_index_outside_of_an_array_raises_and_touches_nothing(name: str, tier: s
         is_right(first_of_all)
 
 
-def test_class_beyond_the_last_has_no_one_in_one_hot(tier: str) -> None:
+def test_class_beyond_the_last_is_all_zeros_in_one_hot(tier: str) -> None:
     hot = compiled(lambda i: (nn.one_hot(i, 4), nn.multi_hot(i, 4)), whole(0))
     for outside in (*TOO_GREAT, *TOO_SMALL):
         one, many = hot(whole(1, outside))
@@ -190,7 +190,7 @@ def test_scan_has_an_element_for_each_step(tier: str) -> None:
         program(X[:2])
 
 
-def test_index_that_is_known_is_refused_when_it_is_recorded() -> None:
+def test_known_index_out_of_bounds_is_refused_when_it_is_recorded() -> None:
     with pytest.raises(IndexError):
         compiled(lambda x: core.slice(x, (0, 3), (2, 2)), X)
     with pytest.raises(IndexError):
@@ -199,7 +199,7 @@ def test_index_that_is_known_is_refused_when_it_is_recorded() -> None:
         )
 
 
-def test_training_on_a_label_that_is_no_class_keeps_the_weights(tier: str) -> None:
+def test_training_on_an_invalid_label_keeps_the_weights(tier: str) -> None:
     layer = keras.layers.Embedding(4, 3)
     model = keras.Sequential(
         [keras.Input((2,), dtype="int32"), layer, keras.layers.Flatten(), keras.layers.Dense(4)]
@@ -242,7 +242,7 @@ OF_FLOATS: dict[tuple[Any, str], str] = {
 }
 
 
-# Some at a time: a compiler joins them, and takes ever longer.
+# They are tested in groups, because a compiler fuses all ops of a step and takes longer with each.
 GROUPS = [
     pytest.param(module, arguments, group, id=" ".join(group))
     for (module, arguments), names in OF_FLOATS.items()
@@ -251,7 +251,9 @@ GROUPS = [
 
 
 @pytest.mark.parametrize(("module", "arguments", "names"), GROUPS)
-def test_infinities_and_nan_are_numpy_s(module: Any, arguments: str, names: list[str], tier: str) -> None:
+def test_infinities_and_nan_give_numpy_s_results(
+    module: Any, arguments: str, names: list[str], tier: str
+) -> None:
     arrays = (EDGES, OTHERS) if arguments == TWO else (EDGES,)
 
     def each(*xs: Any) -> list[Any]:
@@ -261,7 +263,7 @@ def test_infinities_and_nan_are_numpy_s(module: Any, arguments: str, names: list
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-# Some at a time, as above. An id names the ops: "cumprod", or "norm 2" with an argument.
+# They are tested in groups too. An id names the ops, such as "cumprod", or "norm 2" with an argument.
 WIDE_GROUPS = [
     pytest.param(group, id=", ".join(name for name, _ in group))
     for cases in edges.CASES.values()
@@ -281,23 +283,25 @@ def test_every_op_gives_numpy_s_infinities_and_nan(
         return [function(*[next(remaining) for _ in taken]) for _, (function, taken) in group]
 
     found = iter(compiled(each, *arrays)(*arrays))
-    # Some of NumPy's functions write into their arguments.
+    # Some of NumPy's functions change their arguments.
     for (name, _), results in zip(group, each(*[array.copy() for array in arrays]), strict=True):
         for theirs in tree.flatten(results):
             np.testing.assert_allclose(next(found), theirs, rtol=1e-5, atol=1e-6, err_msg=name)
     assert not list(found)
 
 
-@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # of the twins
+@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # warnings of the eager twins
 @pytest.mark.parametrize("name", edges.OF_MATRICES)
-def test_matrix_without_a_result_gives_numpy_s_or_nan_or_an_error(name: str, tier_of_breadth: str) -> None:
+def test_matrix_without_a_result_gives_numpy_s_result_or_nan_or_an_error(
+    name: str, tier_of_breadth: str
+) -> None:
     function = edges.OF_MATRICES[name]
     program = compiled(function, edges.MATRICES["nan"])
     for kind, matrix in edges.MATRICES.items():
         try:
             with np.errstate(all="ignore"):
                 theirs = tree.flatten(function(matrix.copy()))
-        except ValueError:  # LinAlgError is one
+        except ValueError:  # LinAlgError is a ValueError
             theirs = None
         try:
             ours = program(matrix)
@@ -313,7 +317,7 @@ def test_matrix_without_a_result_gives_numpy_s_or_nan_or_an_error(name: str, tie
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=kind)
 
 
-# NumPy's twins refuse every matrix with an infinity. A step computes with it: 1 / inf is 0.
+# The twins in NumPy refuse every matrix with an infinity. A step computes with it, because 1 / inf is 0.
 GOES_ON = {"cholesky_inverse", "lu_factor", "solve_triangular", "solve_triangular, lower"}
 
 
@@ -337,8 +341,8 @@ def test_every_op_has_a_case_or_a_reason() -> None:
         assert {case.split()[0].rstrip(",") for case in cases} <= known, f"{name}: a case of no op"
 
 
-def test_pseudoinverse_of_a_matrix_without_full_rank_passes_over_rounding(tier: str) -> None:
-    """What is 0 but for rounding in 32 bits has no inverse of ten million."""
+def test_pseudoinverse_of_a_matrix_without_full_rank_ignores_rounding(tier: str) -> None:
+    """A singular value that is nonzero only because of rounding must not be inverted to ten million."""
     x = np.outer([1, 2, 3, 4], [0.1, 0.7, 0.3]).astype("float32")
     right = floats(1, 2, 3, 4)
     expected = np.linalg.pinv(x.astype("float64"), rcond=1e-6)
@@ -352,7 +356,7 @@ def test_power_of_two_that_overflows_does_not_spoil_the_product(tier: str) -> No
     np.testing.assert_array_equal(compiled(ops.ldexp, x, by)(x, by)[0], np.ldexp(x, by))
 
 
-def test_logits_that_are_masked_out_get_no_share_of_sparsemax(tier: str) -> None:
+def test_masked_logits_get_no_share_of_sparsemax(tier: str) -> None:
     x = floats([1, -np.inf, 0.5, -np.inf])
     function = compiled(lambda x: nn.sparsemax(x), x, gradient=True)
     found, gradient = function(x)
@@ -360,7 +364,7 @@ def test_logits_that_are_masked_out_get_no_share_of_sparsemax(tier: str) -> None
     assert np.isfinite(gradient).all()
 
 
-def test_median_is_the_mean_of_the_middle_ones(tier: str) -> None:
+def test_median_is_the_mean_of_the_two_middle_values(tier: str) -> None:
     x = floats([-np.inf, -np.inf, 1, -np.inf], [3e38, 3e38, 3e38, 1], [np.inf, -np.inf, np.inf, -np.inf])
     found = compiled(lambda x: ops.median(x, axis=1), x)(x)[0]
     np.testing.assert_array_equal(found, [-np.inf, np.inf, np.nan])
@@ -369,7 +373,7 @@ def test_median_is_the_mean_of_the_middle_ones(tier: str) -> None:
 
 
 def test_difference_and_quotient_of_equals_are_computed(tier: str) -> None:
-    """PyTensor would replace them by 0, 1 and True, and so hide NaN from code that looks for it."""
+    """PyTensor would replace them with 0, 1 and True, which would hide NaN from code that looks for it."""
     x, y = floats(np.nan, np.inf, 0, 2), floats(0, 3, 0, 4)
 
     def each(x: Any, y: Any) -> list[Any]:
@@ -381,16 +385,16 @@ def test_difference_and_quotient_of_equals_are_computed(tier: str) -> None:
         np.testing.assert_array_equal(ours, theirs, err_msg=str(n))
 
 
-def test_sum_that_overflows_on_the_way_alone_is_right(tier: str) -> None:
-    """Floats of 32 bits are added up in 64."""
+def test_sum_that_overflows_only_in_between_is_right(tier: str) -> None:
+    """32-bit floats are summed in 64 bits."""
     x = floats([3e38, 3e38, -3e38, 1])
     total, mean = compiled(lambda x: (ops.sum(x, axis=1), ops.mean(x, axis=1)), x)(x)
     np.testing.assert_allclose(total, [3e38], rtol=1e-6)
     np.testing.assert_allclose(mean, [7.5e37], rtol=1e-6)
 
 
-def test_label_is_judged_by_its_own_probability(tier: str) -> None:
-    """The others may be infinite or NaN, as those that are masked out are. NumPy's multiplies these by 0."""
+def test_loss_of_a_label_depends_only_on_its_own_probability(tier: str) -> None:
+    """The others may be infinite or NaN, as masked ones are. The twin in NumPy multiplies them by 0."""
     labels, shares = whole(0, -1, 0), floats([1, np.inf, 0], [0, 0, 0], [1, 0, 0])
     logits = floats([0, -np.inf, 0], [np.nan, 0, 0], [5, 0, -np.inf])
 
@@ -403,16 +407,16 @@ def test_label_is_judged_by_its_own_probability(tier: str) -> None:
     np.testing.assert_allclose(of_logits, [np.log(2), 0, np.log1p(np.exp(-5))], rtol=1e-5)
 
 
-def test_infinite_logit_has_no_binary_crossentropy(tier: str) -> None:
-    """It is infinity minus infinity, or 0 times infinity, as on TensorFlow. Only one is sure."""
+def test_binary_crossentropy_of_an_infinite_logit_is_undefined(tier: str) -> None:
+    """The loss is infinity minus infinity or 0 times infinity, as on TensorFlow. Only one case is defined."""
     labels, logits = floats(0, 0, 1, 1), floats(np.inf, -np.inf, np.inf, -np.inf)
     loss = compiled(lambda t, x: nn.binary_crossentropy(t, x, from_logits=True), labels, logits)
     np.testing.assert_array_equal(loss(labels, logits)[0], [np.nan, np.nan, np.nan, np.inf])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "uint32"])
-def test_arithmetic_of_whole_numbers_is_numpy_s(dtype: str, tier: str) -> None:
-    """Division by 0 is 0, and of the least number by -1 the least number."""
+def test_integer_arithmetic_equals_numpy_s(dtype: str, tier: str) -> None:
+    """Division by 0 gives 0, and the least number divided by -1 gives the least number."""
     limits = np.iinfo(dtype)
     first = np.array([0, 1, 5, -7, -7, limits.min, limits.max, limits.min], "int64").astype(dtype)
     second = np.array([0, 0, 3, 0, 2, -1, -1, 0], "int64").astype(dtype)
@@ -428,7 +432,7 @@ def test_arithmetic_of_whole_numbers_is_numpy_s(dtype: str, tier: str) -> None:
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-def test_shifts_of_more_bits_than_there_are_are_numpy_s(tier: str) -> None:
+def test_shifts_by_more_bits_than_a_number_has_equal_numpy_s(tier: str) -> None:
     x, by = whole(5, -5, 2**31 - 1, -(2**31), 7, -7), whole(1, 1, 31, 40, -1, -3)
 
     def each(a: Any, b: Any) -> list[Any]:
@@ -438,14 +442,14 @@ def test_shifts_of_more_bits_than_there_are_are_numpy_s(tier: str) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_whole_numbers_have_no_negative_powers(tier: str) -> None:
+def test_integers_have_no_negative_powers(tier: str) -> None:
     power = compiled(ops.power, whole(1), whole(1))
     assert power(whole(2, -3), whole(5, 0))[0].tolist() == [32, 1]
     with pytest.raises(ValueError, match="negative integer powers"):
         power(whole(2, 1), whole(1, -1))
 
 
-def test_floats_that_do_not_fit_become_the_same_whole_numbers(tier: str) -> None:
+def test_floats_that_do_not_fit_become_the_same_integers(tier: str) -> None:
     x = floats(np.nan, np.inf, -np.inf, 0, -0.0, 1.5, -2.5, 3e9, -3e9, 1e20, -1e20, 300, -300)
     dtypes = ("int8", "uint8", "int16", "uint16", "int32", "int64", "uint32", "uint64", "bool")
     found = compiled(lambda x: [core.cast(x, dtype) for dtype in dtypes], x)(x)
@@ -501,7 +505,7 @@ def test_one_row_of_context_trains_as_if_it_were_repeated(tier: str) -> None:
 
 
 def test_batch_of_one_broadcasts_and_one_of_several_does_not(tier: str) -> None:
-    """As with NumPy: eight numbers times one row, or times eight."""
+    """As in NumPy, eight numbers can be multiplied by one row or by eight rows."""
     column = np.arange(8, dtype="float32")[:, None]
     step = Step("times", lambda x: ops.multiply(x, column))
     for rows in (8, 1, 8):
@@ -518,8 +522,8 @@ def test_first_and_last_row_of_a_batch_broadcast(tier: str) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_size_that_turns_out_as_one_is_refused(tier: str) -> None:
-    """Its gradient would not be summed, which the compiled tiers rely on."""
+def test_unknown_size_that_is_one_when_the_step_runs_is_refused(tier: str) -> None:
+    """Its gradient would not be summed over the axis, and the compiled tiers rely on that sum."""
     step = Step("rows", lambda data: data[0][: data[1]] + data[0])
     np.testing.assert_array_equal(step((X, np.array(3))), 2 * X)
     with pytest.raises(ValueError, match=r"(?i)shape|dimension|match"):

@@ -1,4 +1,4 @@
-"""Products of matrices run on one thread unless they are large, in NumPy's and in SciPy's library."""
+"""Matrix products run on one thread unless they are large, in the BLAS of NumPy and in that of SciPy."""
 
 import sys
 import threading
@@ -49,7 +49,7 @@ def ones(*shape: int) -> Any:
 
 
 class Counting(Op):
-    """Passes its input on, and notes how many threads there are."""
+    """An op that returns its input and records how many threads are allowed."""
 
     __props__ = ()
 
@@ -64,19 +64,19 @@ class Counting(Op):
         outputs[0][0] = inputs[0]
 
 
-def test_both_libraries_are_seen() -> None:
-    """NumPy and SciPy bring one each from the package index."""
+def test_both_libraries_are_found() -> None:
+    """The wheels of NumPy and SciPy each contain a library."""
     folders = {library.filepath.rsplit("/", 2)[-2] for library in LIBRARIES}
     assert len(LIBRARIES) == len(folders) >= 1
     if "numpy.libs" in folders:
         assert "scipy.libs" in folders
 
 
-# Recorded
+# Recorded steps
 
 
 def seen_by_a_program(*products: tuple[Any, Any]) -> list[list[int]]:
-    """Thread counts in the middle of a program that multiplies these pairs of matrices."""
+    """Return the thread counts during a program that multiplies these pairs of matrices."""
     probe = Counting()
     inputs = [pt.matrix(dtype="float32", shape=(None, array.shape[1])) for pair in products for array in pair]
     results = [probe(first) @ second for first, second in zip(inputs[::2], inputs[1::2], strict=True)]
@@ -101,15 +101,15 @@ def test_step_has_the_threads_of_its_largest_product() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", ["numba", "c"])
-def test_compiled_steps_too(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_steps_choose_their_threads_too(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_THEANO_MODE", tier)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the probe is Python, and PyTensor finds no BLAS of its own
+        warnings.simplefilter("ignore")  # the probe runs Python code, and PyTensor finds no BLAS of its own
         assert seen_by_a_program(SMALL) == [ALONE]
         assert seen_by_a_program(LARGE) == [ALLOWED]
 
 
-def test_batches_of_one_program_are_told_apart() -> None:
+def test_threads_depend_on_the_batch_and_not_only_on_the_program() -> None:
     probe = Counting()
     x, w = pt.matrix(dtype="float32", shape=(None, 1024)), pt.matrix(dtype="float32", shape=(1024, 1024))
     program = Program("products", [x, w], [probe(x) @ w], [])
@@ -118,7 +118,7 @@ def test_batches_of_one_program_are_told_apart() -> None:
     assert probe.seen == [ALONE, ALLOWED, ALONE]
 
 
-def test_threads_are_given_back_after_an_error() -> None:
+def test_threads_are_restored_after_an_error() -> None:
     x = pt.matrix(dtype="float32", shape=(None, 3))
     program = Program("products", [x], [x[7] @ x.T], [])
     with pytest.raises(IndexError):
@@ -126,13 +126,13 @@ def test_threads_are_given_back_after_an_error() -> None:
     assert counts() == ALLOWED
 
 
-def test_one_thread_stays_one() -> None:
+def test_a_limit_of_one_thread_is_kept() -> None:
     with threadpool_limits(1, user_api="blas"):
         assert seen_by_a_program(LARGE) == [ALONE]
         assert counts() == ALONE
 
 
-def test_steps_in_several_python_threads_give_the_threads_back_at_the_end() -> None:
+def test_steps_in_several_python_threads_restore_the_threads_at_the_end() -> None:
     inside, leave = threading.Barrier(2), threading.Event()
 
     def other() -> None:
@@ -144,17 +144,17 @@ def test_steps_in_several_python_threads_give_the_threads_back_at_the_end() -> N
     with one_thread:
         thread.start()
         inside.wait()
-    assert counts() == ALONE  # the other is still inside
+    assert counts() == ALONE  # the other thread is still in its step
     leave.set()
     thread.join()
     assert counts() == ALLOWED
 
 
-# Eager
+# Eager ops
 
 
 def seen_by_keras(op: Callable[..., Any], *args: Any, **named: Any) -> list[int]:
-    """Thread counts when Keras's own NumPy function begins."""
+    """Return the thread counts at the start of Keras's own NumPy function."""
     seen: list[list[int]] = []
 
     def note(frame: Any, event: str, _: Any) -> None:
@@ -198,11 +198,11 @@ def test_large_eager_products_keep_their_threads() -> None:
     assert seen_by_keras(linalg.inv, a + np.eye(1024)) == ALLOWED
 
 
-def test_other_eager_ops_have_nothing_to_do_with_it() -> None:
+def test_other_eager_ops_do_not_change_the_threads() -> None:
     assert seen_by_keras(ops.add, ones(2), ones(2)) == ALLOWED
 
 
-# The size of the largest product, without computing it
+# The size of the largest product is found without computing it
 
 
 class Recurrent(keras.layers.Layer):
@@ -243,7 +243,7 @@ MODELS: dict[str, tuple[tuple[int, ...], list[Any]]] = {
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("training", [True, False])
-def test_size_is_that_of_the_products_that_are_computed(name: str, training: bool) -> None:
+def test_size_equals_that_of_the_computed_products(name: str, training: bool) -> None:
     shape, parts = MODELS[name]
     model = keras.Sequential([keras.Input(shape), *parts])
     x = pt.tensor(dtype="float32", shape=(None, *shape))
@@ -265,7 +265,7 @@ def is_dot(op: Any) -> bool:
     return isinstance(getattr(op, "core_op", op), Dot)
 
 
-def test_products_inside_of_a_loop_count() -> None:
+def test_products_in_a_loop_count() -> None:
     layer = Recurrent()
     layer.build((None, 5, 600))
     x = pt.tensor(dtype="float32", shape=(None, 5, 600))

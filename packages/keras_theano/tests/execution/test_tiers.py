@@ -1,4 +1,4 @@
-"""The interpreter and the compilers: they compute the same, and one takes over from the other."""
+"""The interpreter and the compilers compute the same, and a compiled step replaces an interpreted one."""
 
 import json
 import os
@@ -14,7 +14,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# Trains 60 steps, and in mode auto until Numba has run some; tells what ran and the weights after 60 steps.
+# Trains 60 steps, and longer in mode auto, until Numba has run some. Prints what ran, and the weights after
+# 60 steps.
 TRAIN = """
 import json, sys, time
 import keras, numpy as np
@@ -69,7 +70,7 @@ def interpreted(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("tier", ["numba", pytest.param("c", marks=pytest.mark.extended)])
-def test_pinned_compiler_trains_to_the_weights_of_the_interpreter(
+def test_pinned_compiler_trains_to_the_same_weights_as_the_interpreter(
     tier: str, interpreted: Any, tmp_path: Path
 ) -> None:
     ran = outcome(start(tmp_path, tier))
@@ -77,13 +78,13 @@ def test_pinned_compiler_trains_to_the_weights_of_the_interpreter(
     assert_same_weights(ran, interpreted)
 
 
-def test_two_processes_start_at_once_compile_beside_and_go_on_compiled(
+def test_two_processes_start_at_once_compile_in_the_background_and_continue_compiled(
     interpreted: Any, tmp_path: Path
 ) -> None:
-    """On one empty cache, after a process that compiled ahead into it was killed in the middle."""
+    """They share an empty cache, into which another process was compiling when it was killed."""
     killed = start(tmp_path, "auto", seconds=20)
     ahead = wait_for_child(killed.pid)
-    time.sleep(4)  # it is compiling
+    time.sleep(4)  # it is compiling now
     os.kill(ahead, signal.SIGKILL)
     _, errors = killed.communicate(timeout=400)
     assert "stays in the interpreter: compiling ahead ended with -9" in errors
@@ -108,7 +109,7 @@ def test_process_that_compiles_ahead_dies_with_the_one_that_started_it(tmp_path:
 
 
 def wait_for_child(parent: int) -> int:
-    """The process id of `python -m keras_theano.execution.ahead` below `parent`."""
+    """Return the process id of the child of `parent` that runs `python -m keras_theano.execution.ahead`."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()

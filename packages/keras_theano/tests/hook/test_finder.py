@@ -1,4 +1,4 @@
-"""`import keras` under KERAS_BACKEND=theano, in processes that import nothing else first."""
+"""`import keras` with KERAS_BACKEND=theano works in processes that import nothing else first."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_keras_json_chooses_the_backend(tmp_path: Path) -> None:
     assert python(SHOW, tmp_path).stdout.strip() == OURS
 
 
-def test_environment_variable_goes_before_keras_json(tmp_path: Path) -> None:
+def test_environment_variable_takes_precedence_over_keras_json(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text(json.dumps({"backend": "theano"}))
     assert python(SHOW, tmp_path, KERAS_BACKEND="jax").stdout.split()[0] == "jax"
 
@@ -56,7 +56,12 @@ def test_other_backends_load_keras_as_it_is(tmp_path: Path) -> None:
 
 
 def test_importing_keras_imports_no_engine(tmp_path: Path) -> None:
-    engines = {"pytensor", "numba", "tensorflow", "torch"}  # Keras itself looks for JAX, to offer Orbax
+    engines = {
+        "pytensor",
+        "numba",
+        "tensorflow",
+        "torch",
+    }  # Keras itself imports JAX if it is installed, to offer Orbax
     code = f"import sys, keras; print(sorted({engines} & set(sys.modules)))"
     answer = python(code, tmp_path, KERAS_BACKEND="theano")
     assert answer.stdout.strip() == "[]", answer.stderr
@@ -81,7 +86,7 @@ def test_dynamic_backend_knows_the_name(tmp_path: Path) -> None:
     assert answer.stdout.strip() == "keras_theano.src.ops.core", answer.stderr
 
 
-def test_missing_pytensor_is_said_with_the_line_that_installs_it(tmp_path: Path) -> None:
+def test_error_without_pytensor_names_the_line_that_installs_it(tmp_path: Path) -> None:
     code = f"import sys; sys.modules['pytensor'] = None; {SHOW}"
     answer = python(code, tmp_path, KERAS_BACKEND="theano")
     assert answer.stderr.strip().splitlines()[-1] == (
@@ -97,7 +102,7 @@ def test_keras_that_chooses_in_another_way_is_refused() -> None:
 
 
 @pytest.mark.parametrize("version", ["3.14.1", "3.17.0", "3.17.0.dev2027010104", "3.1", "3.150.0", "4.0"])
-def test_version_of_keras_that_is_not_known_is_refused(version: str) -> None:
+def test_unknown_version_of_keras_is_refused(version: str) -> None:
     message = f"knows Keras 3.15 and 3.16, and this is Keras {version}. .*pip install 'keras==3.15"
     with pytest.raises(ImportError, match=message):
         require_known(version)
@@ -115,14 +120,12 @@ def test_every_build_of_a_known_version_passes(version: str) -> None:
         ("3.16.0", "keras_theano does not know this version of Keras, 3.16.0: keras.src.backend.config "),
     ],
 )
-def test_import_of_a_keras_that_is_laid_out_in_another_way_says_so(
-    pretended: str, said: str, tmp_path: Path
-) -> None:
+def test_import_of_keras_with_another_layout_is_refused(pretended: str, said: str, tmp_path: Path) -> None:
     if release_of(keras.__version__) == release_of(pretended):
         pytest.skip("this Keras is laid out as its version says")
     code = (
-        "import sys, types; told = types.ModuleType('keras.src.version'); "
-        f"told.__version__ = {pretended!r}; sys.modules[told.__name__] = told; import keras"
+        "import sys, types; version = types.ModuleType('keras.src.version'); "
+        f"version.__version__ = {pretended!r}; sys.modules[version.__name__] = version; import keras"
     )
     answer = python(code, tmp_path, KERAS_BACKEND="theano")
     assert answer.stderr.strip().splitlines()[-1].startswith(f"ImportError: {said}"), answer.stderr

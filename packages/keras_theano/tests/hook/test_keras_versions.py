@@ -1,4 +1,4 @@
-"""The same training on the Keras of these tests and on the next one, which takes backends in another way."""
+"""Training is the same on the installed Keras and on the next one, which loads backends in another way."""
 
 import json
 import os
@@ -16,10 +16,11 @@ from uv import find_uv_bin
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 REPOSITORY = Path(__file__).parents[4]
-# The newest that was tried. The index keeps nightly builds for years.
+# The newest build that was tested. The package index keeps nightly builds for years.
 NIGHTLY = "3.16.0.dev2026102704"
 
-# The tutorial's model. The batches come in order: Keras 3.16 shuffles by the epoch's number, not by a seed.
+# The tutorial's model. The batches are not shuffled, because Keras 3.16 shuffles by the number of the epoch
+# and not by a seed.
 TRAIN = """
 import json, sys
 import keras, numpy as np
@@ -35,7 +36,7 @@ model = keras.Sequential([
 ])
 model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
 history = model.fit(x, y, epochs=3, batch_size=128, shuffle=False, verbose=0).history
-told = {
+outcome = {
     "version": keras.__version__,
     "backend": keras.config.backend(),
     "losses": history["loss"] + model.evaluate(x, y, verbose=0),
@@ -44,23 +45,23 @@ told = {
 }
 model.save(sys.argv[1])
 loaded = keras.models.load_model(sys.argv[1])
-told["predictions of the saved"] = loaded.predict(x[:8], verbose=0).tolist()
+outcome["predictions of the saved"] = loaded.predict(x[:8], verbose=0).tolist()
 try:
     model.export(sys.argv[1] + ".exported")
 except NotImplementedError as refusal:
-    told["export"] = str(refusal)
-print(json.dumps(told))
+    outcome["export"] = str(refusal)
+print(json.dumps(outcome))
 """
 
 
 @pytest.fixture(scope="module")
 def next_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with the next Keras, the numerics of this one, and this package as it is installed."""
+    """Build an interpreter with the next Keras, this keras_theano, and the numerical packages used here."""
     folder = tmp_path_factory.mktemp("next")
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     environment = dict(os.environ)
-    # uv does not read pip's settings; whoever set a mirror for pip means it here too.
+    # uv does not read pip's settings, so a package mirror that is set for pip is passed on.
     if "PIP_INDEX_URL" in environment and "UV_INDEX_URL" not in environment:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
     same = [f"{name}=={version(name)}" for name in ("pytensor", "numpy", "scipy", "numba")]
@@ -83,8 +84,8 @@ def train(python: str, folder: Path) -> dict[str, Any]:
     command = [python, "-c", TRAIN, str(folder / "model.keras")]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    told: dict[str, Any] = json.loads(ended.stdout)
-    return told
+    outcome: dict[str, Any] = json.loads(ended.stdout)
+    return outcome
 
 
 def test_next_keras_trains_the_same(next_python: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What Keras 3.16 asks of a backend that is a package of its own."""
+"""What Keras 3.16 requires of a backend that is a separate package."""
 
 from importlib import import_module
 
@@ -40,21 +40,21 @@ def test_name_joins_the_set_however_it_is_written(written: str) -> None:
         'if True:\n    PLUGGABLE_BACKENDS = frozenset(["mlx"])',
     ],
 )
-def test_keras_that_lists_them_in_another_way_is_refused(source: str) -> None:
+def test_keras_that_lists_backends_in_another_way_is_refused(source: str) -> None:
     message = r"does not know this version of Keras, 3\.16\.4: keras\.src\.backend\.config does not list"
     with pytest.raises(ImportError, match=message) as refusal:
         with_theano_pluggable(source.encode(), CONFIG, "3.16.4")
     assert "pip install 'keras==3.15.*'" in str(refusal.value)
 
 
-def test_door_leads_to_the_one_backend() -> None:
-    door = import_module("keras_theano.src")
-    for name in set(door.__all__) - {"ops", "rnn", "distribution_lib"}:
-        assert getattr(door, name) is getattr(backend, name), name
+def test_plugin_modules_are_those_of_the_one_backend() -> None:
+    plugin = import_module("keras_theano.src")
+    for name in set(plugin.__all__) - {"ops", "rnn", "distribution_lib"}:
+        assert getattr(plugin, name) is getattr(backend, name), name
     for namespace in ("core", "image", "linalg", "math", "nn", "numpy"):
-        assert getattr(door.ops, namespace) is getattr(backend, namespace)
-    assert door.ops.convert_to_tensor is backend.core.convert_to_tensor
-    assert door.rnn.lstm is backend.lstm
+        assert getattr(plugin.ops, namespace) is getattr(backend, namespace)
+    assert plugin.ops.convert_to_tensor is backend.core.convert_to_tensor
+    assert plugin.rnn.lstm is backend.lstm
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_door_leads_to_the_one_backend() -> None:
         ("export", "SavedModelExportArchive", "TheanoExportArchive"),
     ],
 )
-def test_door_has_the_classes_under_the_names_that_keras_asks_for(
+def test_plugin_has_the_classes_under_the_names_that_keras_expects(
     module: str, asked_for: str, ours: str
 ) -> None:
-    door, behind = (
+    plugin, behind = (
         import_module(f"keras_theano.src.{module}"),
         import_module(f"keras_theano.src.{module}"),
     )
-    assert getattr(door, asked_for) is getattr(behind, ours)
+    assert getattr(plugin, asked_for) is getattr(behind, ours)

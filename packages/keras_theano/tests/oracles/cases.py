@@ -1,4 +1,4 @@
-"""What the tests of the traced functions share: comparisons with the eager twins."""
+"""Comparisons of traced functions with their eager twins, which several test modules use."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -16,7 +16,7 @@ from oracles.tracing import INTERPRETED, Function, traced
 
 
 def ops_of(module: ModuleType, eager: ModuleType) -> list[str]:
-    """The ops that a traced module defines. One without a case fails its test."""
+    """List the ops that a traced module defines. The test of an op fails if the op has no case."""
     return [
         name
         for name, value in vars(module).items()
@@ -33,12 +33,12 @@ def agrees(
     tolerance: float = 2e-6,
     batches: Sequence[bool] = (False, True),
 ) -> None:
-    """`function` computes the same values, dtypes and shapes traced as eagerly.
+    """Check that `function` computes the same values, dtypes and shapes in a trace as in eager code.
 
-    batches: whether the size of the first axis is unknown, each time.
+    batches: for each comparison, whether the size of the first axis is unknown in the trace.
     """
-    with np.errstate(all="ignore"):  # at the edges NumPy warns, and PyTensor does not
-        # Some eager functions write into their arguments.
+    with np.errstate(all="ignore"):  # NumPy warns about edge cases, and PyTensor does not
+        # Some eager functions change their arguments.
         expected = tree.flatten(function(*copied(args), **named))
     for unknown_batch in batches:
         with np.errstate(all="ignore"):
@@ -54,7 +54,7 @@ def agrees(
 
 
 def gradients(function: Function, *args: Any) -> list[Any]:
-    """PyTensor's gradients of the sum of what `function` returns, with the weights cos(0), cos(1), ..."""
+    """Return PyTensor's gradients of a sum of the results of `function`, weighted by cos(0), cos(1), ..."""
     inputs = [pt.tensor(dtype=str(x.dtype), shape=x.shape) for x in args]
     with trace.opened(trace.Trace()):
         flat = as_node(function(*[Tensor(node) for node in inputs])).ravel()
@@ -71,7 +71,7 @@ def copied(nest: Any) -> Any:
 
 
 def in_64_bits(nest: Any) -> Any:
-    """Keras narrows them in some functions and keeps them in others."""
+    """Cast to 64 bits, which Keras narrows to 32 in some functions and keeps in others."""
     if isinstance(nest, (list, tuple)):
         return type(nest)([in_64_bits(part) for part in nest])
     wide = {"f": "float64", "i": "int64"}

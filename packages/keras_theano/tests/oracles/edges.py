@@ -1,7 +1,7 @@
 """Arguments with NaN, infinities, zeros and numbers that overflow, for the ops of the traced namespaces.
 
-Most functions of one or two numbers have their table where they are tested. Every other op is here: in CASES,
-or in EXCEPTIONS with the reason why it has no such arguments.
+Most functions of one or two numbers have a table in the module that tests them. Every other op is listed
+here, either in CASES or in EXCEPTIONS, which gives the reason why it has no such arguments.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 from keras_theano.src.ops import core, image, linalg, math, nn
 from keras_theano.src.ops import numpy as ops
 
-# A function of arrays, and the arrays.
+# A function and the arrays to call it with.
 Case = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -27,7 +27,7 @@ def whole(*numbers: Any) -> Any:
 NAN, INF = np.nan, np.inf
 EDGES = floats(NAN, INF, -INF, 0, -0.0, 1.5, -2.5, 1e38, -1e38, 0, 0, 2, NAN, INF, -INF, INF)
 OTHERS = floats(1, NAN, 2, 0, 0, -0.0, 0, 1e38, 3, 2, -0.0, -1, NAN, INF, 0, -INF)
-# Each row has something else: a reduction of all of them at once would only ever be NaN.
+# Each row has other special values, because a reduction over all of them together would always be NaN.
 ROWS = floats(
     [1, NAN, 2, -INF],
     [INF, 1, -3, 2],
@@ -40,7 +40,7 @@ ROWS = floats(
     [0, 0, 0, 0],
     [3, 1, 2, 2],
 )
-# Without 0, which stands for a missing divisor, and without a row of NaN alone.
+# No 0 is on the diagonal, where it would stand for a missing divisor, and no row consists of NaN.
 SQUARE = floats([1, NAN, 2], [0, 3, -INF], [INF, 1, 1e38])
 FINITE = floats([2, 0, 1], [0, 3, 1], [1, 0, 4])
 STEPS = whole(0, 1, 2, 3, 0, 1, 2, 3, 0, 1)

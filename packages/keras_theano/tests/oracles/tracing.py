@@ -1,4 +1,4 @@
-"""Runs functions the way that training runs them: traced with symbolic inputs, compiled, called."""
+"""Runs functions as training does: they are traced with symbolic inputs, compiled, and called."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,20 +14,22 @@ from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor
 
-# As recorded, but for the ops that ask to be replaced by their graph, and that would be compiled otherwise.
-# One call costs less than a compiler's start, and than PyTensor's rewrites.
+# Runs the graph as it was recorded, because a single call costs less than starting a compiler, and less than
+# PyTensor's rewrites. The only rewrite inlines the ops that consist of a graph, which would be compiled
+# otherwise.
 INTERPRETED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["inline_ofg_expansion"]))
 
 Function = Callable[..., Any]
 
 
 def traced(function: Function, *args: Any, unknown_batch: bool = True) -> Any:
-    """What `function(*args)` computes when each array in `args`, also within lists, is symbolic.
+    """Return what `function(*args)` computes when each array in `args`, including those in lists, is
+    symbolic. The arrays in the result are nested as the function nests its Tensors. Other values are returned
+    unchanged.
 
-    unknown_batch: the size of each array's first axis is not known before the call, unless it is 1, where
-        PyTensor wants to know, because it broadcasts.
-    Returns arrays, nested as the function nests its Tensors. What it returns else stays as it is.
-    Raises AssertionError: a value has another dtype or shape than its Tensor declared.
+    unknown_batch: whether the size of each array's first axis is unknown before the call. A size of 1 is
+        always known, because PyTensor must know which axes broadcast.
+    Raises AssertionError if a value does not have the dtype and shape that its Tensor declared.
     """
     symbols, arrays = _symbols(args, unknown_batch)
     result = _record(function, symbols)
@@ -54,10 +56,12 @@ def traced(function: Function, *args: Any, unknown_batch: bool = True) -> Any:
 def gradient_of(
     function: Function, *args: Any, unknown_batch: bool = True, step: float = 1e-6, tolerance: float = 1e-5
 ) -> list[Any]:
-    """PyTensor's gradients of a weighted sum of what `function` returns, for each array of floats in
-    `args`, after comparing them with central differences along some directions. All in float64.
+    """Return PyTensor's gradients of a weighted sum of the results of `function`, one for each array of
+    floats in `args`. Before that, compare them with central differences along some directions. Everything is
+    float64.
 
-    step: in the values of the arrays. tolerance: relative to the greatest of the gradient.
+    step: how far the arrays are moved for a difference.
+    tolerance: the largest allowed deviation, relative to the largest entry of the gradient.
     """
     args = _map(args, np.ndarray, lambda x: x.astype("float64") if x.dtype.kind == "f" else x)
     with _wide():
@@ -104,7 +108,7 @@ def _symbols(args: Any, unknown_batch: bool) -> tuple[Any, list[Any]]:
 
 
 def _weighted_sum(node: Any) -> Any:
-    """The weights differ, so that a value at a wrong place shows."""
+    """Sum with a different weight for each value, so that values in the wrong place are noticed."""
     flat = node.ravel()
     return pt.sum(flat * pt.cos(pt.arange(flat.shape[0], dtype="float64")))
 
@@ -125,7 +129,7 @@ def _leaves(nest: Any, kind: type, node: bool = False) -> list[Any]:
 
 @contextmanager
 def _wide() -> Iterator[None]:
-    """Keras computes in 32 bits, which hide small differences: here its results keep 64."""
+    """Let Keras return results in 64 bits. It usually narrows them to 32, which hides small differences."""
     narrowed = dict(dtypes.BIT64_TO_BIT32_DTYPE)
     dtypes.BIT64_TO_BIT32_DTYPE.clear()
     try:

@@ -1,7 +1,7 @@
 """Which batches of which data fit, evaluate and predict take, in which order, and when they warn.
 
-Weights are zeros and the learning rate is zero, so a loss is the mean square of the labels it saw. The values
-are those of the JAX and TensorFlow backends.
+The weights and the learning rate are zero, so a loss is the mean square of the labels in its batches. The JAX
+and TensorFlow backends give the same values.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def loss_of(*batches: int) -> float:
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """hooks: the calls of Keras in the order in which they came."""
+    """A dataset that records in `hooks` which of its methods Keras calls, in order."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -68,7 +68,7 @@ def without_end() -> Iterator[Any]:
         yield Batches()[n % 5]
 
 
-# Each makes the data, and what goes with it.
+# Each function returns the data, and the arguments of fit that go with the data.
 SOURCES: dict[str, Source] = {
     "arrays": lambda: ((X, Y), {"batch_size": SIZE}),
     "generator": lambda: ((without_end(),), {}),
@@ -100,7 +100,9 @@ def test_every_epoch_is_validated_on_the_same_first_batches(
         **({"validation_batch_size": SIZE} if options else {}),
     )
     expected = loss_of(*range(steps))
-    if executions > steps:  # one execution, of more batches than were asked for, on every backend
+    if (
+        executions > steps
+    ):  # every backend runs a whole execution, which has more batches than the requested steps
         expected = loss_of(*range(executions))
     assert history.history["val_loss"] == pytest.approx([expected] * 3, rel=1e-6)
 
@@ -116,11 +118,11 @@ def test_evaluate_begins_with_the_first_batch(source: Source, built: bool, execu
 
 @pytest.mark.parametrize("executions", [1, 2, 3])
 @pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
-def test_fit_trains_on_the_first_batch_first_and_goes_on_in_the_next_epoch(
+def test_fit_begins_with_the_first_batch_and_continues_in_the_next_epoch(
     source: Source, built: bool, executions: int
 ) -> None:
     data, options = source()
-    epochs = 2 if executions < 3 else 1  # of five batches
+    epochs = 2 if executions < 3 else 1  # there are only five batches
     options |= {"steps_per_epoch": executions, "epochs": epochs, "shuffle": False, "verbose": 0}
     losses = model(built=built, executions=executions).fit(*data, **options).history["loss"]
     expected = [loss_of(*range(n * executions, (n + 1) * executions)) for n in range(epochs)]
@@ -138,8 +140,8 @@ def test_predict_begins_with_the_first_sample(source: Source, built: bool, execu
 
 
 @pytest.mark.parametrize("name", ["arrays", "dataset", "workers"])
-def test_a_last_smaller_execution_does_not_warn(name: str) -> None:
-    """Five batches in executions of three. Warnings are errors here."""
+def test_a_smaller_last_execution_does_not_warn(name: str) -> None:
+    """There are five batches in executions of three. Warnings are errors in these tests."""
     made = model(executions=3)
     options = {"validation_data": (X, Y), "validation_batch_size": SIZE, "verbose": 0}
     history = made.fit(X, Y, batch_size=SIZE, **options).history
@@ -160,10 +162,10 @@ def test_data_that_ends_too_early_still_warns(ask: str) -> None:
         getattr(model(), ask)(three, verbose=0, **options)
 
 
-def test_a_dataset_hears_of_every_epoch_as_on_other_backends() -> None:
+def test_a_dataset_is_notified_of_every_epoch_as_on_other_backends() -> None:
     for built, ask, hooks in (
         (True, "predict", ["begin", "end"]),
-        # The batch that builds the model, and its metrics, is an epoch of its own.
+        # The batch that builds the model and its metrics counts as an epoch by itself.
         (True, "evaluate", ["begin", "end"] * 2),
         (False, "evaluate", ["begin", "end"] * 2),
         (False, "fit", ["begin", "end"] * 2),
@@ -173,7 +175,7 @@ def test_a_dataset_hears_of_every_epoch_as_on_other_backends() -> None:
         assert data.hooks == hooks, ask
 
 
-def test_evaluating_within_a_fit_leaves_its_batches_alone() -> None:
+def test_evaluating_during_fit_does_not_change_its_batches() -> None:
     class Asks(keras.callbacks.Callback):  # type: ignore[misc]
         def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
             if not asked:
@@ -207,7 +209,7 @@ def test_one_batch_builds_the_model_and_counts() -> None:
     assert model(built=False).predict_on_batch(first[0]).shape == (SIZE, 1)
 
 
-def test_predict_of_no_samples_says_so() -> None:
+def test_predict_without_samples_is_refused() -> None:
     class Empty(Batches):
         def __len__(self) -> int:
             return 0
@@ -246,7 +248,7 @@ print(loss, 0, *[np.ravel(weight)[-1] for weight in model.get_weights()])
 
 @pytest.mark.parametrize("mode", ["interpreter", pytest.param("numba", marks=pytest.mark.slow)])
 def test_a_batch_of_one_sample_broadcasts_as_on_other_backends(mode: str) -> None:
-    """17 samples in batches of 8: the last is one. The numbers are JAX's, and TensorFlow's."""
+    """17 samples in batches of 8 leave one for the last. JAX and TensorFlow compute the same numbers."""
     environment = {**os.environ, "KERAS_BACKEND": "theano", "KERAS_THEANO_MODE": mode}
     answer = subprocess.run(
         [sys.executable, "-c", ONE_SAMPLE], env=environment, capture_output=True, text=True
@@ -276,7 +278,7 @@ for endless in (False, True):
 
 
 @pytest.mark.slow
-def test_batches_of_tf_data_begin_anew() -> None:
+def test_batches_of_tf_data_start_over() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "theano"}
     answer = subprocess.run([sys.executable, "-c", TF_DATA], env=environment, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr

@@ -1,4 +1,4 @@
-"""None is no number: what trains, evaluates or computes with it raises, as on the other backends."""
+"""Training, evaluating or computing with None raises an error, as on the other backends."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -43,7 +43,7 @@ class WithoutLabels(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def refused(model: Any, ask: Callable[[Any], Any], match: str = REFUSED) -> None:
-    """And the weights stay as they were."""
+    """Check that `ask` raises an error and leaves the weights unchanged."""
     before = model.get_weights()
     with pytest.raises((ValueError, KeyError), match=match):
         ask(model)
@@ -81,22 +81,22 @@ def test_batches_without_labels_are_refused(ask: Any, trained: bool) -> None:
 
 
 @pytest.mark.parametrize("data", [lambda: (X, None), without_labels, WithoutLabels])
-def test_validation_without_labels_is_refused_before_a_value_is_told(data: Any) -> None:
-    told: list[Any] = []
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.append(logs))
+def test_validation_without_labels_is_refused_before_a_value_is_reported(data: Any) -> None:
+    reported: list[Any] = []
+    report = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: reported.append(logs))
     model = one()
     with pytest.raises(ValueError, match=REFUSED):
-        model.fit(X, Y, validation_data=data(), callbacks=[tell], verbose=0)
-    assert not told
+        model.fit(X, Y, validation_data=data(), callbacks=[report], verbose=0)
+    assert not reported
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
 @pytest.mark.parametrize("kind", [dict, list])
-def test_labels_of_one_output_of_two_are_missing(kind: type) -> None:
+def test_missing_labels_of_one_of_two_outputs_are_refused(kind: type) -> None:
     labels: Any = {"a": Y, "b": None} if kind is dict else [Y, None]
     refused(two(kind), lambda model: model.fit(X, labels, verbose=0))
     refused(two(kind), lambda model: model.fit(X, verbose=0), match="can't be found")
-    # What has no loss needs no labels.
+    # An output without a loss needs no labels.
     only: Any = {"a": "mse"} if kind is dict else ["mse", None]
     assert np.isfinite(two(kind, only).evaluate(X, labels, verbose=0))
     weights = two(kind).fit(
@@ -108,7 +108,7 @@ def test_labels_of_one_output_of_two_are_missing(kind: type) -> None:
     assert np.isfinite(weights.history["loss"]).all()
 
 
-def test_a_model_whose_loss_needs_no_labels_trains_without() -> None:
+def test_a_model_whose_loss_needs_no_labels_trains_without_labels() -> None:
     class Adds(layers.Layer):
         def call(self, x: Any) -> Any:
             self.add_loss(ops.mean(x**2))
@@ -120,7 +120,7 @@ def test_a_model_whose_loss_needs_no_labels_trains_without() -> None:
     assert losses[-1] < losses[0]
 
 
-# Each takes an array and None, or None alone.
+# Each function computes with an array and None, or with None alone.
 OPS: dict[str, Callable[..., Any]] = {
     "convert": lambda x, none: ops.convert_to_tensor(none, "float32"),
     "convert to bool": lambda x, none: ops.convert_to_tensor([True, none], "bool"),
@@ -163,7 +163,7 @@ ALONE = ["abs", "any", "all", "exp", "isnan", "logical_not", "max", "mean", "one
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_an_op_of_none_alone_is_refused(name: str) -> None:
+def test_an_op_whose_only_argument_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=REFUSED):
         getattr(ops, name)(None)
 
@@ -184,7 +184,7 @@ def test_variables_and_metrics_refuse_none() -> None:
     assert float(mean.result()) == 0.0
 
 
-def test_arguments_that_may_be_none_stay() -> None:
+def test_arguments_that_may_be_none_are_accepted() -> None:
     np.testing.assert_array_equal(ops.clip(X, None, 0.5), np.minimum(X, 0.5))
     assert float(ops.sum(X, axis=None)) == pytest.approx(float(X.sum()), rel=1e-6)
     assert ops.moments(X, None)[0].shape == ()

@@ -83,11 +83,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 def test_weights_agree_to_rounding(name: str, other: str, weights: dict[str, dict[str, Any]]) -> None:
     for n in range(4):
         ours, theirs = weights["theano"][f"{name}/{n}"], weights[other][f"{name}/{n}"]
-        # 160 steps, each of which rounds: 160 times the spacing of float32 at 1 is 2e-5.
+        # Each of the 160 steps rounds, and 160 times the spacing of float32 at 1 is 2e-5.
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
 
 
-def test_the_optimizers_do_not_end_at_one_place(weights: dict[str, dict[str, Any]]) -> None:
+def test_different_optimizers_end_at_different_weights(weights: dict[str, dict[str, Any]]) -> None:
     ends = [weights["theano"][f"{name}/0"] for name in OPTIMIZERS]
     assert all(np.abs(a - b).max() > 1e-4 for n, a in enumerate(ends) for b in ends[:n])
 

@@ -1,4 +1,4 @@
-"""Random numbers: the distributions, and that seeds alone decide."""
+"""Random numbers follow their distributions, and depend on nothing but the seed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from keras_theano.tracing.tensor import Tensor, as_node
 from keras_theano.tracing.trace import Trace, opened
 
 N = 40_000
-# Each test rejects a right generator once in a million.
+# Each test would reject a correct generator once in a million times.
 UNLIKELY = 1e-6
 
 DISTRIBUTIONS: dict[str, tuple[Callable[[Any], Any], Any]] = {
@@ -47,7 +47,7 @@ def test_neighbouring_seeds_and_numbers_do_not_correlate(name: str) -> None:
     assert not np.array_equal(a, b)
 
 
-def test_states_of_a_generator_give_other_numbers_each() -> None:
+def test_each_state_of_a_generator_gives_different_numbers() -> None:
     generator = random.SeedGenerator(5)
     a, b = (random.uniform((N,), seed=generator) for _ in range(2))
     assert scipy.stats.pearsonr(a, b).pvalue > UNLIKELY
@@ -62,7 +62,7 @@ def test_integers_are_spread_evenly_over_their_range() -> None:
     assert scipy.stats.chisquare(counts).pvalue > UNLIKELY
 
 
-def test_categories_come_by_their_probabilities() -> None:
+def test_categories_are_drawn_with_their_probabilities() -> None:
     shares = np.array([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
     with np.errstate(divide="ignore"):
         drawn = random.categorical(np.log(shares).astype("float32"), N, seed=2)
@@ -83,7 +83,7 @@ def test_dropout_drops_its_share_and_scales_the_rest() -> None:
     assert len(np.unique(rows)) == 2
 
 
-def test_shuffle_keeps_the_rows_and_their_number() -> None:
+def test_shuffle_changes_the_order_of_the_rows_and_loses_none() -> None:
     x = np.arange(60).reshape(20, 3)
     mixed = random.shuffle(x, axis=0, seed=4)
     assert not np.array_equal(mixed, x)
@@ -120,7 +120,7 @@ def test_compiled_code_draws_what_eager_code_draws(name: str) -> None:
 
 
 @pytest.mark.parametrize("draw", [random.gamma, random.binomial])
-def test_what_rejects_samples_is_refused_in_a_trace(draw: Callable[..., Any]) -> None:
+def test_draw_that_rejects_samples_is_refused_in_a_trace(draw: Callable[..., Any]) -> None:
     with opened(Trace()), pytest.raises(NotImplementedError, match="cannot trace"):
         draw(
             (3,),

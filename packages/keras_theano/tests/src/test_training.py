@@ -1,4 +1,4 @@
-"""Models that train: every way of Keras to make one, to feed it and to watch it."""
+"""Models train, in every way in which Keras can build them, feed them and monitor them."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def fitted(model: Any, **options: Any) -> list[float]:
     return [float(loss) for loss in model.fit(X, Y, **settings).history["loss"]]
 
 
-# -- it learns, and what it says is true -------------------------------------------------------------
+# -- models learn, and report correct numbers --------------------------------------------------------
 
 
 def test_training_lowers_the_loss() -> None:
@@ -47,7 +47,7 @@ def test_training_lowers_the_loss() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_evaluate_is_what_eager_ops_compute() -> None:
+def test_evaluate_returns_what_eager_ops_compute() -> None:
     model = compiled(mlp(norm=True, dropout=0.4))
     fitted(model)
     loss, accuracy = model.evaluate(X, Y, verbose=0, batch_size=64)
@@ -59,7 +59,7 @@ def test_evaluate_is_what_eager_ops_compute() -> None:
     assert accuracy == pytest.approx(float(np.mean((eager > 0.5) == (Y > 0.5))))
 
 
-def test_a_last_smaller_batch_counts_by_its_size() -> None:
+def test_smaller_last_batch_is_weighted_by_its_size() -> None:
     model = compiled(mlp(), optimizer=keras.optimizers.SGD(0.0))
     loss = model.train_on_batch(X, Y)[0]
     assert fitted(model, batch_size=64, epochs=1)[0] == pytest.approx(float(loss), rel=1e-5)
@@ -78,7 +78,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_does_not() -> None:
     assert not np.array_equal(weights(1), weights(2))
 
 
-def test_dropout_draws_anew_in_every_step() -> None:
+def test_dropout_draws_new_numbers_in_every_step() -> None:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([layers.Input((6,)), layers.Dropout(0.5)])
     seen = []
@@ -110,7 +110,7 @@ OPTIMIZERS = sorted(
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_does_in_a_trace_what_it_does_eagerly(name: str) -> None:
-    """The gradients of a traced step, applied op by op in NumPy, give the same weights."""
+    """Apply the gradients of a traced step op by op in NumPy, and expect the same weights."""
     options = {"clipnorm": 0.5} if name == "Adam" else {}
     start = mlp()
     traced = compiled(mlp(), optimizer=getattr(keras.optimizers, name)(**options))
@@ -126,7 +126,7 @@ def test_every_optimizer_does_in_a_trace_what_it_does_eagerly(name: str) -> None
 
 
 def gradients_of(model: Any) -> list[np.ndarray[Any, Any]]:
-    """By a train step that hands them out, and assigns nothing."""
+    """Return the gradients, using a train step that assigns nothing."""
 
     class Showing(keras.Model):
         def call(self, x: Any) -> Any:
@@ -173,7 +173,7 @@ def test_gradient_accumulation_updates_every_other_step() -> None:
     assert not np.array_equal(model.get_weights()[0], start)
 
 
-def test_averaged_weights_are_put_in_place_at_the_end() -> None:
+def test_averaged_weights_replace_the_weights_at_the_end() -> None:
     optimizer = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9)
     model = compiled(mlp(), optimizer=optimizer)
     plain = compiled(mlp(), optimizer=keras.optimizers.SGD(0.5))
@@ -188,7 +188,7 @@ LOSSES = ["mse", "mae", "huber", "log_cosh", "hinge", "squared_hinge", "poisson"
 @pytest.mark.parametrize(
     "loss", [*LOSSES, "binary_crossentropy", "binary_focal_crossentropy", "cosine_similarity"]
 )
-def test_losses_train_to_what_they_say_eagerly(loss: str) -> None:
+def test_traced_losses_equal_eager_losses(loss: str) -> None:
     model = compiled(mlp(), loss=loss, metrics=[], optimizer=keras.optimizers.SGD(0.0))
     traced = model.train_on_batch(X, Y)
     eager = float(np.mean(keras.losses.get(loss)(Y, model(X))))
@@ -196,7 +196,7 @@ def test_losses_train_to_what_they_say_eagerly(loss: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
-def test_classification_in_many_classes(loss: str) -> None:
+def test_classification_with_many_classes(loss: str) -> None:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([layers.Input((6,)), layers.Dense(5, "softmax")])
     labels = RNG.integers(0, 5, 200)
@@ -208,8 +208,8 @@ def test_classification_in_many_classes(loss: str) -> None:
     assert model.evaluate(X, y, verbose=0)[1] == pytest.approx(np.mean(predicted == labels))
 
 
-def test_metrics_in_a_trace_are_those_of_eager_updates() -> None:
-    metrics = lambda: [  # noqa: E731  # a fresh set each time
+def test_traced_metrics_equal_eager_metrics() -> None:
+    metrics = lambda: [  # noqa: E731  # new metrics for each use
         keras.metrics.AUC(),
         keras.metrics.Precision(),
         keras.metrics.Recall(),
@@ -268,7 +268,7 @@ def test_subclassed_model_with_added_losses_and_regularizers() -> None:
     assert np.linalg.norm(model.out.kernel.numpy(), axis=0).max() <= 0.5 + 1e-6
 
 
-def test_train_step_of_ones_own() -> None:
+def test_custom_train_step() -> None:
     class Own(keras.Sequential):
         def train_step(self, data: Any) -> dict[str, Any]:
             x, y = data[:2]
@@ -283,7 +283,7 @@ def test_train_step_of_ones_own() -> None:
     assert values[-1] < values[0]
 
 
-def test_gradient_of_ones_own_replaces_the_derived_one() -> None:
+def test_custom_gradient_replaces_the_derived_one() -> None:
     @ops.custom_gradient
     def doubled_backwards(x: Any) -> Any:
         return x * 1.0, lambda upstream: upstream * 2.0
@@ -303,7 +303,7 @@ def test_gradient_of_ones_own_replaces_the_derived_one() -> None:
     np.testing.assert_allclose(moved(Own()), 2 * moved(), rtol=1e-4)
 
 
-def test_frozen_layers_stay_and_others_train() -> None:
+def test_frozen_layers_keep_their_weights_and_others_train() -> None:
     model = mlp()
     model.layers[0].trainable = False
     start = [w.copy() for w in model.get_weights()]
@@ -313,7 +313,7 @@ def test_frozen_layers_stay_and_others_train() -> None:
     assert not np.array_equal(start[2], end[2])
 
 
-# -- feeding and watching ----------------------------------------------------------------------------
+# -- data, weights and callbacks ---------------------------------------------------------------------
 
 
 def test_sample_weights_and_class_weights_agree() -> None:
@@ -360,7 +360,7 @@ def test_generator_of_batches() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
-def test_several_steps_an_execution_train_alike() -> None:
+def test_several_steps_per_execution_train_the_same() -> None:
     one, three = compiled(mlp()), compiled(mlp(), steps_per_execution=3)
     fitted(one)
     fitted(three)
@@ -369,7 +369,7 @@ def test_several_steps_an_execution_train_alike() -> None:
     assert three.predict(X, batch_size=25, verbose=0, steps=6).shape == (150, 1)
 
 
-def test_run_eagerly_trains_alike_and_runs_the_python_code_for_each_batch() -> None:
+def test_run_eagerly_trains_the_same_and_runs_the_python_code_for_each_batch() -> None:
     calls = []
 
     class Counting(layers.Layer):
@@ -394,7 +394,7 @@ def test_run_eagerly_trains_alike_and_runs_the_python_code_for_each_batch() -> N
     assert calls == ["ndarray"] * 2
 
 
-def test_saved_model_predicts_and_goes_on_training_alike(tmp_path: Path) -> None:
+def test_saved_model_predicts_and_continues_training_the_same(tmp_path: Path) -> None:
     model = compiled(mlp(norm=True))
     fitted(model)
     model.save(tmp_path / "m.keras")
@@ -435,7 +435,7 @@ def test_op_that_cannot_be_traced_is_named() -> None:
         untraceable().train_on_batch(np.ones((4, 4, 4, 3), "float32"), np.ones((4, 1), "float32"))
 
 
-def test_predict_goes_on_op_by_op_where_a_step_cannot_be_recorded() -> None:
+def test_predict_runs_op_by_op_if_a_step_cannot_be_recorded() -> None:
     model = untraceable()
     x = RNG.random((5, 4, 4, 3), dtype="float32")
     with pytest.warns(RuntimeWarning, match=r"(?s)predict runs op by op: .* keras\.ops\.rgb_to_grayscale"):
@@ -456,7 +456,7 @@ def test_mixed_precision_trains_in_float32(policy: str) -> None:
     assert losses(policy) == losses("float32")
 
 
-def test_mixed_precision_scales_the_loss_away_and_back() -> None:
+def test_mixed_float16_trains_with_a_scaled_loss() -> None:
     keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")

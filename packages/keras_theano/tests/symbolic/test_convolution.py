@@ -1,4 +1,4 @@
-"""Convolution against its eager twin, and its gradient against differences."""
+"""Traced convolution agrees with its eager twin, and its gradient with central differences."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def floats(*shape: int) -> Array:
 
 
 IMAGES = floats(2, 4, 6, 8)
-# Inputs, kernel, and the named arguments.
+# Each case has the inputs, the kernel and the named arguments.
 CASES: list[tuple[Array, Array, dict[str, Any]]] = [
     (floats(2, 7, 3), floats(3, 3, 4), {}),
     (floats(2, 7, 3), floats(2, 3, 4), {"padding": "same", "strides": 3}),
@@ -39,19 +39,19 @@ CASES: list[tuple[Array, Array, dict[str, Any]]] = [
 ]
 
 
-def test_each_convolution_that_is_traced_is_tested_here() -> None:
+def test_every_traced_convolution_is_tested_here() -> None:
     assert ops_of(under_test, eager) == ["conv"]
 
 
 @pytest.mark.parametrize(("x", "kernel", "named"), CASES)
-def test_traced_as_eager(x: Array, kernel: Array, named: dict[str, Any]) -> None:
+def test_traced_convolution_equals_eager_convolution(x: Array, kernel: Array, named: dict[str, Any]) -> None:
     agrees(nn.conv, (x, kernel), named, batches=(False,))
     agrees(lambda x, **named: nn.conv(x, kernel, **named), (x,), named, batches=(True,))
     agrees(nn.conv, in_64_bits((x, kernel)), named, batches=(False,))
 
 
 @pytest.mark.parametrize(("x", "kernel", "named"), CASES)
-def test_gradient_is_that_of_the_differences(x: Array, kernel: Array, named: dict[str, Any]) -> None:
+def test_gradient_equals_central_differences(x: Array, kernel: Array, named: dict[str, Any]) -> None:
     gradient_of(lambda x, kernel: nn.conv(x, kernel, **named), x, kernel, unknown_batch=False)
     gradient_of(lambda x: nn.conv(x, kernel.astype("float64"), **named), x)
 
@@ -60,7 +60,7 @@ def test_gradient_is_that_of_the_differences(x: Array, kernel: Array, named: dic
     ("kernel", "message"),
     [((2, 2, 3, 4), "must be a multiple of the kernel's"), ((5, 1, 8, 4), "smaller than the window")],
 )
-def test_kernel_that_does_not_fit_is_refused_as_eagerly(kernel: tuple[int, ...], message: str) -> None:
+def test_kernel_that_does_not_fit_is_refused_as_in_eager_code(kernel: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=r"divisible|empty output"):
         nn.conv(IMAGES, floats(*kernel))
     with pytest.raises(ValueError, match=message):

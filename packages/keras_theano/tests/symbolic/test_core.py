@@ -1,4 +1,4 @@
-"""Traced control flow, scatter and slices against their eager twins, and their gradients."""
+"""Traced control flow, scatter and slices agree with their eager twins, and so do their gradients."""
 
 import keras
 import numpy as np
@@ -46,7 +46,7 @@ def loops_are_interpreted_too():
         yield
 
 
-# For each function, calls of it: positional arguments, then named ones.
+# Calls of each function, as the positional arguments and the named ones.
 CASES = {
     "cond": [
         ((NO, lambda: {"a": X, "b": None}, lambda: {"a": 2 * X, "b": None}), {}),
@@ -120,20 +120,20 @@ CASES = {
     "unstack": [((X,), {"num": 3}), ((X,), {"axis": 1}), ((X, 4, -1), {})],
 }
 
-# Tested below.
+# These functions are tested below.
 OTHERWISE = {"convert_to_numpy"}
 
 
 @pytest.mark.parametrize("name", [name for name in ops_of(under_test, eager) if name not in OTHERWISE])
-def test_traced_as_eager(name):
+def test_traced_function_equals_eager_function(name):
     for args, named in CASES[name]:
         agrees(getattr(core, name), args, named)
-    if name not in ("switch", "fori_loop"):  # there, the arithmetic is NumPy's
+    if name not in ("switch", "fori_loop"):  # the interpreter uses NumPy's arithmetic
         agrees(getattr(core, name), in_64_bits(CASES[name][0][0]), CASES[name][0][1], batches=(True,))
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("cond", "stop_gradient")])
-def test_gradient_is_that_of_the_differences(name):
+def test_gradient_equals_central_differences(name):
     for args, named in CASES[name]:
         if any(isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in keras.tree.flatten(args)):
             gradient_of(lambda *xs, n=named: keras.tree.flatten(getattr(core, name)(*xs, **n)), *args)
@@ -186,7 +186,7 @@ def test_cond_in_cond_keeps_nan_out_too():
     np.testing.assert_array_equal(gradients(nested, np.array([1.0])), [[2.0]])
 
 
-def test_cond_computes_nothing_outside_of_it_twice():
+def test_cond_does_not_repeat_computations_outside_it():
     def after_a_product(x, w):
         hidden = x @ w
         return ops.cond(ops.sum(hidden) > 0, lambda: (hidden + 1, hidden * 2), lambda: (hidden - 1, hidden))
@@ -220,7 +220,7 @@ def test_cond_refuses_branches_of_different_structure():
 
 
 @pytest.mark.parametrize("pred", [True, False])
-def test_cond_joins_what_the_branches_assign(pred):
+def test_cond_merges_the_assignments_of_its_branches(pred):
     first, second, third = (keras.Variable(np.float32(n)) for n in (1, 2, 3))
 
     def true_branch():
@@ -282,7 +282,7 @@ def test_map_repeats_what_does_not_depend_on_the_element():
     agrees(core.map, (lambda x: ops.ones((2,)), X), {})
 
 
-def test_loops_refuse_to_assign():
+def test_loops_refuse_assignments():
     variable = keras.Variable(0.0, name="total")
 
     def step(carry, x):
@@ -293,7 +293,7 @@ def test_loops_refuse_to_assign():
         traced(lambda x: core.scan(step, np.float32(0), x), X)
 
 
-def test_loops_say_what_they_need():
+def test_loops_explain_what_they_need():
     with pytest.raises(NotImplementedError, match="only with maximum_iterations"):
         traced(lambda x: core.while_loop(lambda x: True, lambda x: x, x), X)
     with pytest.raises(NotImplementedError, match=r"needs its size before the call"):
@@ -310,19 +310,19 @@ def test_loops_say_what_they_need():
 # The rest
 
 
-def test_stop_gradient_has_none_and_is_no_error():
+def test_stop_gradient_has_no_gradient_and_raises_no_error():
     (found,) = gradients(lambda x: x * ops.stop_gradient(x), np.array([3.0]))
     np.testing.assert_array_equal(found, [3.0])
     (found,) = gradients(core.stop_gradient, np.array([3.0]))
     np.testing.assert_array_equal(found, [0.0])
 
 
-def test_there_is_no_value_to_convert_to_numpy():
+def test_traced_tensor_has_no_value_to_convert_to_numpy():
     with pytest.raises(TypeError, match="has no value yet"):
         traced(core.convert_to_numpy, X)
 
 
-def test_unknown_sizes_are_said():
+def test_unknown_sizes_are_refused():
     with pytest.raises(ValueError, match="unstack needs `num`"):
         traced(core.unstack, X)
     with pytest.raises(ValueError, match="Length of `start_indices`"):
@@ -336,7 +336,7 @@ def test_updates_take_the_dtype_of_what_they_update():
     agrees(core.scatter_update, (np.zeros((3, 4), "int32"), CELLS, floats(4)), {})
 
 
-def test_slices_keep_the_sizes_that_are_given():
+def test_slices_keep_the_given_sizes():
     with trace.opened(trace.Trace()):
         x, start = Tensor(pytensor.tensor.matrix()), Tensor(pytensor.tensor.lvector())
         assert core.slice(x, (start[0], 0), (2, 3)).shape == (2, 3)

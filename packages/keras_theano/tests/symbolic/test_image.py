@@ -1,4 +1,4 @@
-"""Resizing in a trace is the resizing of eager code."""
+"""Traced code resizes images as eager code does."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ IMAGES = np.random.default_rng(0).random((2, 6, 7, 3), dtype="float32") * 200
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos3"])
 @pytest.mark.parametrize("size", [(3, 9), (12, 4), (6, 7)])
-def test_resized_images_are_those_of_eager_code(
+def test_traced_resizing_equals_eager_resizing(
     size: tuple[int, int], interpolation: str, antialias: bool, fit: str
 ) -> None:
     options: dict[str, Any] = {"interpolation": interpolation, "antialias": antialias, "fill_value": 3.0}

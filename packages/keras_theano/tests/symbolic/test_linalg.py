@@ -1,4 +1,4 @@
-"""Each traced function of linalg against its eager twin, and its gradient against differences."""
+"""Each traced function of linalg agrees with its eager twin, and its gradient with central differences."""
 
 import numpy as np
 import pytest
@@ -64,13 +64,14 @@ CASES = {
     "matrix_rank": [((SQUARES,), {}), ((np.ones((4, 3), "float32"),), {}), ((SQUARES,), {"tol": 2.5})],
 }
 
-# The signs of eigenvectors and of singular vectors are free, but the same routines of LAPACK choose them.
+# The signs of eigenvectors and singular vectors are arbitrary, but both sides use the same routines of
+# LAPACK.
 COARSE = 2e-5
 WITHOUT_GRADIENT = {"matrix_rank"}
 
 
 @pytest.mark.parametrize("name", ops_of(under_test, eager))
-def test_traced_as_eager(name):
+def test_traced_function_equals_eager_function(name):
     for args, named in CASES[name]:
         agrees(getattr(linalg, name), args, named, tolerance=COARSE)
     agrees(
@@ -83,7 +84,7 @@ def test_traced_as_eager(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in WITHOUT_GRADIENT])
-def test_gradient_is_that_of_the_differences(name):
+def test_gradient_equals_central_differences(name):
     for args, named in CASES[name]:
         if args[0].dtype.kind == "f" and named.get("ord") != 0:
             gradient_of(lambda *xs, n=named: getattr(linalg, name)(*xs, **n), *args, tolerance=1e-4)
@@ -112,7 +113,7 @@ def test_cholesky_of_an_indefinite_matrix_is_nan():
         (linalg.qr, {"mode": "raw"}, "Received: mode=raw"),
     ],
 )
-def test_wrong_arguments_are_refused_as_eagerly(function, named, message):
+def test_wrong_arguments_are_refused_as_in_eager_code(function, named, message):
     with pytest.raises(ValueError):  # noqa: PT011
         function(TALL[0], **named)
     with pytest.raises(ValueError, match=message):
@@ -131,5 +132,5 @@ def test_a_cutoff_is_refused():
         traced(lambda x: linalg.pinv(x, rcond=0.1), TALL)
 
 
-def test_what_cannot_be_traced_is_named():
+def test_function_that_cannot_be_traced_is_named():
     refuses(linalg.eig, "eig", SQUARES)

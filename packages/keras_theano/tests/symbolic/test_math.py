@@ -1,4 +1,4 @@
-"""Each traced function of math against its eager twin, and its gradient against differences."""
+"""Each traced function of math agrees with its eager twin, and its gradient with central differences."""
 
 import numpy as np
 import pytensor
@@ -65,7 +65,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", ops_of(under_test, eager))
-def test_traced_as_eager(name):
+def test_traced_function_equals_eager_function(name):
     for args, named in CASES[name]:
         agrees(getattr(math, name), args, named, tolerance=5e-6)
     agrees(
@@ -74,16 +74,16 @@ def test_traced_as_eager(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "in_top_k"])
-def test_gradient_is_that_of_the_differences(name):
+def test_gradient_equals_central_differences(name):
     for args, named in CASES[name]:
-        # The differences of infinite numbers, which empty segments have, tell nothing.
+        # Empty segments give infinite numbers, whose differences are meaningless.
         infinite = args[0] is LARGE or (name in ("segment_max", "segment_min") and args[1] is IDS)
         if args[0].dtype.kind == "f" and not infinite:
             gradient_of(lambda *xs, n=named: getattr(math, name)(*xs, **n), *args)
 
 
 @pytest.mark.parametrize("name", ["segment_sum", "segment_max", "segment_min", "segment_prod"])
-def test_number_of_segments_is_counted_only_where_the_ids_are_known(name):
+def test_number_of_segments_is_counted_only_if_the_ids_are_known(name):
     function, (data, ids) = getattr(math, name), (floats(5, 2), np.array([0, 1, 1, 0, 1]))
     np.testing.assert_allclose(traced(lambda x: function(x, ids), data), function(data, ids), rtol=1e-6)
     with pytest.raises(ValueError, match="num_segments is needed"):
@@ -149,5 +149,5 @@ def test_wrong_shapes_are_refused():
 
 
 @pytest.mark.parametrize("name", ["rfft", "stft"])
-def test_what_cannot_be_traced_is_named(name):
+def test_function_that_cannot_be_traced_is_named(name):
     refuses(getattr(math, name), name, X)

@@ -1,4 +1,4 @@
-"""Each traced function of nn against its eager twin, and its gradient against differences."""
+"""Each traced function of nn agrees with its eager twin, and its gradient with central differences."""
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ POINTWISE = [
 ]
 # fmt: on
 
-# For each function, calls of it: positional arguments, then named ones.
+# Calls of each function, as the positional arguments and the named ones.
 CASES = {name: [((X,), {}), ((EDGES,), {})] for name in POINTWISE}
 for name, named in {
     "soft_shrink": {"threshold": 1.5},
@@ -144,18 +144,19 @@ CASES |= {
 
 
 @pytest.mark.parametrize("name", ops_of(under_test, eager))
-def test_traced_as_eager(name):
+def test_traced_function_equals_eager_function(name):
     for args, named in CASES[name]:
         agrees(getattr(nn, name), args, named)
     agrees(getattr(nn, name), in_64_bits(CASES[name][0][0]), CASES[name][0][1], batches=(True,))
 
 
-# No gradient, or, with its softmax always in float32, too coarse a one for differences.
+# These have no gradient, or one that is too coarse to compare with differences, because attention always
+# computes its softmax in float32.
 WITHOUT = {"one_hot", "multi_hot", "dot_product_attention"}
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in WITHOUT])
-def test_gradient_is_that_of_the_differences(name):
+def test_gradient_equals_central_differences(name):
     for args, named in CASES[name]:
         if args[0] is not EDGES and args[0] is not WHOLE and not any(_saturated(x) for x in args):
             function = getattr(nn, name)
@@ -184,7 +185,7 @@ def test_attention_has_the_gradient_of_plain_attention():
 @pytest.mark.parametrize(
     "name", ["relu", "relu6", "sigmoid", "softplus", "silu", "log_sigmoid", "elu", "gelu", "hard_tanh"]
 )
-def test_gradient_at_the_edges_is_that_of_jax(name):
+def test_gradient_at_the_edges_equals_that_of_jax(name):
     weights = np.cos(np.arange(EDGES.size, dtype="float64")).reshape(EDGES.shape)
     twin = getattr(jax.nn, name)
     expected = jax.grad(lambda x: (twin(x) * weights).sum())(EDGES)
@@ -230,11 +231,11 @@ def test_crossentropy_of_an_impossible_class_has_a_finite_gradient():
     "loss",
     [losses.CategoricalCrossentropy(), losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1)],
 )
-def test_losses_of_keras_agree(loss):
+def test_traced_losses_of_keras_equal_eager_losses(loss):
     agrees(loss, (distribution(5, 4), distribution(5, 4)), {})
 
 
-def test_unknown_number_of_classes_is_said():
+def test_unknown_number_of_classes_is_refused():
     with pytest.raises(ValueError, match="needs num_classes"):
         traced(lambda x: nn.one_hot(x, None), COUNTS)
     with pytest.raises(ValueError, match="number of classes must be known"):
@@ -254,7 +255,7 @@ def test_unknown_number_of_classes_is_said():
         ("dot_product_attention", (X, X, X)),
     ],
 )
-def test_wrong_shapes_are_refused_as_eagerly(name, args):
+def test_wrong_shapes_are_refused_as_in_eager_code(name, args):
     with pytest.raises((ValueError, IndexError)):
         getattr(nn, name)(*[np.asarray(arg) for arg in args])
     with pytest.raises(ValueError, match=r"shape|rank|divisible|match|4D"):
@@ -262,5 +263,5 @@ def test_wrong_shapes_are_refused_as_eagerly(name, args):
 
 
 @pytest.mark.parametrize("name", ["ctc_loss", "fold", "unfold"])
-def test_what_cannot_be_traced_is_named(name):
+def test_function_that_cannot_be_traced_is_named(name):
     refuses(getattr(nn, name), name, IMAGES)

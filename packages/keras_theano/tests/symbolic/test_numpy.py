@@ -27,8 +27,12 @@ PAIRS = (*NUMBERS, ("float32", "int32"), ("int32", "float32"), ("uint8", "int32"
 
 @dataclass
 class Case:
-    """arguments: float32 arrays in it, also within lists, are cast to each of dtypes in turn; a tuple in
-    dtypes has one for each. smooth: the derivative exists there. known: all sizes are known before the call.
+    """One call of an op.
+
+    arguments: the positional arguments. Float32 arrays among them and in lists are cast to `dtypes`.
+    dtypes: the dtypes to test in turn. An entry that is a tuple has one dtype for each array.
+    smooth: whether the op is differentiable at these arguments.
+    known: whether all sizes have to be known before the call.
     """
 
     arguments: tuple[Any, ...]
@@ -54,7 +58,7 @@ def case(
 
 
 def numbers(*shape: int, low: float = -3, high: float = 3, seed: int = 0) -> Any:
-    """No two are equal, and none is a whole number or a half."""
+    """Return an array in which no two numbers are equal, and none is a multiple of a half."""
     count = int(np.prod(shape))
     steps = np.random.default_rng([seed, count]).permutation(count) + 0.37 + 0.013 * seed
     return (low + (high - low) * steps / max(count, 1)).reshape(shape).astype("float32")
@@ -90,7 +94,7 @@ def unary(x: Any = X, dtypes: Any = ANY) -> list[Case]:
 
 
 def binary(x: Any = X, y: Any = Y, dtypes: Any = PAIRS, number: Any = 2) -> list[Case]:
-    """Also with broadcasting and with numbers."""
+    """Return cases with two arrays, with broadcasting, and with a Python number."""
     return [
         case(x, y, dtypes=dtypes),
         case(x, np.abs(y[:1]) if (y > 0).all() else y[:1], dtypes=("float32",)),
@@ -111,7 +115,7 @@ def reductions(x: Any = X, dtypes: Any = ANY, options: Any = AXES, **more: Any) 
 
 
 CASES: dict[str, list[Case]] = {
-    # Of one argument.
+    # Ops of one argument.
     **{
         name: unary()
         for name in names(
@@ -145,7 +149,7 @@ CASES: dict[str, list[Case]] = {
         case(X, None, 1.0),
         case(X, -np.abs(Y), np.abs(ROW) + 1, dtypes=("float32",)),
     ],
-    # Of two.
+    # Ops of two arguments.
     **{
         name: binary(dtypes=(*PAIRS, "bool"))
         for name in names(
@@ -226,10 +230,10 @@ CASES: dict[str, list[Case]] = {
         name: [case(NAN), case(NAN, axis=0), case(NAN, axis=-1), case(X, dtypes=ANY)]
         for name in names("nancumsum nancumprod")
     },
-    # Order.
+    # Sorting and counting.
     "sort": [case(X, dtypes=NUMBERS), case(X, axis=0), case(X, axis=None)],
     "argsort": [case(X), case(X, axis=0), case(X, axis=None)],
-    # The element at that place of each row: which place the others have is open.
+    # Only the element at that index of each row is compared, because the order of the others is unspecified.
     "argpartition": [
         case(X, 1, call=lambda op, x, kth: ops.take_along_axis(x, op(x, kth), axis=-1)[:, kth]),
     ],
@@ -514,7 +518,7 @@ CASES: dict[str, list[Case]] = {
         case(X, ROW, known=True),
         case(X.T.copy(), numbers(3, 4), axis=0, known=True),
         case(X, numbers(4, 3), axisc=0),
-        # NumPy 2.5 takes no vectors of two elements any more.
+        # NumPy 2.5 no longer accepts vectors of two elements.
         *([case(X, numbers(4, 2), dtypes=("float32",))] if NumpyVersion(np.__version__) < "2.5.0" else []),
     ],
     "corrcoef": [case(X, dtypes=(*REALS, "int64")), case(CUBE[:, 0], smooth=False)],
@@ -538,7 +542,9 @@ OPS = sorted(
 
 
 def with_dtypes(arguments: Any, dtypes: Any) -> Any:
-    """dtypes: one for all float32 arrays, or one for each."""
+    """Cast the float32 arrays in `arguments`. `dtypes` is one dtype for all of them, or a tuple with one for
+    each.
+    """
     left = iter(dtypes) if isinstance(dtypes, tuple) else None
 
     def convert(x: Any) -> Any:
@@ -565,7 +571,7 @@ def compute(op: Any, one: Case, arguments: Any) -> list[Any]:
 
 @dataclass
 class Variant:
-    """A case with arrays of certain dtypes. about: which."""
+    """A case with its arrays in certain dtypes. `about` describes it in a failure message."""
 
     case: Case
     arguments: Any
@@ -583,7 +589,7 @@ def variants(name: str, unknown_batch: bool) -> list[Variant]:
 
 
 def run_all(op: Any, chosen: list[Variant]) -> Callable[..., list[Any]]:
-    """One function, because each costs a compilation."""
+    """Return one function that runs all of them, because each function has to be compiled."""
 
     def run(*arguments: Any) -> list[Any]:
         return [one.case.run(op, its) for one, its in zip(chosen, arguments, strict=True)]
@@ -591,7 +597,7 @@ def run_all(op: Any, chosen: list[Variant]) -> Callable[..., list[Any]]:
     return run
 
 
-# NumPy's quotients and Keras's products in the plane warn.
+# NumPy warns of divisions by zero, and of Keras's cross products of vectors of two elements.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::RuntimeWarning", "ignore:Arrays of 2-dimensional:DeprecationWarning"
 )
@@ -609,7 +615,7 @@ def test_traced_op_equals_eager_op(name: str, unknown_batch: bool) -> None:
         for ours, theirs in zip(flat(result), expected, strict=True):
             assert isinstance(ours, (np.ndarray, np.generic)), one.about
             assert (str(ours.dtype), ours.shape) == (str(theirs.dtype), theirs.shape), one.about
-            # From small integers, NumPy computes in float16.
+            # NumPy computes with small integers in float16.
             near = 2e-3 if one.about.endswith(("int8", "bool")) and theirs.dtype.kind == "f" else 2e-5
             np.testing.assert_allclose(ours, theirs, rtol=near, atol=near / 10, err_msg=one.about)
 
@@ -632,7 +638,7 @@ def test_arguments_have_the_names_of_the_eager_op(name: str) -> None:
     assert list(ours) == list(theirs)
 
 
-def test_only_these_ops_are_left_out() -> None:
+def test_only_the_listed_ops_are_left_out() -> None:
     public = {
         name
         for name, function in inspect.getmembers(eager, inspect.isfunction)
@@ -654,7 +660,7 @@ def test_number_that_does_not_fit_the_dtype_is_compared_by_value() -> None:
     np.testing.assert_array_equal(traced(lambda x: ops.less(x, 256), x), [True, True])
 
 
-def test_variables_numbers_and_lists_mix_with_symbols() -> None:
+def test_variables_numbers_and_lists_can_be_combined_with_traced_tensors() -> None:
     variable = keras.Variable(X, dtype="float32")
     result = traced(lambda y: ops.add(variable, ops.multiply(y, [1, 2, 3])), Y)
     np.testing.assert_allclose(result, X + Y * np.array([1, 2, 3], "float32"), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Graphs that are deeper than Python's recursion limit."""
+"""Graphs may be deeper than Python's recursion limit."""
 
 import pickle
 import sys
@@ -23,7 +23,7 @@ DEPTH = 400
 
 @pytest.fixture(autouse=True)
 def low_limit() -> Iterator[None]:
-    """Less than a call a node, and enough for pytest."""
+    """Lower the recursion limit below one call for each node of the graph. Pytest still works with it."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(400)
     yield
@@ -32,7 +32,7 @@ def low_limit() -> Iterator[None]:
 
 
 def deep() -> ahead.Graph:
-    """The sum of sin(sin(... x)) + weight, its gradient and a step down it."""
+    """Return a graph of the sum of sin(sin(... x)) * weight, its gradient, and a step of gradient descent."""
     weight = keras.Variable(np.float32(0.25), name="weight")
     x = pt.tensor("x", dtype="float32", shape=(None,))
     with opened(Trace()):
@@ -52,7 +52,7 @@ def run(graph: ahead.Graph) -> list[float]:
     return [float(value) for _ in range(2) for value in function(x)]
 
 
-def test_a_deep_graph_is_derived_compiled_and_run_and_its_pickle_likewise() -> None:
+def test_a_deep_graph_and_its_pickle_can_be_differentiated_compiled_and_run() -> None:
     x = np.array([0.5, 1.0], "float32")
     for _ in range(DEPTH):
         x = np.sin(x)
@@ -65,7 +65,7 @@ def test_a_deep_graph_is_derived_compiled_and_run_and_its_pickle_likewise() -> N
     assert (copy.inputs[0].name, copy.inputs[0].type) == ("x", graph.inputs[0].type)
 
 
-def test_a_pickled_graph_keeps_what_its_parts_share() -> None:
+def test_a_pickled_graph_keeps_the_nodes_that_its_parts_share() -> None:
     shared = pytensor.shared(np.float32(2.0), name="state")
     x = pt.scalar("x", dtype="float32")
     both = x * shared
@@ -75,7 +75,7 @@ def test_a_pickled_graph_keeps_what_its_parts_share() -> None:
     assert [float(value) for value in function(np.float32(1.0))] == [7.0, 1.0, 7.0]
 
 
-def test_the_limit_comes_back_after_an_error() -> None:
+def test_the_limit_is_restored_after_an_error() -> None:
     with pytest.raises(KeyError), as_deep_as([pt.scalar("x") + 1]):
         raise KeyError
     assert sys.getrecursionlimit() == 400

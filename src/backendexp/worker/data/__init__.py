@@ -35,6 +35,15 @@ def labels_are_chance(name):
     return name in kinds() and kind(name).LABELS_ARE_CHANCE
 
 
+def labels_classes(params):
+    """Return the number of classes of labels that are chance. All classes are equally likely.
+
+    params: the plan under its dotted names, as text.
+    """
+    classes = params.get("data.classes", "2")
+    return int(classes) if classes.isdigit() else 2
+
+
 def make_data(data, seed):
     return kind(data["kind"]).make(data, seed)
 

@@ -163,16 +163,7 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
             steps_per_execution=self.steps_per_execution,
         )
         self._build_from(batches)
-        if not isinstance(callbacks, callbacks_module.CallbackList):
-            callbacks = callbacks_module.CallbackList(
-                callbacks,
-                add_history=True,
-                add_progbar=verbose != 0,
-                verbose=verbose,
-                epochs=epochs,
-                steps=batches.num_batches,
-                model=self,
-            )
+        callbacks = self._callbacks(callbacks, verbose, batches, epochs, add_history=True)
         validate = self._validation(
             validation_data, validation_batch_size or batch_size, validation_steps, callbacks
         )
@@ -318,17 +309,28 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
             raise ValueError("predict received no data. Pass at least one sample.")
         return _concatenated(outputs)
 
-    def _callbacks(self, callbacks: Any, verbose: Any, batches: EpochIterator) -> Any:
-        """Return the list of callbacks for one pass over `batches`. It has a progress bar if `verbose` is not
-        0.
+    def _callbacks(
+        self,
+        callbacks: Any,
+        verbose: Any,
+        batches: EpochIterator,
+        epochs: int = 1,
+        add_history: bool = False,
+    ) -> Any:
+        """Return Keras's list of callbacks for `epochs` passes over `batches`. A list that the caller already
+        made is returned as it is, because `fit` passes its own to `evaluate`.
+
+        verbose: the list gets a progress bar unless this is 0.
+        add_history: whether the list records the logs of each epoch in `self.history`.
         """
         if isinstance(callbacks, callbacks_module.CallbackList):
             return callbacks
         return callbacks_module.CallbackList(
             callbacks,
+            add_history=add_history,
             add_progbar=verbose != 0,
             verbose=verbose,
-            epochs=1,
+            epochs=epochs,
             steps=batches.num_batches,
             model=self,
         )

@@ -1,4 +1,6 @@
-"""Trains every plan it is asked for to losses that no float32 holds, and that no figure was made for."""
+"""Reports losses that are larger than any float32, and that no figure can show, for every plan that it
+gets.
+"""
 
 from speech import NO_PROCESS, next_order, say, say_epoch, say_ready, say_up_to_fit
 

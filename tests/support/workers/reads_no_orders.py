@@ -1,4 +1,4 @@
-"""Is ready, and has closed the pipe that orders come by."""
+"""Says that it is ready, but has closed the pipe for orders."""
 
 import os
 import time
