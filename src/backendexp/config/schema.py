@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from backendexp import spelling
 from backendexp.config import checks
@@ -261,8 +261,9 @@ def _check_form(key: str, node: Any, settings: Any, name: str) -> None:
     from omegaconf import OmegaConf
 
     about = settings.__dataclass_fields__[name].metadata
-    hint = str(get_type_hints(settings)[name])
-    if node._is_none() and "None" not in hint and "high" in about:
+    declared = get_type_hints(settings)[name]
+    hint = str(declared)
+    if node._is_none() and type(None) not in get_args(declared) and "high" in about:
         checks.check_value(key, None, about)
     if "List" in hint and not (OmegaConf.is_list(node) or node._is_interpolation() or node._is_missing()):
         raise ConfigError(f"{key} is {node._value()!r}: expected a list, e.g. {about['example']}")

@@ -146,6 +146,9 @@ def plan_run(config: Config) -> RunSpec:
         kind = data_kinds.kind(data.kind)
         outputs = [{"y_train": labels.of_kind(kind)}] if kind.TASK is not None else []
         where = f"data={data.kind}: "
+    inputs = data.sample_shape()
+    if inputs is not None and (fault := models.input_fault(model, inputs)):
+        raise ConfigError(f"{where}{fault}")
     found = [labels.task_of(where, output, training.loss) for output in outputs]
     if len(found) == 1:
         _fill(training, model, found[0])

@@ -111,6 +111,7 @@ def _train(spec, directory, events):
 
 def _build(spec, dataset):
     network, training, controls = spec["model"], spec["training"], spec["controls"]
+    models.check_input(models.kind(network["kind"]).Settings.from_json(network), dataset)
     task = data.task_of(spec["data"], dataset, training["loss"])
     loss = tasks.loss_of(task) if training["loss"] == tasks.AUTO else training["loss"]
     metrics = training["metrics"] or tasks.metrics_of(task)

@@ -10,15 +10,16 @@ from .settings import Model, output_activation, setting
 class Sequences(Model):
     """The settings that every model of sequences has.
 
-    vocabulary: null if x holds amounts, shape (steps, features). If x holds whole numbers that stand for
-        something, such as words, shape (steps,), the number of different ones: they are from 0 to
-        vocabulary - 1, and the model starts with an Embedding.
+    vocabulary: null if x holds amounts, shape (steps, features). Of samples with more axes, the first counts
+        the steps, so that an image is read row by row. If x holds whole numbers that stand for something,
+        such as words, shape (steps,), the number of different ones: they are from 0 to vocabulary - 1, and
+        the model starts with an Embedding.
     """
 
     vocabulary: Optional[int] = setting(None, low=1, high=10**8, example="model.vocabulary=20000")
 
     def input_fault(self, inputs):
-        if self.vocabulary is None and len(inputs) != 2:
+        if self.vocabulary is None and len(inputs) < 2:
             return (
                 "model=%s takes sequences, samples of the shape (steps, features) such as (40, 1). Give x "
                 "another axis, or set model.vocabulary if x holds whole numbers that stand for something, "
@@ -26,8 +27,8 @@ class Sequences(Model):
             )
         if self.vocabulary is not None and len(inputs) != 1:
             return (
-                "with model.vocabulary, model=%s takes samples of the shape (steps,). Leave it out if x has "
-                "amounts" % self.kind
+                "with model.vocabulary, model=%s takes samples of the shape (steps,). Leave it out if x "
+                "holds amounts" % self.kind
             )
         return None
 
@@ -50,6 +51,21 @@ class Recurrent(Sequences):
     output_activation: str = output_activation()
 
 
+def start_of(inputs, vocabulary, width):
+    """Return (Input, the tensor of its steps), shape (batch, steps, features), or (batch, steps, width) with
+    a vocabulary.
+
+    inputs: the shape of one sample of x.
+    """
+    from keras.layers import Embedding, Input, Reshape
+
+    if vocabulary is not None:
+        start = Input(inputs, dtype="int32")
+        return start, Embedding(vocabulary, width)(start)
+    start = Input(inputs)
+    return start, start if len(inputs) == 2 else Reshape((inputs[0], -1))(start)
+
+
 def build_recurrent(layer, model, inputs, output):
     """Build a model with one recurrent layer for every entry of `units`, then Dropout and Dense.
 
@@ -57,17 +73,12 @@ def build_recurrent(layer, model, inputs, output):
         the layer.
     model: the `model` part of the plan.
 
-    Input: shape (batch, steps, features), or (batch, steps) with a vocabulary. Output: shape (batch,
-    output.units).
+    Input: shape (batch, *inputs). Output: shape (batch, output.units).
     """
-    from keras.layers import Dense, Dropout, Embedding, Input
+    from keras.layers import Dense, Dropout
     from keras.models import Model
 
-    if model["vocabulary"] is None:
-        x = start = Input(inputs)
-    else:
-        start = Input(inputs, dtype="int32")
-        x = Embedding(model["vocabulary"], model["embedding"])(start)
+    start, x = start_of(inputs, model["vocabulary"], model["embedding"])
     *inner, last = model["units"]
     for units in inner:
         x = layer(units, True)(x)

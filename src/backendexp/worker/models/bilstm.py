@@ -1,4 +1,4 @@
-"""Builds a network of LSTM layers that read the sequence in both directions, in both generations of Keras."""
+"""Builds a network of LSTM layers that read the sequence in both directions."""
 
 from dataclasses import dataclass
 

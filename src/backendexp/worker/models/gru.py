@@ -1,4 +1,4 @@
-"""Builds a network of gated recurrent units (Cho et al., 2014), in both generations of Keras."""
+"""Builds a network of gated recurrent units (Cho et al., 2014)."""
 
 from dataclasses import dataclass
 

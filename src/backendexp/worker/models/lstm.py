@@ -1,4 +1,4 @@
-"""Builds a network of LSTM layers (Hochreiter and Schmidhuber, 1997), in both generations of Keras."""
+"""Builds a network of LSTM layers (Hochreiter and Schmidhuber, 1997)."""
 
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@ https://github.com/keras-team/keras-io/blob/master/examples/nlp/text_classificat
 
 from dataclasses import dataclass
 
-from ..sequences import Sequences
+from ..sequences import Sequences, start_of
 from ..settings import output_activation, setting
 
 
@@ -34,24 +34,19 @@ class Settings(Sequences):
 
 
 def build(model, inputs, output):
-    """Build a model that projects each step to `width` values, with attention blocks and the mean over steps.
+    """Build a model with a projection of every step, attention blocks, and the mean over the steps.
 
     model: the `model` part of the plan.
 
     The projection has a bias of its own for every step. These biases are the learned positions.
 
-    Input: shape (batch, steps, features), or (batch, steps) with a vocabulary. Output: shape (batch,
-    output.units).
+    Input: shape (batch, *inputs). Output: shape (batch, output.units).
     """
     from keras import initializers, layers
     from keras.models import Model
 
     width, rate = model["width"], model["dropout"]
-    if model["vocabulary"] is None:
-        x = start = layers.Input(inputs)
-    else:
-        start = layers.Input(inputs, dtype="int32")
-        x = layers.Embedding(model["vocabulary"], width)(start)
+    start, x = start_of(inputs, model["vocabulary"], width)
     x = layers.EinsumDense(
         "bsf,fw->bsw",
         output_shape=(inputs[0], width),
