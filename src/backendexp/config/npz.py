@@ -47,6 +47,12 @@ class Contents:
     labels: dict[str, Labels]
 
     @property
+    def features(self) -> int | None:
+        """The number of columns of x if there is one input of two axes; else None."""
+        shape = self.shapes.get("", ())
+        return shape[0] if len(shape) == 1 else None
+
+    @property
     def outputs(self) -> list[dict[str, Labels]]:
         """The labels of each output: those for training and those for testing, under the same names."""
         endings = [name.removeprefix("y_train") for name in self.labels if name.startswith("y_train")]
