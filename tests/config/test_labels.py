@@ -112,7 +112,8 @@ def test_labels_of_the_data_that_is_drawn_suit_every_loss_and_output(loss: str, 
             ROWS,
             "sparse_categorical_crossentropy",
             "y_train holds 3 columns of labels from 0 to 1, but "
-            "training.loss=sparse_categorical_crossentropy accepts one column of whole numbers from 0 to 999,999, which are classes. Use "
+            "training.loss=sparse_categorical_crossentropy accepts one column of whole numbers from 0 to "
+            "999,999, which are classes. Use "
             "training.loss=categorical_crossentropy model.output_activation=softmax",
         ),
         (
