@@ -66,6 +66,18 @@ def test_medians_are_of_the_finished_runs_of_one_backend_and_runtime(make: Make)
     ]
 
 
+def test_setting_that_only_one_kind_of_data_has_is_a_dash_for_the_others(make: Make) -> None:
+    table = tables.run_table([make("jax", data__kind="addition"), make("jax", data__kind="mnist1d")])
+    shown = [
+        {title: row[table.titles.index(title)] for title in ("data.kind", "data.steps", "data.noise")}
+        for row in table.rows
+    ]
+    assert shown == [
+        {"data.kind": "addition", "data.steps": "40", "data.noise": "-"},
+        {"data.kind": "mnist1d", "data.steps": "-", "data.noise": "0.25"},
+    ]
+
+
 def test_backend_that_never_finished_has_no_medians(make: Make) -> None:
     (row,) = tables.median_table([make("jax", streams.killed_in_epoch_3())]).rows
     assert row == ["jax", "keras3", "0 of 1", *["-"] * 6]

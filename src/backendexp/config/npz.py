@@ -312,7 +312,10 @@ def _check_header(path: str, name: str, array: _Member) -> None:
     if name.startswith("x"):
         right, wanted = len(array.shape) >= 2, "(samples, features), or more axes after the samples"
     else:
-        right, wanted = len(array.shape) in (1, 2), "(samples,) or (samples, columns)"
+        right, wanted = (
+            len(array.shape) in (1, 2),
+            "(samples,) or (samples, columns); for other labels, there is data=custom",
+        )
     if not right or min(array.shape) < 0:
         raise ConfigError(f"{path}: {name} has shape {array.shape}: expected {wanted}")
     if array.size == 0:
