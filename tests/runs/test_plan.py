@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +173,79 @@ def test_npz_brings_its_sizes_and_an_absolute_path(project: Path, make_spec: Mak
     assert spec.data == npz.Settings("npz", str(project / "mine.npz"), 6, 3, 2)
 
 
+def test_plan_of_more_axes_has_the_shape_of_a_sample(project: Path, make_spec: MakeSpec) -> None:
+    x = {"x_train": np.zeros((6, 8, 8, 1)), "x_test": np.zeros((2, 8, 8, 1))}
+    np.savez(project / "mine.npz", **(good_arrays() | x))
+    data = make_spec(data__kind="npz", data__path="mine.npz").data
+    assert (data.samples, data.features, data.test_samples, data.shape) == (6, None, 2, [8, 8, 1])
+    assert data.sample_shape() == (8, 8, 1)
+
+
+def test_id_of_a_file_of_two_axes_does_not_change_between_releases(make_spec: MakeSpec) -> None:
+    """It depends on no setting that came later."""
+    spec = dataclasses.replace(make_spec(), data=npz.Settings("npz", "/mine.npz", 6, 3, 2))
+    fields = {"kind": "npz", "path": "/mine.npz", "samples": 6, "features": 3, "test_samples": 2}
+    assert spec.to_json()["data"] == fields
+    assert spec.data.sample_shape() == (3,)
+
+
+def test_several_inputs_are_refused_for_a_model_that_takes_one(project: Path, make_spec: MakeSpec) -> None:
+    several = {f"{name}_{ending}": array for name, array in good_arrays().items() for ending in "ab"}
+    np.savez(project / "mine.npz", **several)  # type: ignore[arg-type]
+    said = r"mine\.npz has the inputs a, b, but model=mlp takes one of each\. Expected .* model=custom"
+    with pytest.raises(ConfigError, match=said):
+        make_spec(data__kind="npz", data__path="mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "loss", "metrics", "activation"),
+    [
+        ([0, 1, 2, 0, 1, 2], [2, 1], "sparse_categorical_crossentropy", ["accuracy"], "softmax"),
+        ([[0, 1]] * 6, [[1, 0]] * 2, "categorical_crossentropy", ["accuracy"], "softmax"),
+        ([[1, 1]] * 6, [[1, 0]] * 2, "binary_crossentropy", ["binary_accuracy"], "sigmoid"),
+        ([0.5] * 6, [2.5] * 2, "mean_squared_error", ["mean_absolute_error"], "linear"),
+        ([[0.5, 7]] * 6, [[2.5, 1]] * 2, "mean_squared_error", ["mean_absolute_error"], "linear"),
+        ([0] * 6, [1, 0], "binary_crossentropy", ["accuracy"], "sigmoid"),
+    ],
+)
+def test_labels_of_the_file_decide_what_auto_stands_for(
+    train: Any,
+    test: Any,
+    loss: str,
+    metrics: list[str],
+    activation: str,
+    project: Path,
+    make_spec: MakeSpec,
+) -> None:
+    np.savez(project / "mine.npz", **(good_arrays() | {"y_train": train, "y_test": test}))
+    spec = make_spec(data__kind="npz", data__path="mine.npz")
+    assert (spec.training.loss, spec.training.metrics) == (loss, metrics)
+    assert spec.model.output_activation == activation
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "said"),
+    [
+        (
+            "digits",
+            "binary_crossentropy",
+            "data=digits: y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and",
+        ),
+        ("addition", "hinge", "data=addition: y_train holds labels from 0 to 2, but training.loss=hinge"),
+        (
+            "random",
+            "categorical_crossentropy",
+            "data=random: y_train holds the labels 0 and 1, but training.lo",
+        ),
+    ],
+)
+def test_loss_that_does_not_suit_a_kind_of_data_is_refused(
+    kind: str, loss: str, said: str, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_spec(data__kind=kind, training__loss=loss)
+
+
 def test_tilde_is_the_home_folder(
     tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +264,7 @@ def test_tilde_of_an_unknown_user_is_kept(make_spec: MakeSpec) -> None:
 
 
 @pytest.mark.parametrize("name", ["y_train", "y_test"])
-@pytest.mark.parametrize("labels", [[-1, 1, 1], [1, 2, 2], [0, 5, 9]])
+@pytest.mark.parametrize("labels", [[-1, 1, 1], [1, 3, 3], [0, 5, 9]])
 def test_labels_that_the_loss_does_not_take_are_refused(
     labels: list[int], name: str, project: Path, make_spec: MakeSpec
 ) -> None:

@@ -5,6 +5,7 @@ found. The values are in `conf/`. The classes are mutable because OmegaConf refu
 """
 
 import copy
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -22,6 +23,8 @@ from backendexp.worker.settings import Data, Model, setting
 
 # This is the width of the column that holds the name in MLflow's databases.
 _LONGEST_EXPERIMENT_NAME = 256
+# The settings of data that determine how large they are.
+_SIZES = ("samples", "test_samples", "features", "steps")
 # This is the greatest seed that NumPy's RandomState accepts.
 LAST_SEED = 2**32 - 1
 
@@ -449,15 +452,22 @@ def check_store(key: str, uri: str) -> None:
 def check_memory(
     data: Data,
     model: Model,
-    data_keys: str = "data.samples, data.test_samples or data.features",
+    data_keys: str | None = None,
     width_key: str = "model.hidden_units",
 ) -> None:
     """Refuse sizes that do not fit into the memory, because the kernel would kill the run after minutes.
 
-    data_keys, width_key: the settings that determine the sizes, for the message.
+    data_keys, width_key: the settings that determine the sizes, for the message. None stands for those of
+        the kind of data.
     Raises ConfigError: the data or the weights would not fit.
     """
-    features = getattr(data, "features", None)
+    shape = data.sample_shape()
+    features = math.prod(shape) if isinstance(shape, tuple) else None
+    if data_keys is None:
+        *others, last = [f"data.{name}" for name in _SIZES if hasattr(data, name)] or [
+            "the sizes of the data"
+        ]
+        data_keys = f"{', '.join(others)} or {last}" if others else last
     weights = model.weight_count(features) if features else None
     memory = physical_memory_bytes()
     for bytes_, what, keys in (

@@ -53,7 +53,9 @@ def run_table(records: list[RunRecord]) -> Table:
         if result is not None and result.reason:
             status += f" ({result.reason})"
         numbers = [_written(m, None if result is None else result.value(m)) for m in shown]
-        rows.append([*(params[k] for k in _ALWAYS_SHOWN), *(params[k] for k in varied), status, *numbers])
+        # A setting of one kind of data or of model is none of another's.
+        settings = [*(params[k] for k in _ALWAYS_SHOWN), *(params.get(k, "-") for k in varied)]
+        rows.append([*settings, status, *numbers])
     return Table(titles, rows)
 
 

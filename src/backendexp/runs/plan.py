@@ -185,14 +185,11 @@ def _read_npz(data: Any, model: Any) -> list[dict[str, labels.Labels]]:
     contents = npz.read(given)
     data.path = os.path.abspath(given)
     data.samples, data.test_samples = contents.samples, contents.test_samples
+    data.features = contents.features
     shapes = {name: list(shape) for name, shape in contents.shapes.items()}
     several = "" not in shapes
-    if several:
-        data.shape = shapes
-    elif len(shapes[""]) == 1:
-        (data.features,) = shapes[""]
-    else:
-        data.shape = shapes[""]
+    if data.features is None:
+        data.shape = shapes if several else shapes[""]
     if not model.OPEN and (several or len(contents.outputs) > 1):
         what = f"inputs {', '.join(shapes)}" if several else f"outputs {', '.join(contents.labels)}"
         raise ConfigError(
