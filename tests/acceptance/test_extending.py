@@ -48,17 +48,15 @@ class Settings(Model):
     kind: str = "linear"
 
 
-def build(model, features):
+    def input_fault(self, inputs):
+        return None if len(inputs) == 1 else "model=linear takes rows of amounts"
+
+
+def build(model, inputs, output):
     from keras.layers import Dense, Input
     from keras.models import Sequential
 
-    return Sequential([Input((features,)), Dense(1, activation="sigmoid")])
-
-
-def draw_weights(model, features, seed, probe=0):
-    import numpy
-
-    return [numpy.zeros((features, 1), "float32"), numpy.zeros(1, "float32")]
+    return Sequential([Input(inputs), Dense(output.units, activation=output.activation)])
 """
 COMMAND = """
 def main(arguments):
@@ -104,6 +102,8 @@ def test_new_kinds_of_data_and_of_models_are_a_module_and_a_file_of_settings_eac
     assert "is luck" not in done.stdout
     refused = run(copy, "data=halves", "data.border=2", "tracking=none")
     assert "data.border is 2.0: expected a number from 0 to 1, e.g. data.border=0.5" in refused.stderr
+    refused = run(copy, "data=digits", "model=linear", "tracking=none")
+    assert "a sample of x has the shape (8, 8, 1): model=linear takes rows of amounts" in refused.stderr
     refused = run(copy, "data.kind=halvs", "tracking=none")
     assert "Did you mean 'halves'?" in refused.stderr
 

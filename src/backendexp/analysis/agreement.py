@@ -120,6 +120,7 @@ def _trajectory(run: TrackedRun) -> parity.Trajectory:
                 [layers] if (layers := run.tags.get("random_layers")) else None,
             ),
             own_start="False" in controls,
+            unlike_engine=run.tags.get("unlike_engine"),
         ),
         steps_per_epoch=parity.steps_per_epoch(samples, batch_size),
         batch_size=batch_size,

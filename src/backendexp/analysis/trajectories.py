@@ -19,7 +19,7 @@ from backendexp.config import checks
 from backendexp.errors import UserError
 from backendexp.runs.plan import RunSpec, with_probe
 from backendexp.runs.record import RunRecord
-from backendexp.runs.results import FINISHED
+from backendexp.runs.results import FINISHED, RunResult
 from backendexp.runtimes import catalogue, prepare
 
 _FLOAT32_ROUNDING = 2.0**-24
@@ -155,7 +155,7 @@ def trajectory_of(record: RunRecord) -> Trajectory:
         backend=spec.backend,
         runtime=spec.runtime,
         probe=spec.probe,
-        peculiarity=_peculiarity_of(spec, None if result is None else result.random_layers),
+        peculiarity=_peculiarity_of(spec, result),
         steps_per_epoch=steps_per_epoch(samples, spec.training.batch_size),
         batch_size=spec.training.batch_size,
         losses=tuple(epoch.loss for epoch in result.epochs) if result is not None and finished else (),
@@ -261,18 +261,24 @@ def _by_formula(items: Sequence[_T], peculiarity_of: Callable[[_T], str | None])
 
 
 def peculiarity(
-    backend: str, runtime: str, optimizer: str, random: str | None, own_start: bool
+    backend: str,
+    runtime: str,
+    optimizer: str,
+    random: str | None,
+    own_start: bool,
+    unlike_engine: str | None,
 ) -> str | None:
     """Why a run's arithmetic differs from that of Keras 3 by design, or None if it does not.
 
     random: what draws random numbers in training, such as "dropout", or None if nothing does.
     own_start: whether the engine drew its own initial weights or its own order of batches.
+    unlike_engine: which formula of the engine is not that of Keras 3, as the worker says, or None.
     """
     if random:
         return f"{random} draws from the random stream of {backend} on {runtime}"
     if own_start:
         return f"{backend} on {runtime} draws its own weights or batches"
-    return catalogue.UNLIKE_FORMULAS.get((optimizer, runtime, backend))
+    return catalogue.UNLIKE_FORMULAS.get((optimizer, runtime, backend)) or unlike_engine
 
 
 def what_draws(controls_dropout: bool, model_dropout: Any, layers: Sequence[str] | None) -> str | None:
@@ -289,10 +295,18 @@ def what_draws(controls_dropout: bool, model_dropout: Any, layers: Sequence[str]
     return " and ".join(layers) if layers else None
 
 
-def _peculiarity_of(spec: RunSpec, layers: Sequence[str] | None = None) -> str | None:
+def _peculiarity_of(spec: RunSpec, result: RunResult | None = None) -> str | None:
+    layers = None if result is None else result.random_layers
     own_start = not (spec.controls.initial_weights and spec.controls.batch_order)
     random = what_draws(spec.controls.dropout, getattr(spec.model, "dropout", None), layers)
-    return peculiarity(spec.backend, spec.runtime, spec.training.optimizer, random, own_start)
+    return peculiarity(
+        spec.backend,
+        spec.runtime,
+        spec.training.optimizer,
+        random,
+        own_start,
+        None if result is None else result.unlike_engine,
+    )
 
 
 def _same_place(a: Trajectory, b: Trajectory) -> bool:

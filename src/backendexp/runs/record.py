@@ -268,6 +268,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "start": result.start,
         "failure": result.reason,
         "weights_digest": result.weights_digest,
+        "unlike_engine": result.unlike_engine,
         "random_layers": ", ".join(result.random_layers or ()) or None,
         # The store does not keep the order of the metrics, and the first is the one that is looked at most.
         "metrics": " ".join(result.qualities) or None,

@@ -64,6 +64,7 @@ class RunResult:
     model_file: the path of the trained model, if it was saved.
     random_layers: the layers that drew random numbers in training; None if the run did not say.
     unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer.
+    unlike_engine: which formula of the engine is not that of Keras 3, if one is known.
     tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
     epochs: the epochs that ended.
     """
@@ -90,6 +91,7 @@ class RunResult:
     tiers: dict[str, int] | None = None
     random_layers: tuple[str, ...] | None = None
     unlike_layers: tuple[str, ...] = ()
+    unlike_engine: str | None = None
     epochs: tuple[Epoch, ...] = field(default=())
 
     @property
@@ -180,6 +182,7 @@ def fold(stream: Iterable[Event]) -> RunResult:
         tiers=value("trained", "tiers"),
         random_layers=None if (random := value("built", "random_layers")) is None else tuple(random),
         unlike_layers=tuple(value("built", "unlike_layers") or ()),
+        unlike_engine=value("built", "unlike_engine"),
         epochs=tuple(epochs),
     )
 

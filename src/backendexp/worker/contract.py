@@ -15,6 +15,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     built      seconds, weights (count), weights_digest
                random_layers: the layers that draw random numbers while the model trains
                unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer
+               unlike_engine: which formula of the engine is not that of Keras 3, or null
     epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss,
                metrics: the other metrics, name to value
     trained    seconds: the wall time of the whole fit

@@ -84,34 +84,9 @@ def random_layers(model):
         shares = [vars(layer)[name] for name in _shares(layer)]
         draws_itself = bool(getattr(layer, "_seed_generators", None)) and not shares
         if any(shares) or draws_itself:
-            found.append(_title(layer))
+            found.append(title(layer))
     return found
 
 
-def unlike_layers(model):
-    """Return what Keras 2.3.1 computes differently from Keras 3, a sentence for each such layer."""
-    return [
-        "%s: %s" % (_title(layer), why)
-        for layer in weights.all_layers(model)
-        for why in [_why_unlike(layer)]
-        if why
-    ]
-
-
-def _why_unlike(layer):
-    names = [kind.__name__ for kind in type(layer).__mro__]
-    if "BatchNormalization" in names:
-        return (
-            "Keras 2.3.1 keeps the variance of a sample, Keras 3 that of the population. It matters to the "
-            "evaluation alone"
-        )
-    if getattr(layer, "reset_after", True) is False:
-        return "reset_after is false, the default of Keras 2.3.1. The default of Keras 3 is true"
-    for name in ("activation", "recurrent_activation"):
-        if getattr(vars(layer).get(name), "__name__", None) == "hard_sigmoid":
-            return "hard_sigmoid rises by 1/5 in Keras 2.3.1, and by 1/6 in Keras 3"
-    return None
-
-
-def _title(layer):
+def title(layer):
     return "%s (%s)" % (layer.name, type(layer).__name__)

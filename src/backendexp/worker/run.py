@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 
-from . import arrays, batches, compiling, data, engine, models, randomness, tasks
+from . import arrays, batches, compiling, data, engine, formulas, models, randomness, tasks
 from . import weights as initial_weights
 
 
@@ -79,7 +79,8 @@ def _train(spec, directory, events):
         weights=int(sum(array.size for array in weights)),
         weights_digest=arrays.digest(weights),
         random_layers=randomness.random_layers(model),
-        unlike_layers=randomness.unlike_layers(model),
+        unlike_layers=formulas.unlike_layers(model),
+        unlike_engine=formulas.unlike_engine(model, engine.keras_generation(), backend),
     )
 
     events.send("phase", name="fit")
