@@ -253,7 +253,12 @@ def report(record: RunRecord) -> Report:
 
 def plan_tags(spec: RunSpec) -> dict[str, str]:
     """Tags that are known before the run."""
-    return {"backend": spec.backend, "runtime": spec.runtime, "plan": spec.id}
+    sources = {
+        f"{part}_source_digest": settings._source_
+        for part, settings in (("data", spec.data), ("model", spec.model))
+        if getattr(settings, "_source_", None)
+    }
+    return {"backend": spec.backend, "runtime": spec.runtime, "plan": spec.id, **sources}
 
 
 def _result_tags(result: RunResult) -> dict[str, str]:

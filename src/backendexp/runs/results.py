@@ -46,8 +46,9 @@ class RunResult:
     """The result of a run. A value that the run did not reach is None.
 
     status: FINISHED, FAILED or KILLED.
-    reason: why the run did not finish: exception, non_finite_loss, out_of_memory, killed_by_signal, deadline,
-        interrupted, parent_lost, worker_lost, engine_missing, keras_missing or wrong_backend.
+    reason: why the run did not finish: exception, user_code, non_finite_loss, out_of_memory,
+        killed_by_signal, deadline, interrupted, parent_lost, worker_lost, engine_missing, keras_missing or
+        wrong_backend.
     message: why the run did not finish, in one sentence or more.
     traceback: the worker's traceback, if it raised an exception.
     facts: from the `ready` event: keras, engine, engine_version, python, packages.
@@ -66,6 +67,7 @@ class RunResult:
     cpu_s: processor time of that process over all its threads, in seconds. Divided by the wall time, it shows
         how many threads were working. For a spawned process it includes the import.
     model_file: the path of the trained model, if it was saved.
+    notes: sentences of the worker that the user should read.
     tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
     epochs: the epochs that ended.
     """
@@ -90,6 +92,7 @@ class RunResult:
     cpu_s: float | None
     model_file: str | None
     tiers: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
     epochs: tuple[Epoch, ...] = field(default=())
 
     @property
@@ -176,6 +179,7 @@ def fold(stream: Iterable[Event]) -> RunResult:
         cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
         tiers=value("trained", "tiers"),
+        notes=tuple(value("built", "notes") or ()),
         epochs=tuple(epochs),
     )
 

@@ -13,6 +13,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     data       digest, shapes, bytes, seconds
                labels: of each array of labels, low, high and zeros_and_ones (whether there are no others)
     built      seconds, weights (count), weights_digest
+               notes: sentences that the user should read
     epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss,
                metrics: the other metrics, name to value
     trained    seconds: the wall time of the whole fit
@@ -20,7 +21,8 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     evaluated  seconds, loss, metrics: as in `epoch`
     saved      path, format
     finished
-    failed     kind (exception, non_finite_loss, out_of_memory), message, traceback, epoch
+    failed     kind (exception, user_code, non_finite_loss, out_of_memory, deadline), message, traceback,
+               epoch
     exited     pid, returncode, signal, peak_bytes, cpu_s: how the run's process ended, and what it used
 
 A reader ignores keys that it does not know; `version` changes when a known key changes its meaning.

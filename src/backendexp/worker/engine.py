@@ -174,13 +174,20 @@ def synchronise(model):
         return  # every step of Keras 2 returns its loss, so no work is pending
     import keras
 
-    keras.ops.convert_to_numpy(model.trainable_variables[-1])
+    if model.trainable_variables:
+        keras.ops.convert_to_numpy(model.trainable_variables[-1])
 
 
 def keras_generation():
     import keras
 
     return int(keras.__version__.split(".")[0])
+
+
+def others_than(backend):
+    """Return the other backends of this generation of Keras."""
+    known = ("tensorflow", "theano") if keras_generation() == 2 else _ENGINES
+    return [name for name in known if name != backend]
 
 
 def tiers(backend):
