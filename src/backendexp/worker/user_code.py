@@ -13,15 +13,13 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional
 
-from . import user_files
+from . import engine, user_files
 from .settings import Part, planned
 
 # The folder in which the user works. The parent sets it, so that all runs look for modules in the same place.
 FOLDER = "BACKENDEXP_USER_FOLDER"
 # Hydra gives a meaning to these keys, which backendexp does not have.
 RESERVED = ("_args_", "_partial_", "_convert_", "_recursive_")
-# The worker hides these from Keras, but the user's code may need them.
-_HIDDEN_FROM_KERAS = ("sklearn", "pandas", "matplotlib", "PIL")
 _MOST_LINES = 12
 _UNSUPPORTED = re.compile(r"(\bnot|n't) (yet )?(support|implement)")
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -158,9 +156,7 @@ def _load(target):
     for root in (folder(), found.root):
         if not user_files.is_installed(os.path.join(root, "")) and root not in sys.path:
             sys.path.insert(0, root)
-    for name in _HIDDEN_FROM_KERAS:
-        if name in sys.modules and sys.modules[name] is None:
-            del sys.modules[name]
+    engine.show_to_user_code()
     try:
         value = _module(found)
     except SyntaxError as error:
@@ -254,17 +250,8 @@ def _told(error, what):
     text = "%s: %s" % (type(error).__name__, shortened(str(error)))
     if not frames:
         return "%s: %s" % (what, text), None
-    hidden = _hidden_engine(error)
-    if hidden:
-        text = "it imports %s, but a run loads only the engine of its own backend" % hidden
     message = "%s at %s, line %d: %s" % (what, _short(frames[-1].filename), frames[-1].lineno, text)
     return message, "".join(traceback.format_list(frames)) + text
-
-
-def _hidden_engine(error):
-    if isinstance(error, ImportError) and error.name and "None in sys.modules" in str(error):
-        return error.name
-    return None
 
 
 def shortened(text):
