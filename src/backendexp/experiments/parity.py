@@ -82,7 +82,9 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
         replace(
             spec,
             model=replace(spec.model, dropout=0.0),
-            training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
+            training=replace(
+                spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE, compile="auto"
+            ),
             controls=ControlsConfig(initial_weights=True, batch_order=True),
             log_model=False,
         )

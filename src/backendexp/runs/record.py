@@ -293,7 +293,8 @@ def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
     if result.data is None:
         return None
     path = getattr(spec.data, "path", None)
-    name = Path(path).name if path else f"{spec.data.kind}-seed{spec.seed}"
+    name = getattr(spec.data, "_target_", None) or spec.data.kind
+    name = Path(path).name if path else f"{name}-seed{spec.seed}"
     shapes = {key: tuple(shape) for key, shape in result.data["shapes"].items()}
     return Dataset(name, result.data["digest"], path, shapes, result.data["bytes"])
 

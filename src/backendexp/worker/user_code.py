@@ -224,9 +224,17 @@ def blame(error, parts, backend, others):
 
 
 def _is_missing_op(error):
-    """Return whether a backend lacks what was asked for. The user's own NotImplementedError is not meant."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, NotImplementedError):
+    """Return whether a backend lacks what was asked for, or a package for it.
+
+    The user's own NotImplementedError, or an import in the user's own code, is not meant.
+    """
+    ours = os.path.abspath(engine.__file__)  # it refuses the import of other engines
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != ours and not frame.filename.startswith("<frozen")
+    ]
+    if isinstance(error, (NotImplementedError, ImportError)):
         return bool(frames) and not _is_users(frames[-1].filename)
     text = str(error)
     return isinstance(error, (ValueError, RuntimeError, TypeError)) and bool(
@@ -257,6 +265,8 @@ def _told(error, what):
 def shortened(text):
     """Return what an exception says, without colours and without the lists of arguments that Keras adds."""
     text = _COLOUR.sub("", text).split("Arguments received by")[0].strip()
+    if "Exception encountered:\n" in text:  # Keras could not build the model, and quotes the reason
+        text = text.split("Exception encountered:\n")[-1].strip().strip("'")
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     if lines and lines[0].startswith("Exception encountered when calling"):
         lines = lines[1:] or lines
