@@ -114,7 +114,11 @@ def _trajectory(run: TrackedRun) -> parity.Trajectory:
             run.backend,
             run.runtime,
             params.get("training.optimizer", ""),
-            float(params.get("model.dropout", "0")),
+            parity.what_draws(
+                params.get("controls.dropout") != "False",  # runs of earlier versions lack it
+                params.get("model.dropout"),
+                [layers] if (layers := run.tags.get("random_layers")) else None,
+            ),
             own_start="False" in controls,
         ),
         steps_per_epoch=parity.steps_per_epoch(samples, batch_size),

@@ -13,7 +13,7 @@ inputs, and section 4.2 on sums.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backendexp.config import checks
 from backendexp.errors import UserError
@@ -155,7 +155,7 @@ def trajectory_of(record: RunRecord) -> Trajectory:
         backend=spec.backend,
         runtime=spec.runtime,
         probe=spec.probe,
-        peculiarity=_peculiarity_of(spec),
+        peculiarity=_peculiarity_of(spec, None if result is None else result.random_layers),
         steps_per_epoch=steps_per_epoch(samples, spec.training.batch_size),
         batch_size=spec.training.batch_size,
         losses=tuple(epoch.loss for epoch in result.epochs) if result is not None and finished else (),
@@ -195,8 +195,16 @@ def verdict(differences: list[Difference], records: list[RunRecord], missing: li
     missing: lines about the backends that cannot run here, which become part of the text.
     """
     agree, said = agreement_in_words(differences, [trajectory_of(record) for record in records])
+    said += _between_generations(records)
     said += [f"not here: {line}" for line in missing]
     return agree, "\n- ".join(said)
+
+
+def _between_generations(records: list[RunRecord]) -> list[str]:
+    """What the two generations of Keras compute differently in this model, if runs of both are among them."""
+    results = [record.result for record in records if record.result is not None]
+    unlike = [line for result in results for line in result.unlike_layers]
+    return list(dict.fromkeys(unlike)) if len({record.spec.runtime for record in records}) > 1 else []
 
 
 def agreement_in_words(
@@ -252,21 +260,39 @@ def _by_formula(items: Sequence[_T], peculiarity_of: Callable[[_T], str | None])
     return list(found.values())
 
 
-def peculiarity(backend: str, runtime: str, optimizer: str, dropout: float, own_start: bool) -> str | None:
+def peculiarity(
+    backend: str, runtime: str, optimizer: str, random: str | None, own_start: bool
+) -> str | None:
     """Why a run's arithmetic differs from that of Keras 3 by design, or None if it does not.
 
+    random: what draws random numbers in training, such as "dropout", or None if nothing does.
     own_start: whether the engine drew its own initial weights or its own order of batches.
     """
-    if dropout:
-        return f"dropout draws from the random stream of {backend} on {runtime}"
+    if random:
+        return f"{random} draws from the random stream of {backend} on {runtime}"
     if own_start:
         return f"{backend} on {runtime} draws its own weights or batches"
     return catalogue.UNLIKE_FORMULAS.get((optimizer, runtime, backend))
 
 
-def _peculiarity_of(spec: RunSpec) -> str | None:
+def what_draws(controls_dropout: bool, model_dropout: Any, layers: Sequence[str] | None) -> str | None:
+    """What draws random numbers while a model trains, or None if nothing does.
+
+    controls_dropout: the plan's controls.dropout. model_dropout: its model.dropout, or None if the model has
+        no such setting.
+    layers: the layers that drew, as the worker saw them; None if that is not known.
+    """
+    if layers is not None and not layers:
+        return None
+    if controls_dropout and str(model_dropout) not in ("None", "0", "0.0"):
+        return "dropout"
+    return " and ".join(layers) if layers else None
+
+
+def _peculiarity_of(spec: RunSpec, layers: Sequence[str] | None = None) -> str | None:
     own_start = not (spec.controls.initial_weights and spec.controls.batch_order)
-    return peculiarity(spec.backend, spec.runtime, spec.training.optimizer, spec.model.dropout, own_start)
+    random = what_draws(spec.controls.dropout, getattr(spec.model, "dropout", None), layers)
+    return peculiarity(spec.backend, spec.runtime, spec.training.optimizer, random, own_start)
 
 
 def _same_place(a: Trajectory, b: Trajectory) -> bool:

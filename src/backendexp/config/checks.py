@@ -67,8 +67,16 @@ def check_value(key: str, value: Any, about: Any) -> None:
 def check_names(settings: Any, runtime: catalogue.RuntimeFacts) -> None:
     """Check the names in a configuration or a plan against a runtime.
 
-    Raises ConfigError: Keras 3 knows a name, but this runtime's Keras does not.
+    Raises ConfigError: Keras 3 knows a name, or has the layers of the model, but this runtime's Keras does
+        not.
     """
+    generations = settings.model.GENERATIONS
+    if runtime.generation not in generations:
+        able = [facts.name for facts in catalogue.RUNTIMES.values() if facts.generation in generations]
+        raise ConfigError(
+            f"model={settings.model.kind} has layers that runtime {runtime.name!r} (Keras "
+            f"{runtime.generation}) does not have. Use {' or '.join(f'runtime={name}' for name in able)}"
+        )
     for prefix in ("data", "model", "training"):
         part = getattr(settings, prefix)
         for field in fields(part):

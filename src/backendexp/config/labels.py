@@ -1,7 +1,8 @@
 """Checks that the labels suit the loss and the output activation."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from backendexp.errors import ConfigError
@@ -9,6 +10,8 @@ from backendexp.worker import tasks
 
 # Up to this many distinct labels are listed one by one.
 MANY = 10
+# Up to this many distinct whole numbers are remembered, to find out whether they are classes.
+MANY_WHOLE = 2**16
 
 # The least and the greatest label that a loss accepts. Keras does not complain about other labels, but the
 # result is meaningless: a cross-entropy falls below zero, and a logarithm is taken of a clipped number or is
@@ -25,6 +28,10 @@ _TAKEN = {
 }
 # These losses expect -1 and 1. Keras converts 0 and 1 to -1 and 1 in each batch that holds no other labels.
 _OF_TWO_SIGNS = ("hinge", "squared_hinge")
+# These losses compare shares that sum to 1, so the output must be shares too.
+_OF_CLASSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+# A model with more outputs than this does not fit into any memory, so the labels cannot be classes.
+_MOST_CLASSES = 10**6
 # These losses bring the output close to the label itself, so the output must be able to reach it.
 _OF_AMOUNTS = tuple(name for name, (_, high) in _TAKEN.items() if high == math.inf)
 
@@ -55,11 +62,44 @@ class Labels:
 
     low, high: the least and the greatest label.
     values: the distinct labels in ascending order, or None if there are more than MANY.
+    columns: the number of columns.
+    rows: "one-hot" if each row consists of zeros and a single one, "shares" if each row otherwise consists of
+        numbers from 0 to 1 that sum to 1, or None. It is None if there is only one column.
+    count: the number of labels, or None if it is not known.
+    more_values: like `values` if there are more than MANY whole numbers and at most MANY_WHOLE; else None.
+    all_whole: whether all labels are whole numbers, if there are more than MANY.
     """
 
     low: float
     high: float
     values: tuple[float, ...] | None
+    columns: int = 1
+    rows: str | None = None
+    count: int | None = field(default=None, compare=False)
+    more_values: tuple[float, ...] | None = field(default=None, compare=False)
+    all_whole: bool = field(default=False, compare=False)
+
+    @property
+    def zeros_and_ones(self) -> bool:
+        return self.are_among(0, 1)
+
+    @property
+    def one_hot(self) -> bool:
+        return self.rows == "one-hot"
+
+    @property
+    def whole(self) -> bool:
+        return self.all_whole if self.values is None else all(value % 1 == 0 for value in self.values)
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes, see `worker.tasks.Labels`."""
+        values = self.values or self.more_values
+        if values is None or self.columns > 1:
+            return None
+        count = 2 * len(values) if self.count is None else self.count
+        found: int | None = tasks.classes_of(values, count)
+        return found
 
     def are_among(self, *allowed: float) -> bool:
         return self.values is not None and set(self.values) <= set(allowed)
@@ -69,6 +109,8 @@ class Labels:
 
     def __str__(self) -> str:
         """Describe the labels in words. Eight digits distinguish 1 from the next float32 above it."""
+        if self.columns > 1:
+            return f"{self.columns} columns of labels from {self.low:.8g} to {self.high:.8g}"
         if self.values is None:
             return f"labels from {self.low:.8g} to {self.high:.8g}"
         if len(self.values) == 1:
@@ -77,22 +119,88 @@ class Labels:
         return f"the labels {', '.join(others)} and {last}"
 
 
-def task_of(labels: Labels, loss: str) -> Any:
-    """Return what labels ask for: two classes if they are 0 and 1 or if the loss wants that, else amounts."""
-    if labels.are_among(0, 1) or loss in _OF_TWO_SIGNS or loss.startswith("binary"):
-        return tasks.binary()
-    return tasks.regression()
+def of_kind(kind: Any) -> Labels:
+    """Return a description of the labels that a kind of data makes.
+
+    kind: the module of the kind. It has a TASK, and, if the labels are amounts, may have a LABEL_RANGE.
+    """
+    task = kind.TASK
+    if task.kind == tasks.REGRESSION:
+        low, high = getattr(kind, "LABEL_RANGE", (-math.inf, math.inf))
+        return Labels(low, high, None, task.units)
+    if task.units > 1:
+        return Labels(0, 1, (0, 1), task.units, "one-hot" if task.kind == tasks.MULTICLASS else None)
+    values = tuple(map(float, range(task.classes)))
+    few = task.classes <= MANY
+    return Labels(0, values[-1], values if few else None, more_values=None if few else values, all_whole=True)
 
 
-def check(where: str, labels: Labels, loss: str, output_activation: str) -> None:
+def task_of(where: str, found: Mapping[str, Labels], loss: str) -> Any:
+    """Return what the labels ask for, a `worker.tasks.Task`.
+
+    where: stands before the names in the message.
+    found: the labels for training and those for testing, by the names of their arrays.
+    loss: the name of the loss, or auto.
+    Raises ConfigError: the labels do not say whether they are classes or amounts, and the loss does not
+        either.
+    """
+    together = _joined(*found.values())
+    try:
+        return tasks.decide(together, loss)
+    except tasks.Unclear as error:
+        name = next((name for name, labels in found.items() if _is_unclear(labels)), next(iter(found)))
+        labels = found[name]
+        if labels.are_among(-1, 1):
+            why = f"but training.loss=auto takes 0 and 1 for two classes. {_way_out(labels)}"
+        else:
+            why = str(error)
+        raise ConfigError(f"{where}{name} holds {labels}, {why}") from error
+
+
+def _is_unclear(labels: Labels) -> bool:
+    return not labels.zeros_and_ones and labels.classes is None
+
+
+def _joined(first: Labels, *others: Labels) -> Labels:
+    """Return the description of several arrays of labels together."""
+    joined = first
+    for other in others:
+        values = more = None
+        own, its = joined.values or joined.more_values, other.values or other.more_values
+        if own is not None and its is not None:
+            distinct = tuple(sorted({*own, *its}))
+            values, more = (distinct, None) if len(distinct) <= MANY else (None, distinct)
+        joined = Labels(
+            low=min(joined.low, other.low),
+            high=max(joined.high, other.high),
+            values=values,
+            columns=joined.columns,
+            rows=joined.rows if joined.rows == other.rows else None,
+            count=None if joined.count is None or other.count is None else joined.count + other.count,
+            more_values=more,
+            all_whole=joined.whole and other.whole,
+        )
+    return joined
+
+
+def check(where: str, labels: Labels, loss: str, output_activation: str | None) -> None:
     """Check that the loss accepts the labels and that the output can reach them.
 
     where: the name of the array in the message.
+    loss: the name of the loss, not auto.
+    output_activation: None if the model has no such setting.
     Raises ConfigError: the loss does not accept these labels, or the output cannot come close to them.
     """
     if not _takes(loss, labels):
         raise ConfigError(
             f"{where} holds {labels}, but training.loss={loss} accepts {_in_words(loss)}. {_way_out(labels)}"
+        )
+    if output_activation is None:
+        return
+    if loss in _OF_CLASSES and output_activation != "softmax":
+        raise ConfigError(
+            f"model.output_activation is {output_activation}, but training.loss={loss} compares shares that "
+            "sum to 1. Use model.output_activation=softmax"
         )
     low, high = _GIVEN.get(output_activation, (-math.inf, math.inf))
     if loss in _OF_AMOUNTS and not labels.within(low, high):
@@ -107,12 +215,20 @@ def check(where: str, labels: Labels, loss: str, output_activation: str) -> None
 def _takes(loss: str, labels: Labels) -> bool:
     if loss in _OF_TWO_SIGNS:
         return labels.are_among(-1, 1) or labels.are_among(0, 1)
+    if loss == "sparse_categorical_crossentropy":
+        return labels.columns == 1 and labels.whole and labels.within(0, _MOST_CLASSES - 1)
+    if loss == "categorical_crossentropy":
+        return labels.rows is not None
     return labels.within(*_TAKEN[loss])
 
 
 def _in_words(loss: str) -> str:
     if loss in _OF_TWO_SIGNS:
         return "-1 and 1, or 0 and 1"
+    if loss == "sparse_categorical_crossentropy":
+        return f"one column of whole numbers from 0 to {_MOST_CLASSES - 1:,}, which are classes"
+    if loss == "categorical_crossentropy":
+        return "rows with one column for each class, of shares that sum to 1, such as a single 1 and zeros"
     return f"labels {_range(*_TAKEN[loss])}"
 
 
@@ -121,11 +237,18 @@ def _range(low: float, high: float) -> str:
 
 
 def _way_out(labels: Labels) -> str:
+    amounts = "training.loss=mean_squared_error model.output_activation=linear"
+    if labels.rows is not None:
+        return "Use training.loss=categorical_crossentropy model.output_activation=softmax"
     if _takes("binary_crossentropy", labels):
-        return "Use training.loss=binary_crossentropy"
+        return "Use training.loss=binary_crossentropy model.output_activation=sigmoid"
+    if labels.columns > 1:
+        return f"Use {amounts}"
     if _takes("hinge", labels):
         return "Replace -1 by 0, or use training.loss=hinge model.output_activation=tanh"
-    amounts = "training.loss=mean_squared_error model.output_activation=linear"
+    if labels.classes:
+        classes = "training.loss=sparse_categorical_crossentropy model.output_activation=softmax"
+        return f"For classes, there is {classes}; for amounts, use {amounts}"
     if labels.values is not None and len(labels.values) == 2:
         return f"Replace them by 0 and 1, or use {amounts}"
-    return f"The model has one output: for classes, make two of them, 0 and 1; for amounts, use {amounts}"
+    return f"For classes, number them 0, 1, 2 and so on; for amounts, use {amounts}"

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from backendexp import spelling
 from backendexp.config import checks
@@ -103,10 +103,12 @@ class ControlsConfig:
         the same weights.
     batch_order: whether numpy draws a new order of the samples from the seed for every epoch, so that all
         backends see the same batches.
+    dropout: whether layers that drop or add noise at random do so. Each backend draws other random numbers.
     """
 
     initial_weights: bool = True
     batch_order: bool = True
+    dropout: bool = True
 
 
 @dataclass
@@ -278,8 +280,9 @@ def _check_form(key: str, node: Any, settings: Any, name: str) -> None:
     from omegaconf import OmegaConf
 
     about = settings.__dataclass_fields__[name].metadata
-    hint = str(get_type_hints(settings)[name])
-    if node._is_none() and "None" not in hint and "high" in about:
+    declared = get_type_hints(settings)[name]
+    hint = str(declared)
+    if node._is_none() and type(None) not in get_args(declared) and "high" in about:
         checks.check_value(key, None, about)
     if "List" in hint and not (OmegaConf.is_list(node) or node._is_interpolation() or node._is_missing()):
         raise ConfigError(f"{key} is {node._value()!r}: expected a list, e.g. {about['example']}")
@@ -398,6 +401,8 @@ def check(config: Config) -> None:
     for part in _KINDS:
         _check_kind(part, getattr(config, part).kind)
         checks.check_fields(getattr(config, part), f"{part}.")
+    if fault := config.data.fault():
+        raise ConfigError(fault)
     checks.check_fields(config.training, "training.")
     check_tracking(config.tracking)
     checks.check_fields(config, "")

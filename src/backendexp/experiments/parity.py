@@ -81,11 +81,10 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
     alike = [
         replace(
             spec,
-            model=replace(spec.model, dropout=0.0),
             training=replace(
                 spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE, compile="auto"
             ),
-            controls=ControlsConfig(initial_weights=True, batch_order=True),
+            controls=ControlsConfig(initial_weights=True, batch_order=True, dropout=False),
             log_model=False,
         )
         for spec in specs

@@ -1,7 +1,7 @@
 """The summary of a run, the tables at the end of a sweep, and what a reader of them must know."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backendexp.analysis.order import order_caveat
@@ -9,6 +9,7 @@ from backendexp.runs import measures, results
 from backendexp.runs.measures import Measure
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
+from backendexp.worker import tasks
 from backendexp.worker.data import labels_are_chance
 
 # Every table has a column for each of these keys of the plan.
@@ -136,17 +137,35 @@ def label_caveats(records: Sequence[RunRecord]) -> list[str]:
     """Sentences about labels that make accuracy or training meaningless, each sentence only once."""
     said: dict[str, None] = {}
     for record in records:
-        # Runs of earlier versions have not recorded their labels.
+        # Runs of earlier versions have not recorded their labels, or not whether they are alike.
         data = (record.result.data if record.result else None) or {}
         for name, labels in data.get("labels", {}).items():
-            if labels["low"] == labels["high"]:
-                meaning = "nothing could be learned" if name == "y_train" else "accuracy tells little"
-                said[f"{name} holds one class only, every label is {labels['low']:g}: {meaning}."] = None
-        if not data.get("labels", {}).get("y_test", {}).get("zeros_and_ones", True):
-            said[
-                "y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss."
-            ] = None
+            if labels.get("alike", labels["low"] == labels["high"]):
+                said[_alike(name, labels)] = None
+            if name.startswith("y_test") and not labels["zeros_and_ones"] and _counts_zeros_and_ones(record):
+                said[
+                    f"{name} holds other labels than 0 and 1, and accuracy counts only these: look at the "
+                    "loss."
+                ] = None
     return list(said)
+
+
+def _alike(name: str, labels: Mapping[str, float]) -> str:
+    low, high = labels["low"], labels["high"]
+    every = f"every label is {low:g}" if low == high else "all rows are alike"
+    meaning = "nothing could be learned" if name.startswith("y_train") else "accuracy tells little"
+    return f"{name} holds one class only, {every}: {meaning}."
+
+
+def _counts_zeros_and_ones(record: RunRecord) -> bool:
+    """Whether a run has an accuracy that compares each label with the output, so that it counts only the
+    labels 0 and 1. Where there are several classes, accuracy compares the class of the greatest output.
+    """
+    assert record.result is not None
+    loss = record.spec.training.loss
+    known = set(record.result.qualities) & {"accuracy", "binary_accuracy"}
+    # A loss that is still auto is chosen by the worker, which takes no accuracy for amounts.
+    return bool(known) and loss not in (tasks.AUTO, "sparse_categorical_crossentropy")
 
 
 def phases(result: RunResult) -> str:

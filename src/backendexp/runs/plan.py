@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backendexp.config import checks, labels, user_functions
+from backendexp.config import bundled, checks, labels, user_functions
 from backendexp.config.schema import Config, ControlsConfig, TrainingConfig
-from backendexp.errors import BackendUnavailable
+from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
 from backendexp.worker import models, tasks, user_code
@@ -60,6 +60,8 @@ class RunSpec:
             del fields["model"]["kind"]
         if fields["training"].get("metrics") == ["accuracy"]:
             del fields["training"]["metrics"]
+        if fields["controls"]["dropout"]:
+            del fields["controls"]["dropout"]
         if fields["data"]["kind"] in ("random", "signal", "npz"):
             fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
         text = json.dumps(fields, sort_keys=True)
@@ -145,26 +147,23 @@ def plan_run(config: Config) -> RunSpec:
     runtime = choose_runtime(config.backend.name, config.runtime.name, python)
     checks.check_names(config, runtime)
     data, model, training = map(copy.deepcopy, (config.data, config.model, config.training))
-    task = data_kinds.kind(data.kind).TASK
     if data.kind == "npz":
-        from backendexp.config import npz  # numpy costs a tenth of a second that the other kinds need not pay
-
-        given = _expanded(data.path)
-        data.path = os.path.abspath(given)
-        contents = npz.read(given)
-        task = labels.task_of(contents.labels["y_train"], config.training.loss)
-        data.samples, data.features, data.test_samples = (
-            contents.samples,
-            contents.features,
-            contents.test_samples,
-        )
-    if task is not None:
-        _fill(training, model, task)
-    if data.kind == "npz":
-        for name, found in contents.labels.items():
-            labels.check(
-                f"{given}: {name}", found, training.loss, getattr(model, "output_activation", tasks.AUTO)
-            )
+        outputs = _read_npz(data, model)
+        where = f"{_expanded(config.data.path)}: "
+    else:
+        bundled.file_of(data)  # so that a missing package is told before anything starts
+        kind = data_kinds.kind(data.kind)
+        outputs = [{"y_train": labels.of_kind(kind)}] if kind.TASK is not None else []
+        where = f"data={data.kind}: "
+    inputs = data.sample_shape()
+    if inputs is not None and (fault := models.input_fault(model, inputs)):
+        raise ConfigError(f"{where}{fault}")
+    found = [labels.task_of(where, output, training.loss) for output in outputs]
+    if len(found) == 1:
+        _fill(training, model, found[0])
+    if training.loss != tasks.AUTO:
+        for name, described in ((name, output[name]) for output in outputs for name in output):
+            labels.check(where + name, described, training.loss, getattr(model, "output_activation", None))
     for part, settings, kinds in (("data", data, data_kinds), ("model", model, models)):
         if isinstance(settings, user_code.Function):
             offered = kinds.kind(settings.kind).OFFERED
@@ -186,6 +185,34 @@ def plan_run(config: Config) -> RunSpec:
         timeout_s=config.timeout_s,
         log_model=config.tracking.log_model,
     )
+
+
+def _read_npz(data: Any, model: Any) -> list[dict[str, labels.Labels]]:
+    """Write what the user's file holds into the settings, and return the labels of each output.
+
+    Raises ConfigError: the file cannot be used, or it has several inputs or outputs and the model has not.
+    """
+    from backendexp.config import npz  # numpy costs a tenth of a second that the other kinds need not pay
+
+    given = _expanded(data.path)
+    contents = npz.read(given)
+    data.path = os.path.abspath(given)
+    data.samples, data.test_samples = contents.samples, contents.test_samples
+    shapes = {name: list(shape) for name, shape in contents.shapes.items()}
+    several = "" not in shapes
+    if several:
+        data.shape = shapes
+    elif len(shapes[""]) == 1:
+        (data.features,) = shapes[""]
+    else:
+        data.shape = shapes[""]
+    if not model.OPEN and (several or len(contents.outputs) > 1):
+        what = f"inputs {', '.join(shapes)}" if several else f"outputs {', '.join(contents.labels)}"
+        raise ConfigError(
+            f"{given} has the {what}, but model={model.kind} takes one of each. Expected x_train, x_test, "
+            "y_train and y_test, or a model of your own: model=custom"
+        )
+    return contents.outputs
 
 
 def _fill(training: TrainingConfig, model: Any, task: Any) -> None:

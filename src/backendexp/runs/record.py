@@ -273,6 +273,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "start": result.start,
         "failure": result.reason,
         "weights_digest": result.weights_digest,
+        "random_layers": ", ".join(result.random_layers or ()) or None,
         "train_samples": None if result.train_samples is None else str(result.train_samples),
         _MLFLOW_NOTE: _note(result),
     }

@@ -68,6 +68,8 @@ class RunResult:
         how many threads were working. For a spawned process it includes the import.
     model_file: the path of the trained model, if it was saved.
     notes: sentences of the worker that the user should read.
+    random_layers: the layers that drew random numbers in training; None if the run did not say.
+    unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer.
     tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
     epochs: the epochs that ended.
     """
@@ -93,6 +95,8 @@ class RunResult:
     model_file: str | None
     tiers: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
+    random_layers: tuple[str, ...] | None = None
+    unlike_layers: tuple[str, ...] = ()
     epochs: tuple[Epoch, ...] = field(default=())
 
     @property
@@ -180,6 +184,8 @@ def fold(stream: Iterable[Event]) -> RunResult:
         model_file=value("saved", "path"),
         tiers=value("trained", "tiers"),
         notes=tuple(value("built", "notes") or ()),
+        random_layers=None if (random := value("built", "random_layers")) is None else tuple(random),
+        unlike_layers=tuple(value("built", "unlike_layers") or ()),
         epochs=tuple(epochs),
     )
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backendexp import cache
+from backendexp.config import bundled
 from backendexp.errors import WorkerError
 from backendexp.runs import events, results
 from backendexp.runs.events import Event
@@ -164,7 +165,11 @@ class Worker:
 
     def _order(self, spec: RunSpec, directory: Path) -> None:
         assert self._process.stdin is not None
-        order = {"command": "run", "spec": spec.to_json(), "directory": str(directory)}
+        fields = spec.to_json()
+        if (file := bundled.file_of(spec.data)) is not None:
+            # The path differs between machines, so it is no part of the plan.
+            fields["data"]["file"] = file
+        order = {"command": "run", "spec": fields, "directory": str(directory)}
         try:
             self._process.stdin.write((json.dumps(order) + "\n").encode())
             self._process.stdin.flush()

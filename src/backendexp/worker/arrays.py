@@ -59,11 +59,16 @@ def describe_labels(y):
     """Describe labels. This shows whether they are all of one class, and whether accuracy counts all of them.
 
     y: the labels, at least one.
+    Returns a dict with
+        low, high       the least and the greatest label
+        zeros_and_ones  whether there are no other labels
+        alike           whether every sample has the same label, or the same row of labels
     """
     return {
         "low": float(y.min()),
         "high": float(y.max()),
         "zeros_and_ones": bool(((y == 0) | (y == 1)).all()),
+        "alike": bool((y == y[:1]).all()),
     }
 
 

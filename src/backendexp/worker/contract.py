@@ -11,9 +11,11 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
                compile_cache ("empty", "filled" or null: the engine keeps none)
     phase      name: data, build, fit, evaluate or save begins
     data       digest, shapes, bytes, seconds
-               labels: of each array of labels, low, high and zeros_and_ones (whether there are no others)
+               labels: of each array of labels, what `arrays.describe_labels` returns
     built      seconds, weights (count), weights_digest
                notes: sentences that the user should read
+               random_layers: the layers that draw random numbers while the model trains
+               unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer
     epoch      epoch (from 1), seconds (since the previous epoch's end, or since fit began), loss,
                metrics: the other metrics, name to value
     trained    seconds: the wall time of the whole fit

@@ -45,11 +45,6 @@ def decide(task, loss, metrics, activation):
     )
 
 
-def tasks_of(y):
-    """Return what labels ask for, in the structure of the labels."""
-    return arrays.mapped(tasks.of_labels, y)
-
-
 def outputs_of(model, x):
     """Return {name: shape} of the outputs of a model, and whether labels belong to them by name alone.
 

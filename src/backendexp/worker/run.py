@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 
-from . import arrays, batches, compiling, data, engine, models, objectives, tasks, user_code
+from . import arrays, batches, compiling, data, engine, models, objectives, randomness, tasks, user_code
 from . import weights as initial_weights
 
 
@@ -94,13 +94,15 @@ def _train(spec, directory, events):
     events.send("phase", name="build")
     with _Stopwatch() as clock:
         model, notes = _build(spec, dataset)
-    weights = model.get_weights()
+    weights = initial_weights.current(model)
     events.send(
         "built",
         seconds=clock.seconds,
         weights=int(sum(array.size for array in weights)),
         weights_digest=arrays.digest(weights),
         notes=notes,
+        random_layers=randomness.random_layers(model),
+        unlike_layers=randomness.unlike_layers(model),
     )
 
     events.send("phase", name="fit")
@@ -133,23 +135,26 @@ def _build(spec, dataset):
     """Return the compiled model with its initial weights, and notes about it for the user."""
     network, training, controls = spec["model"], spec["training"], spec["controls"]
     kind = models.kind(network["kind"])
-    several = [name for name in dataset._fields if isinstance(getattr(dataset, name), (dict, tuple, list))]
-    if several and not getattr(kind, "TAKES_SEVERAL", False):
-        raise ValueError(
-            "model=%s has one input and one output, but %s holds several arrays. Use a model of your own: "
-            "model=custom" % (network["kind"], several[0])
+    models.check_input(kind.Settings.from_json(network), dataset)
+    if isinstance(dataset.y_train, (dict, tuple, list)) and not getattr(kind, "TAKES_SEVERAL", False):
+        raise models.UnfitInput(
+            "y consists of several arrays, but model=%s has one output. Use model=custom" % network["kind"]
         )
+    own = training.get("compile") == "own"
     goal = objectives.decide(
-        objectives.tasks_of(dataset.y_train),
+        _tasks(spec, dataset, own),
         training.get("loss", tasks.AUTO),
         training.get("metrics"),
         network.get("output_activation", tasks.AUTO),
     )
-    model = kind.build(
-        network, arrays.sample_shape(dataset.x_train), models.Output(goal.units, goal.activation)
-    )
-    outputs = objectives.outputs_of(model, dataset.x_train)
-    own = training.get("compile") == "own"
+    output = models.Output(goal.units, goal.activation)
+    if not controls["dropout"]:
+        randomness.switch_off()
+    with initial_weights.watched_initializers() as made:
+        model = kind.build(network, arrays.sample_shape(dataset.x_train), output)
+        outputs = objectives.outputs_of(model, dataset.x_train)
+    if not controls["dropout"]:
+        randomness.quiet(model)
     notes = compiling.notes_on(model, own)
     losses = model.loss if own else goal.loss
     try:
@@ -166,8 +171,25 @@ def _build(spec, dataset):
             engine.keras_generation(),
         )
     if controls["initial_weights"]:
-        model.set_weights(initial_weights.draw(model, spec["seed"], probe=spec["parity"]["probe"]))
+        model.set_weights(initial_weights.draw(model, spec["seed"], spec["parity"]["probe"], made))
     return model, notes
+
+
+def _tasks(spec, dataset, own):
+    """Return what the labels ask for, in their structure.
+
+    own: whether the model is compiled already. Then the answer only says how many outputs are expected.
+    """
+    loss = spec["training"].get("loss", tasks.AUTO)
+    try:
+        found = data.task_of(spec["data"], dataset, loss)
+    except tasks.Unclear:
+        if not own:
+            raise
+        found = data.task_of(spec["data"], dataset, "mean_squared_error")
+    if isinstance(dataset.y_train, (tuple, list)):
+        return [found[str(number)] for number in range(len(found))]
+    return found
 
 
 def _qualities(model, dataset, batch_size):

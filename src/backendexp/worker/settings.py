@@ -92,14 +92,34 @@ class Data(Part):
 
     # Whether `samples`, `test_samples` and `features` are settings.
     SIZED = False
+    # The file of an installed package that the arrays are read from, a worker.bundled.File, or None.
+    FILE = None
 
     def size_bytes(self):
         """Return the size of the arrays, or None if it is not known before they are made."""
+
+    def sample_shape(self):
+        """Return the shape of one sample of x, or None if it is not known before the arrays are made.
+
+        The shape is a tuple of sizes, or a dict of such tuples if there are several inputs.
+        """
+
+    def fault(self):
+        """Return a sentence that says which settings do not suit each other, or None if all do."""
 
 
 @dataclasses.dataclass
 class Model(Part):
     """The settings that every kind of model has."""
+
+    # The generations of Keras that have all layers of the model.
+    GENERATIONS = (2, 3)
+
+    def input_fault(self, inputs):
+        """Return why the model cannot take such samples, and what to do, or None if it can.
+
+        inputs: the shape of one sample of x, a tuple of sizes.
+        """
 
     def weight_count(self, features):
         """Return the number of weights, or None if it is not known before the model is built.

@@ -184,6 +184,18 @@ CASES: dict[Any, dict[str, Case]] = {
             (LABELS, PROBABILITIES),
         ),
         "conv": (lambda x: nn.conv(x, WINDOW), (PIXELS,)),
+        **{
+            name: (
+                lambda x, name=name: [
+                    getattr(nn, name)(x, (3, 2), 2, "same"),
+                    getattr(nn, name)(x, 2, 1),
+                    getattr(nn, name)(x, 2, None, "same", "channels_first"),
+                ],
+                (PIXELS,),
+            )
+            for name in ("average_pool", "max_pool")
+        },
+        **_named(nn, (PIXELS,), "adaptive_average_pool adaptive_max_pool", output_size=(3, 2)),
         "depth_to_space": (lambda x: nn.depth_to_space(ops.reshape(x, (-1, 2, 2, 8)), 2), (PIXELS,)),
         "space_to_depth": (lambda x: nn.space_to_depth(x, 2), (PIXELS,)),
         "dot_product_attention": (nn.dot_product_attention, (HEADS, HEADS, HEADS)),

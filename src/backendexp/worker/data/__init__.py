@@ -5,6 +5,7 @@ A kind has
     TASK               what the labels ask for, see worker/tasks.py, or None if that is not known before the
                        arrays are made
     LABELS_ARE_CHANCE  whether the labels are independent of x, so that nothing can be learned
+    LABEL_RANGE        optional, the least and the greatest label, if the labels are amounts
     make(data, seed)   takes the `data` part of the plan and returns an arrays.Dataset
 
 The parent process reads the first three, so no module here imports numpy before `make` is called.
@@ -12,6 +13,7 @@ The parent process reads the first three, so no module here imports numpy before
 
 import sys
 
+from .. import arrays, tasks
 from .. import kinds as modules
 
 
@@ -35,3 +37,20 @@ def labels_are_chance(name):
 
 def make_data(data, seed):
     return kind(data["kind"]).make(data, seed)
+
+
+def task_of(data, dataset, loss):
+    """Return the task that a data set describes, see `tasks.decide`.
+
+    data: the `data` part of the plan.
+    Returns a dict of tasks by the names of the outputs if there are several.
+    """
+    known = kind(data["kind"]).TASK
+    if known is not None:
+        return known
+    pairs = [
+        (name, (train, test))
+        for (name, train), (_, test) in zip(arrays.leaves(dataset.y_train), arrays.leaves(dataset.y_test))
+    ]
+    found = {name: tasks.of_labels(*ys, loss=loss) for name, ys in pairs}
+    return found.get("", found)

@@ -43,7 +43,27 @@ def make(data, seed):
     parts = Dataset(x_train, y_train, x_test, y_test)._asdict().items()
     dataset = Dataset(**{name: _converted(who, name, value) for name, value in parts})
     _check_alike(who, dataset)
-    return dataset
+    return _with_dtypes(dataset)
+
+
+def _with_dtypes(dataset):
+    """Return the data set with labels of the dtype that they are trained with, as every kind of data has."""
+    from .. import arrays, tasks
+
+    both = {
+        name: (train, test)
+        for (name, train), (_, test) in zip(arrays.leaves(dataset.y_train), arrays.leaves(dataset.y_test))
+    }
+    found = {name: tasks.with_dtype(*pair) if pair[0].ndim == 2 else pair for name, pair in both.items()}
+
+    def rebuilt(y, part):
+        if isinstance(y, dict):
+            return {key: found[str(key)][part] for key in y}
+        if isinstance(y, tuple):
+            return tuple(found[str(number)][part] for number in range(len(y)))
+        return found[""][part]
+
+    return dataset._replace(y_train=rebuilt(dataset.y_train, 0), y_test=rebuilt(dataset.y_test, 1))
 
 
 def _converted(who, name, value):

@@ -24,6 +24,9 @@ class Settings(Data):
 
     SIZED = True
 
+    def sample_shape(self):
+        return (self.features,)
+
     def size_bytes(self):
         return 4 * (self.samples + self.test_samples) * (self.features + 1)
 

@@ -27,6 +27,7 @@ from pytensor.graph.traversal import io_toposort
 
 from keras_theano.execution.numba_mode import COMPILED
 from keras_theano.tracing.depth import as_deep_as
+from keras_theano.tracing.loop import Loop
 
 
 @dataclass
@@ -45,6 +46,11 @@ class Graph:
     @property
     def ends(self) -> list[Any]:
         return [*self.outputs, *(value for _, value in self.updates)]
+
+    @property
+    def loops(self) -> bool:
+        """Whether the graph contains a Loop, which is only compiled around its steps."""
+        return any(isinstance(node.op, Loop) for node in io_toposort(self.inputs, self.ends))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the nodes as a flat list, with numbers for their variables. Pickle would follow the graph by

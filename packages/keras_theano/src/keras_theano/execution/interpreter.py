@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import scipy.special
 from pytensor.compile.mode import Mode
-from pytensor.graph.basic import Apply
+from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import MergeOptimizer
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.link.basic import JITLinker
 from pytensor.link.utils import fgraph_to_python
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar.basic import Cast, Clip, Identity, Second
-from pytensor.tensor.basic import Alloc, ARange, Join, MakeVector, ScalarFromTensor, TensorFromScalar
+from pytensor.tensor.basic import Alloc, ARange, Join, MakeVector, ScalarFromTensor, Split, TensorFromScalar
 from pytensor.tensor.blas import Dot22
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.math import Dot
@@ -26,13 +28,21 @@ from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
+from keras_theano.tracing import loop
 from keras_theano.tracing.conditional import IfElse
+from keras_theano.tracing.loop import Loop
 
 Function = Callable[..., Any]
 
-# These scalar ops of PyTensor do not name a NumPy function.
+
+def _sigmoid(x: Any) -> Any:
+    one = x.dtype.type(1)
+    return one / (one + np.exp(-x))  # half the time of scipy.special.expit
+
+
+# These scalar ops of PyTensor do not name a NumPy function, or a slow one.
 _SCALAR_FUNCTIONS: dict[str, Function] = {
-    "Sigmoid": scipy.special.expit,
+    "Sigmoid": _sigmoid,
     "Softplus": lambda x: np.logaddexp(x, np.zeros((), x.dtype)),
     "Log1mexp": lambda x: np.where(x < -0.6931472, np.log1p(-np.exp(x)), np.log(-np.expm1(x))),
 }
@@ -42,13 +52,7 @@ class NumpyLinker(JITLinker):  # type: ignore[misc]
     """Joins the NumPy functions of a graph's nodes into one Python function."""
 
     def fgraph_convert(self, fgraph: Any, order: Any = None, storage_map: Any = None, **_: Any) -> Function:
-        convert = fgraph_to_python(
-            fgraph,
-            lambda op, node, **_: function_of(op, node),
-            order=order,
-            storage_map=storage_map,
-            fgraph_name="step",
-        )
+        convert = _joined(fgraph, order, storage_map)
         scalars = [n for n, output in enumerate(fgraph.outputs) if output.type.ndim == 0]
 
         def run(*arrays: Any) -> list[Any]:
@@ -65,6 +69,19 @@ class NumpyLinker(JITLinker):  # type: ignore[misc]
 
     def create_thunk_inputs(self, storage_map: dict[Any, Any]) -> list[Any]:
         return [storage_map[variable] for variable in self.fgraph.inputs]
+
+
+def _joined(fgraph: Any, order: Any = None, storage_map: Any = None) -> Function:
+    """Return the function that runs the functions of all nodes. It returns a tuple."""
+
+    def convert(op: Any, node: Any, **_: Any) -> Function:
+        if isinstance(op, Loop):
+            return _loop(op, [_use_of(output, fgraph) for output in node.outputs])
+        return function_of(op, node)
+
+    return fgraph_to_python(  # type: ignore[no-any-return]
+        fgraph, convert, order=order, storage_map=storage_map, fgraph_name="step"
+    )
 
 
 # The only rewrite merges equal nodes. All rewrites together would take fifteen times as long, and make a step
@@ -263,6 +280,26 @@ def _(op: Join, node: Apply) -> Function:  # type: ignore[type-arg]
 
 
 @function_of.register
+def _(op: Split, node: Apply) -> Function:  # type: ignore[type-arg]
+    if not all(isinstance(part, Constant) for part in node.inputs[1:]):
+        return function_of.dispatch(object)(op, node)
+    # Before PyTensor 3.3, the axis is the second input.
+    known: Any = node.inputs[1].data if len(node.inputs) == 3 else op.axis
+    axis = int(known) % node.inputs[0].type.ndim
+    lengths = node.inputs[-1].data.tolist()
+    ends = np.cumsum(lengths).tolist()
+    before = (slice(None),) * axis
+    parts = [(*before, slice(end - length, end)) for length, end in zip(lengths, ends, strict=True)]
+
+    def split(x: Any, *_: Any) -> Any:
+        if x.shape[axis] != ends[-1]:
+            raise ValueError(f"an axis of size {x.shape[axis]} cannot be split into parts of sizes {lengths}")
+        return tuple([x[part] for part in parts]) if len(parts) > 1 else x
+
+    return split
+
+
+@function_of.register
 def _(op: Alloc, node: Apply) -> Function:  # type: ignore[type-arg]
     dtype = node.outputs[0].type.dtype
 
@@ -295,3 +332,94 @@ def _(op: IfElse, node: Apply) -> Function:  # type: ignore[type-arg]
         return chosen[0] if count == 1 else chosen
 
     return choose
+
+
+# Loops
+
+_UNUSED, _AS_LIST, _AS_ARRAY = range(3)
+
+
+def _use_of(output: Any, fgraph: Any) -> int:
+    """Return how an output of a Loop is used. If only other loops run over it, it may stay a list."""
+    uses = fgraph.clients.get(output, [])
+    if not uses:
+        return _UNUSED
+    in_loops = all(isinstance(node.op, Loop) and place < node.op.sequences for node, place in uses)
+    return _AS_LIST if in_loops else _AS_ARRAY
+
+
+def _loop(op: Loop, uses: list[int]) -> Function:
+    """Return the function that runs the loop. It returns one value for each output, and None for those that
+    are not used.
+    """
+    count, many = op.states, len(op.stacked)
+    parts = [
+        *range(count),
+        *[n for n in range(count, len(op.step_outputs)) if uses[n] != _UNUSED],
+    ]
+    inner = FunctionGraph(op.step_inputs, [op.step_outputs[n] for n in parts], clone=True)
+    MergeOptimizer().rewrite(inner)
+    step = _joined(inner)
+    sequences, backwards = op.sequences, op.backwards
+    stacked = [n for n in parts[count:] if n < count + many]
+    as_list = [uses[n] == _AS_LIST for n in stacked]
+    end = count + len(stacked)
+    sums = range(end, len(parts))
+    empty = [None] * len(op.step_outputs)
+
+    def run(*arrays: Any) -> Any:
+        over, states = arrays[:sequences], arrays[sequences : sequences + count]
+        shared = [_contiguous(part) for part in arrays[sequences + count :]]
+        steps = len(over[0])
+        if not steps or any(len(part) != steps for part in over):
+            raise ValueError(_lengths([len(part) for part in over]))
+        rows = list(zip(*over, strict=True))
+        kept: list[list[Any]] = [[] for _ in stacked]
+        totals: list[Any] = []
+        for row in reversed(rows) if backwards else rows:
+            results = step(*row, *states, *shared)
+            states = results[:count]
+            for all_of_them, result in zip(kept, results[count:end], strict=True):
+                all_of_them.append(result)
+            if totals:
+                for total, n in zip(totals, sums, strict=True):
+                    np.add(total, results[n], out=total)
+            else:
+                totals = [np.array(results[n]) for n in sums]
+        outputs = empty.copy()
+        outputs[:count] = states
+        for n, all_of_them, whole in zip(stacked, kept, as_list, strict=True):
+            if backwards:
+                all_of_them.reverse()
+            outputs[n] = all_of_them if whole else np.stack(all_of_them)
+        for n, total in zip(parts[end:], totals, strict=True):
+            outputs[n] = total
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    return run
+
+
+def _contiguous(array: Any) -> Any:
+    """Return the array, but a copy of a matrix that is the view of a transposition or of a part. A product
+    with the copy takes half as long, and a loop uses it many times.
+    """
+    return np.ascontiguousarray(array) if np.ndim(array) == 2 else array
+
+
+def _lengths(lengths: list[int]) -> str:
+    return f"a loop needs sequences of one length, with at least one element. Received: the lengths {lengths}"
+
+
+def _loop_alone(op: Loop) -> Function:
+    """Return the function of a loop in another tier. It computes all outputs as arrays, in a tuple."""
+    function = _loop(op, [_AS_ARRAY] * len(op.step_outputs))
+
+    def run(*arrays: Any) -> tuple[Any, ...]:
+        with np.errstate(all="ignore"):
+            results = function(*[np.asarray(array) for array in arrays])
+        return results if isinstance(results, tuple) else (results,)
+
+    return run
+
+
+loop.interpreted = _loop_alone

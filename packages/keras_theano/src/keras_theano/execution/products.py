@@ -24,6 +24,7 @@ from pytensor.tensor.subtensor import (
 )
 
 from keras_theano.execution.interpreter import function_of
+from keras_theano.tracing.loop import Loop
 
 # Shapes are made of whole numbers with at most one axis. These ops are computed here if their values are of
 # that kind.
@@ -59,8 +60,10 @@ class _Sizes:
     def largest_product(self, inputs: Sequence[Variable], outputs: Iterable[Variable]) -> int:
         largest = 0
         for node in io_toposort(inputs, list(outputs)):
-            inner = getattr(node.op, "fgraph", None)
-            if inner is not None:
+            if isinstance(node.op, Loop):
+                self._enter(node, None)
+                largest = max(largest, self.largest_product(node.op.step_inputs, node.op.step_outputs))
+            elif (inner := getattr(node.op, "fgraph", None)) is not None:
                 self._enter(node, inner)
                 largest = max(largest, self.largest_product(inner.inputs, inner.outputs))
             elif (product := _product_of(node.op)) is not None:
@@ -77,7 +80,12 @@ class _Sizes:
     def _enter(self, node: Apply, inner: Any) -> None:
         """Set the shapes of the inputs of a graph inside of a loop or of a function."""
         op = node.op
-        if not isinstance(op, Scan):
+        if isinstance(op, Loop):
+            pairs = [
+                (own, given, int(n < op.sequences))
+                for n, (own, given) in enumerate(zip(op.step_inputs, node.inputs, strict=True))
+            ]
+        elif not isinstance(op, Scan):
             pairs = [(own, given, 0) for own, given in zip(inner.inputs, node.inputs, strict=False)]
         else:
             pairs = [
@@ -122,6 +130,9 @@ class _Sizes:
     def _by_rule(self, node: Apply, n: int) -> list[int] | None:
         op = node.op
         first = self._shape(node.inputs[0]) if node.inputs else []
+        if isinstance(op, Loop):
+            of_step = self._shape(op.step_outputs[n])
+            return [first[0], *of_step] if op.states <= n < op.states + len(op.stacked) else of_step
         if isinstance(op, Elemwise):
             return [max(lengths) for lengths in zip(*map(self._shape, node.inputs), strict=True)]
         if isinstance(op, DimShuffle):

@@ -107,11 +107,12 @@ class Program:
         self._compile_s: dict[str, float] = {}
         self._limits: dict[Any, AbstractContextManager[None]] = {}
         mode = pinned_mode()
-        self._climbs = mode == AUTO
+        # A loop runs in NumPy in every tier. The interpreter starts it with the least overhead.
+        self._climbs = mode == AUTO and not self._graph.loops
         self._spent_s = 0.0
         self._looked = 0.0
         self._helper: ahead.Helper | None = None
-        self._use(INTERPRETER if self._climbs else mode)
+        self._use(INTERPRETER if mode == AUTO else mode)
         _programs.add(self)
 
     def __call__(self, arrays: list[Any]) -> list[Any]:

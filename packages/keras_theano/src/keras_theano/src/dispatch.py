@@ -13,7 +13,9 @@ import numpy as np
 from keras_theano.tracing import trace
 from keras_theano.tracing.values import refuse_none
 
-_TRACED_MODULES = ("core", "image", "linalg", "math", "nn", "numpy")
+# The module in keras_theano.symbolic for each namespace.
+_TRACED_MODULES = {name: name for name in ("core", "image", "linalg", "math", "nn", "numpy")}
+_TRACED_MODULES["rnn"] = "recurrence"
 
 
 # Arguments of ops that are not tensors, or that may be None although they have no default. Nested structures,
@@ -116,7 +118,7 @@ def traced_op(module: str, name: str) -> Callable[..., Any]:
     Raises NotImplementedError if there is no such function.
     """
     if module in _TRACED_MODULES:
-        function = getattr(import_module(f"keras_theano.symbolic.{module}"), name, None)
+        function = getattr(import_module(f"keras_theano.symbolic.{_TRACED_MODULES[module]}"), name, None)
     else:
         function = None
     if function is None:

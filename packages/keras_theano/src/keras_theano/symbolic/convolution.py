@@ -14,6 +14,7 @@ from keras.src.backend import standardize_data_format
 from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.symbolic.windows import each, known_sizes, placed
 from keras_theano.tracing.tensor import Tensor, as_node, common_dtype
 
 
@@ -38,14 +39,8 @@ def conv(
     x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
     if not channels_last:
         x = pt.moveaxis(x, 1, -1)
-    *spatial, channels = x.type.shape[1:]
+    spatial, channels = known_sizes(x.type.shape, channels_last=True), x.type.shape[-1]
     *window, per_group, filters = weights.type.shape
-    if None in spatial:
-        raise NotImplementedError(
-            "the Theano backend only convolves inputs of known sizes. "
-            f"Received: inputs of shape {x.type.shape}. "
-            "Specify the sizes in keras.Input, or use another backend"
-        )
     if channels % per_group:
         raise ValueError(
             "the number of input channels must be a multiple of the kernel's. "
@@ -78,14 +73,9 @@ def _places(
     axes = len(spatial)
     sizes, of_axes = [], []
     for length, reach, step, gap in zip(
-        spatial, window, _each(strides, axes), _each(dilation, axes), strict=True
+        spatial, window, each(strides, axes), each(dilation, axes), strict=True
     ):
-        far = (reach - 1) * gap + 1
-        if padding.lower() == "same":
-            size = -(-length // step)
-            before = max((size - 1) * step + far - length, 0) // 2
-        else:
-            size, before = max((length - far) // step + 1, 0), 0
+        size, before, _ = placed(length, (reach - 1) * gap + 1, step, padding.lower())
         at = np.arange(size)[:, None] * step + np.arange(reach) * gap - before
         sizes.append(size)
         of_axes.append(np.where((at >= 0) & (at < length), at, -1))
@@ -100,11 +90,6 @@ def _places(
         joined = np.where((outer < 0) | (inner < 0), -1, outer * length + inner)
         places = joined.reshape(places.shape[0] * at.shape[0], -1)
     return places, sizes
-
-
-def _each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, int) else tuple(value)
-    return values * axes if len(values) == 1 else values
 
 
 def _picked(x: TensorVariable, places: NDArray[np.int64]) -> TensorVariable:

@@ -13,9 +13,8 @@ import pytensor.tensor as pt
 from keras.src import tree
 from keras.src.backend.common import KerasVariable
 from pytensor.gradient import disconnected_grad
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import vectorize_graph
-from pytensor.graph.traversal import io_toposort
 from pytensor.scan.utils import until
 from pytensor.tensor.variable import TensorVariable
 
@@ -23,6 +22,7 @@ from keras_theano.symbolic.bounds import checked, within
 from keras_theano.symbolic.math import MAX, MIN, PROD, grouped
 from keras_theano.tracing import trace
 from keras_theano.tracing.conditional import ifelse
+from keras_theano.tracing.subgraphs import edges, next_number, rebuilt
 from keras_theano.tracing.tensor import (
     Tensor,
     as_node,
@@ -93,7 +93,7 @@ class _Branch:
     """
 
     def __init__(self, outer: trace.Trace, function: Callable[[], Any]) -> None:
-        self.since = _next_number()
+        self.since = next_number()
         self.trace = outer.branch()
         with trace.opened(self.trace):
             self.result = function()
@@ -107,9 +107,9 @@ class _Branch:
             is_float = str(getattr(edge.type, "dtype", "")).startswith("float")
             return pt.switch(taken, edge, disconnected_grad(edge)) if is_float else edge
 
-        edges = _edges(outputs, self.since)
-        rebuilt = _rebuilt(outputs, {edge: guard(edge) for edge in edges})
-        return [old if old in edges else new for old, new in zip(outputs, rebuilt, strict=True)]
+        outside = edges(outputs, self.since)
+        inside = rebuilt(outputs, {edge: guard(edge) for edge in outside})
+        return [old if old in outside else new for old, new in zip(outputs, inside, strict=True)]
 
 
 def _is_none(a: Any, b: Any) -> bool:
@@ -140,47 +140,6 @@ def _open_trace() -> trace.Trace:
     outer = trace.current()
     assert outer is not None
     return outer
-
-
-def _next_number() -> int:
-    return _number(pt.scalar())
-
-
-def _number(node: Variable) -> int:
-    """Return the number of a variable. PyTensor numbers variables in the order in which they are made."""
-    return int(node.auto_name.removeprefix("auto_"))
-
-
-def _edges(outputs: Sequence[TensorVariable], since: int) -> dict[TensorVariable, None]:
-    """Return the variables that `outputs` depend on and that are older than `since`, without constants. The
-    dict is used as an ordered set.
-    """
-    found: dict[TensorVariable, None] = {}
-    seen: set[Variable] = set()
-    waiting = list(outputs)
-    while waiting:
-        node = waiting.pop()
-        if node in seen or isinstance(node, Constant):
-            continue
-        seen.add(node)
-        if node.owner is None or _number(node) < since:
-            found[node] = None
-        else:
-            waiting.extend(node.owner.inputs)
-    return found
-
-
-def _rebuilt(
-    outputs: Sequence[TensorVariable], replacements: dict[TensorVariable, TensorVariable]
-) -> list[TensorVariable]:
-    """Return `outputs`, computed from replacements of their edges. Unlike PyTensor's clone_replace, this does
-    not copy what lies beyond the edges.
-    """
-    new: dict[Variable, Variable] = dict(replacements)
-    for node in io_toposort(list(replacements), list(outputs)):
-        copy = node.clone_with_new_inputs([new.get(part, part) for part in node.inputs])
-        new.update(zip(node.outputs, copy.outputs, strict=True))
-    return [new.get(output, output) for output in outputs]
 
 
 def switch(index: Any, branches: Sequence[Function], *operands: Any) -> Any:
@@ -400,7 +359,7 @@ def _loop(
     steps: the number of steps.
     reverse: whether the last element comes first.
     """
-    since = _next_number()
+    since = next_number()
     elements = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in sequences]
     # The result of a step may not show the sizes of the carry.
     carry = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape) for part in carried]
@@ -413,17 +372,17 @@ def _loop(
     everything = results if ends is None else [*results, ends.condition]
     # These are computed once outside of the loop, and passed into it.
     own = {*elements, *carry}
-    edges = [edge for edge in _edges(everything, since) if edge not in own]
+    outside = [edge for edge in edges(everything, since) if edge not in own]
 
     def inner(*args: TensorVariable) -> Any:
-        replaced = _rebuilt(everything, dict(zip([*elements, *carry, *edges], args, strict=True)))
+        replaced = rebuilt(everything, dict(zip([*elements, *carry, *outside], args, strict=True)))
         return replaced if ends is None else (replaced[:-1], until(replaced[-1]))
 
     outputs = pytensor.scan(
         inner,
         sequences=[pt.flip(part, 0) for part in sequences] if reverse else sequences,
         outputs_info=[*carried, *[None] * (len(results) - len(carried))],
-        non_sequences=edges,
+        non_sequences=outside,
         n_steps=steps,
         strict=True,
         return_list=True,

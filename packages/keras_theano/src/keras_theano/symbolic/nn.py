@@ -1,4 +1,4 @@
-"""Activations, losses, normalization and convolution.
+"""Activations, losses, normalization, convolution and pooling.
 
 At a kink, a function has the gradient that JAX and TensorFlow choose (for relu: 0). If the branch that is not
 taken has an infinite or NaN derivative, it does not spoil the gradient of the branch that is taken.
@@ -18,6 +18,10 @@ from pytensor.tensor.variable import TensorVariable
 from keras_theano.hook.keras_versions import SPARSEMAX_PROJECTS, numpy_ops
 from keras_theano.symbolic.bounds import checked
 from keras_theano.symbolic.convolution import conv as conv
+from keras_theano.symbolic.pooling import adaptive_average_pool as adaptive_average_pool
+from keras_theano.symbolic.pooling import adaptive_max_pool as adaptive_max_pool
+from keras_theano.symbolic.pooling import average_pool as average_pool
+from keras_theano.symbolic.pooling import max_pool as max_pool
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype, shape_of, sizes, traceable
 
 eager = numpy_ops("nn")

@@ -1,13 +1,16 @@
-"""keras.ops.nn. Activations, normalization, losses and plain convolution can be traced. The other kinds of
-convolution and pooling are eager only.
+"""keras.ops.nn. Activations, normalization, losses, pooling and plain convolution can be traced. The other
+kinds of convolution are eager only.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from keras.src.backend import standardize_data_format
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.dispatch import namespace
+from keras_theano.symbolic.windows import each, placed
 
 eager = numpy_ops("nn")
 
@@ -22,4 +25,70 @@ def _dot_product_attention(query: Any, key: Any, value: Any, *args: Any, **kwarg
     return eager.dot_product_attention(query, key, value, *args, **kwargs)
 
 
-globals().update(namespace(eager, dot_product_attention=_dot_product_attention))
+def _max_pool(
+    inputs: Any,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    x = np.asarray(inputs)
+    least = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else False if x.dtype == "bool" else -np.inf
+    windows, axes = _windows(x, pool_size, strides, padding, data_format, least)
+    return windows.max(axis=axes)
+
+
+def _average_pool(
+    inputs: Any,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    x = np.asarray(inputs)
+    x = x if "float" in x.dtype.name else x.astype("float32")
+    windows, axes = _windows(x, pool_size, strides, padding, data_format, 0)
+    one_image = np.broadcast_to(np.ones((), "bool"), x.shape)
+    inside, _ = _windows(one_image, pool_size, strides, padding, data_format, False)
+    return (windows.sum(axis=axes) / inside.sum(axis=axes)).astype(x.dtype)
+
+
+def _windows(
+    x: Any,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None,
+    padding: str,
+    data_format: str | None,
+    fill: Any,
+) -> tuple[Any, tuple[int, ...]]:
+    """Return a view of all windows, and the axes on which their elements lie.
+
+    Keras's own pooling needs JAX, computes float64 in float32, and fails if the strides are None.
+
+    fill: the number that stands for padding.
+    """
+    if padding not in ("same", "valid"):
+        raise ValueError(f"Invalid padding '{padding}', must be 'same' or 'valid'.")
+    first = 1 if standardize_data_format(data_format) == "channels_last" else 2
+    axes = tuple(range(first, first + x.ndim - 2))
+    sizes = each(pool_size, len(axes))
+    steps = sizes if strides is None else each(strides, len(axes))
+    width, index = [(0, 0)] * x.ndim, [slice(None)] * x.ndim
+    for axis, size, step in zip(axes, sizes, steps, strict=True):
+        count, before, after = placed(x.shape[axis], size, step, padding)
+        # NumPy has no windows that are longer than the axis.
+        width[axis] = (before, after) if count else (0, size)
+        index[axis] = slice(0, count * step, step)
+    padded = np.pad(x, width, constant_values=fill)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, sizes, axes)
+    return windows[tuple(index)], tuple(range(x.ndim, x.ndim + len(axes)))
+
+
+globals().update(
+    namespace(
+        eager,
+        dot_product_attention=_dot_product_attention,
+        max_pool=_max_pool,
+        average_pool=_average_pool,
+    )
+)
