@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import layers as L
 from keras.models import Model, Sequential
+
 from worker import formulas, randomness
 
 KERAS_3 = hasattr(keras, "Variable")
@@ -26,7 +27,7 @@ class Rated(L.Layer):
     """A layer whose rate has nothing to do with dropout."""
 
     def __init__(self):
-        super(Rated, self).__init__()
+        super().__init__()
         self.rate = 2.0
 
     def call(self, x):
@@ -66,7 +67,7 @@ class OwnNoise(L.Layer):
     """A layer that draws, and tells nobody how strongly."""
 
     def __init__(self):
-        super(OwnNoise, self).__init__()
+        super().__init__()
         self.generator = keras.random.SeedGenerator(1) if KERAS_3 else None
 
     def call(self, x):

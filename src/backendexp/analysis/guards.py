@@ -59,8 +59,9 @@ def refuse_one_side(sides: Sequence[Side]) -> None:
 def refuse_unlike_plans(runs: Sequence[TrackedRun]) -> None:
     """All runs must have the same parameters, apart from the backend, its runtime and the seed."""
     for key in sorted({key for run in runs for key in run.params} - _OF_THE_SIDE):
+        part, _, name = key.partition(".")
         _refuse_several(
-            key,
+            f"the digest of the code of {part}._target_" if name == "_source_" else key,
             ((run, run.params[key]) for run in runs if key in run.params),
             "In a comparison only the backend, its runtime and the seed may differ: select the runs of one "
             "plan",

@@ -64,6 +64,8 @@ class TrainingConfig:
     metrics: the metrics. null stands for accuracy if there are classes, and for mean_absolute_error
         otherwise.
     dtype: float32, float64, or another dtype policy of Keras 3.
+    compile: auto compiles every model with the settings above. own keeps the optimizer, the loss and the
+        metrics of a model that the user's own function has compiled.
     """
 
     optimizer: str = setting("rmsprop", names="optimizers", example="training.optimizer=rmsprop")
@@ -73,6 +75,7 @@ class TrainingConfig:
     epochs: int = setting(20, low=1, high=10**6, example="training.epochs=20")
     batch_size: int = setting(128, low=1, high=10**9, example="training.batch_size=128")
     dtype: str = setting("float32", names="dtypes", example="training.dtype=float32")
+    compile: str = setting("auto", choices=("auto", "own"), example="training.compile=own")
 
 
 @dataclass
@@ -243,6 +246,8 @@ def _typed(tree: Any) -> Any:
         _check_kind(part, kind)
         settings = kinds.kind(kind).Settings
         if settings.OPEN:
+            with open_dict(tree):
+                tree[part] = _unset(given, settings)
             continue
         known = ["kind", *(field.name for field in fields(settings))]
         for name in given:
@@ -254,6 +259,20 @@ def _typed(tree: Any) -> Any:
         with open_dict(tree):
             tree[part] = typed._get_node(part)
     return tree
+
+
+def _unset(given: Any, settings: Any) -> Any:
+    """Return a part of the tree in which the settings of the class that are missing are null.
+
+    `checks.check_fields` then says what is needed.
+    """
+    from omegaconf import OmegaConf
+
+    given = copy.deepcopy(given)
+    for known in fields(settings):
+        if OmegaConf.is_missing(given, known.name):
+            given[known.name] = None
+    return given
 
 
 def _check_form(key: str, node: Any, settings: Any, name: str) -> None:

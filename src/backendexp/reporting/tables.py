@@ -137,6 +137,7 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "A run started with an empty compile cache: its first epoch holds compilation that later runs "
             "do not repeat."
         )
+    said += dict.fromkeys(note for r in records if r.result is not None for note in r.result.notes)
     said += label_caveats(records)
     caveat = order_caveat([r.spec.backend for r in records])
     if caveat:

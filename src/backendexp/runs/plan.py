@@ -5,14 +5,18 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from backendexp.config import bundled, checks, labels
+from backendexp.config import bundled, checks, labels, user_functions
 from backendexp.config.schema import Config, ControlsConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
-from backendexp.worker import models, tasks
+from backendexp.worker import models, tasks, user_code
+
+# The settings that a model which comes compiled does not use.
+_OF_COMPILE = ("optimizer", "learning_rate", "loss", "metrics")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class RunSpec:
         # Plans that could already be made before kinds had settings of their own keep their ids.
         if fields["model"]["kind"] == "mlp":
             del fields["model"]["kind"]
-        if fields["training"]["metrics"] == ["accuracy"]:
+        if fields["training"].get("metrics") == ["accuracy"]:
             del fields["training"]["metrics"]
         if fields["controls"]["dropout"]:
             del fields["controls"]["dropout"]
@@ -82,6 +86,11 @@ class RunSpec:
             "python": fields.pop("python"),
             "start": fields.pop("start"),
         }
+        if self.training.compile == "own":
+            for name in _OF_COMPILE:
+                del fields["training"][name]
+        else:  # plans keep the ids that they had before there was a choice
+            del fields["training"]["compile"]
         fields["tracking"] = {"log_model": fields.pop("log_model")}
         fields["parity"] = {"probe": fields.pop("probe")}
         return fields
@@ -155,6 +164,10 @@ def plan_run(config: Config) -> RunSpec:
     if training.loss != tasks.AUTO:
         for name, described in ((name, output[name]) for output in outputs for name in output):
             labels.check(where + name, described, training.loss, getattr(model, "output_activation", None))
+    for part, settings, kinds in (("data", data, data_kinds), ("model", model, models)):
+        if isinstance(settings, user_code.Function):
+            offered = kinds.kind(settings.kind).OFFERED
+            settings._source_ = user_functions.check(part, settings, offered, str(Path.cwd()))
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"

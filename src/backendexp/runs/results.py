@@ -42,8 +42,9 @@ class RunResult:
     """The result of a run. A value that the run did not reach is None.
 
     status: FINISHED, FAILED or KILLED.
-    reason: why the run did not finish: exception, non_finite_loss, out_of_memory, killed_by_signal, deadline,
-        interrupted, parent_lost, worker_lost, engine_missing, keras_missing or wrong_backend.
+    reason: why the run did not finish: exception, user_code, non_finite_loss, out_of_memory,
+        killed_by_signal, deadline, interrupted, parent_lost, worker_lost, engine_missing, keras_missing or
+        wrong_backend.
     message: why the run did not finish, in one sentence or more.
     traceback: the worker's traceback, if it raised an exception.
     facts: from the `ready` event: keras, engine, engine_version, python, packages.
@@ -62,6 +63,7 @@ class RunResult:
     cpu_s: processor time of that process over all its threads, in seconds. Divided by the wall time, it shows
         how many threads were working. For a spawned process it includes the import.
     model_file: the path of the trained model, if it was saved.
+    notes: sentences of the worker that the user should read.
     random_layers: the layers that drew random numbers in training; None if the run did not say.
     unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer.
     unlike_engine: which formula of the engine is not that of Keras 3, if one is known.
@@ -89,6 +91,7 @@ class RunResult:
     cpu_s: float | None
     model_file: str | None
     tiers: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
     random_layers: tuple[str, ...] | None = None
     unlike_layers: tuple[str, ...] = ()
     unlike_engine: str | None = None
@@ -180,6 +183,7 @@ def fold(stream: Iterable[Event]) -> RunResult:
         cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
         tiers=value("trained", "tiers"),
+        notes=tuple(value("built", "notes") or ()),
         random_layers=None if (random := value("built", "random_layers")) is None else tuple(random),
         unlike_layers=tuple(value("built", "unlike_layers") or ()),
         unlike_engine=value("built", "unlike_engine"),

@@ -75,6 +75,7 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         KERAS_HOME=str(cache.writable("keras", spec.runtime)),
         BACKENDEXP_COMPILE_CACHE=str(compiled),
         BACKENDEXP_WORKER_START=spec.start,
+        BACKENDEXP_USER_FOLDER=str(Path.cwd()),
         # The log is UTF-8 whatever the terminal's encoding is, so that an engine can print anything.
         PYTHONIOENCODING="utf-8:backslashreplace",
     )

@@ -13,6 +13,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     data       digest, shapes, bytes, seconds
                labels: of each array of labels, what `arrays.describe_labels` returns
     built      seconds, weights (count), weights_digest
+               notes: sentences that the user should read
                random_layers: the layers that draw random numbers while the model trains
                unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer
                unlike_engine: which formula of the engine is not that of Keras 3, or null
@@ -23,7 +24,8 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     evaluated  seconds, loss, metrics: as in `epoch`
     saved      path, format
     finished
-    failed     kind (exception, non_finite_loss, out_of_memory), message, traceback, epoch
+    failed     kind (exception, user_code, non_finite_loss, out_of_memory, deadline), message, traceback,
+               epoch
     exited     pid, returncode, signal, peak_bytes, cpu_s: how the run's process ended, and what it used
 
 A reader ignores keys that it does not know; `version` changes when a known key changes its meaning.

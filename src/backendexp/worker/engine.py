@@ -115,6 +115,35 @@ def _hide_what_is_not_needed(backend):
         sys.modules.setdefault(name, None)
 
 
+def show_to_user_code():
+    """Let the user's code import what is hidden from Keras, except for the other engines.
+
+    Packages such as scikit-learn expect that an entry of sys.modules is a module, so the entries are removed.
+    The engines are refused when they are imported.
+    """
+    engines = [name for name, _ in _ENGINES.values()] + [_THEANO_ON_KERAS_3[0]]
+    hidden = [name for name in list(_OPTIONAL_IMPORTS) + engines if sys.modules.get(name, name) is None]
+    for name in hidden:
+        del sys.modules[name]
+    if any(name in engines for name in hidden):
+        sys.meta_path.insert(0, _Refusing([name for name in hidden if name in engines]))
+
+
+class _Refusing(object):
+    """Refuses to import some packages, as a finder of sys.meta_path."""
+
+    def __init__(self, names):
+        self._names = names
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self._names:
+            raise ModuleNotFoundError(
+                "%s is not imported in a run on %s, because one process serves one engine"
+                % (name, os.environ.get("KERAS_BACKEND")),
+                name=name,
+            )
+
+
 def limit_threads(backend, threads):
     """Limit the engine to `threads` threads if environment variables are not enough for this.
 
@@ -174,13 +203,20 @@ def synchronise(model):
         return  # every step of Keras 2 returns its loss, so no work is pending
     import keras
 
-    keras.ops.convert_to_numpy(model.trainable_variables[-1])
+    if model.trainable_variables:
+        keras.ops.convert_to_numpy(model.trainable_variables[-1])
 
 
 def keras_generation():
     import keras
 
     return int(keras.__version__.split(".")[0])
+
+
+def others_than(backend):
+    """Return the other backends of this generation of Keras."""
+    known = ("tensorflow", "theano") if keras_generation() == 2 else _ENGINES
+    return [name for name in known if name != backend]
 
 
 def tiers(backend):
