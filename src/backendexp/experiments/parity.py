@@ -85,6 +85,7 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
             training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
             controls=ControlsConfig(initial_weights=True, batch_order=True),
             log_model=False,
+            inference=False,
         )
         for spec in specs
     ]

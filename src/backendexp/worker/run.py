@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 
-from . import arrays, batches, compiling, data, engine, models, tasks
+from . import arrays, batches, compiling, data, engine, inference, models, tasks
 from . import weights as initial_weights
 
 
@@ -52,6 +52,9 @@ def _train(spec, directory, events):
     training, controls = spec["training"], spec["controls"]
     engine.limit_threads(backend, spec["threads"])
     engine.set_dtype(training["dtype"])
+    engine.set_precision(backend, spec["engine"]["precision"])
+    if spec["engine"]["device"] == "gpu":
+        engine.require_gpu(backend)
 
     events.send("phase", name="data")
     with _Stopwatch() as clock:
@@ -72,6 +75,7 @@ def _train(spec, directory, events):
     events.send("phase", name="build")
     with _Stopwatch() as clock:
         model = _build(spec, dataset)
+        engine.synchronise(model)
     weights = model.get_weights()
     events.send(
         "built",
@@ -96,6 +100,11 @@ def _train(spec, directory, events):
     if not math.isfinite(loss):
         raise NonFiniteLoss(training["epochs"], loss)
     events.send("evaluated", seconds=clock.seconds, loss=loss, metrics=qualities)
+
+    if spec["inference"]:
+        events.send("phase", name="predict")
+        events.send("predicted", **inference.measure(model, dataset.x_test, training["batch_size"]))
+    events.send("device", **engine.device(backend))
 
     if spec["tracking"]["log_model"]:
         events.send("phase", name="save")
@@ -124,6 +133,7 @@ def _build(spec, dataset):
         loss,
         metrics,
         engine.keras_generation(),
+        execution=dict(spec["engine"], steps_per_execution=training["steps_per_execution"]),
     )
     if controls["initial_weights"]:
         model.set_weights(initial_weights.draw(model, spec["seed"], probe=spec["parity"]["probe"]))
