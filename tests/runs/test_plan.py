@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendexp.config.schema import ControlsConfig, TrainingConfig
+from backendexp.config.schema import ControlsConfig, EngineConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runs import plan
 from backendexp.runs.plan import RunSpec
@@ -120,10 +120,55 @@ def test_every_field_changes_the_id(make_spec: MakeSpec) -> None:
         "timeout_s": 5.0,
         "log_model": True,
         "probe": 1,
+        "engine": EngineConfig(jit_compile=False),
     }
-    assert set(other) == {field.name for field in dataclasses.fields(spec)}
+    assert {*other, "inference"} == {field.name for field in dataclasses.fields(spec)}
     ids = {dataclasses.replace(spec, **{name: value}).id for name, value in other.items()}
     assert len(ids | {spec.id}) == len(other) + 1
+
+
+def test_ids_of_plans_that_older_versions_could_make_have_not_changed(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    older = spec.to_json()
+    del older["engine"], older["inference"], older["training"]["steps_per_execution"]
+    assert RunSpec.from_json(older).id == spec.id
+    several = dataclasses.replace(spec.training, steps_per_execution=2)
+    assert dataclasses.replace(spec, training=several).id != spec.id
+    # What is trained does not depend on it.
+    assert dataclasses.replace(spec, inference=False).id == spec.id
+
+
+@pytest.mark.parametrize(
+    ("backend", "setting", "value", "why"),
+    [
+        (
+            "theano",
+            "engine__jit_compile",
+            True,
+            "jit_compile is true, but Theano has compilers of its",
+        ),
+        ("theano", "engine__run_eagerly", True, "engine.run_eagerly is true, but training on it cannot"),
+        ("theano", "engine__precision", "tf32", "engine.precision is tf32, but only JAX, PyTorch and Tens"),
+        ("torch", "training__steps_per_execution", 2, "training.steps_per_execution is 2, but Keras gives"),
+    ],
+)
+def test_what_a_backend_cannot_do_is_refused(
+    backend: str, setting: str, value: object, why: str, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        make_spec(backend, **{setting: value})
+
+
+def test_keras2_has_none_of_the_choices_of_compile(make_spec: MakeSpec) -> None:
+    for setting, value in {"engine__jit_compile": False, "training__steps_per_execution": 2}.items():
+        with pytest.raises(ConfigError, match=r"but compile of Keras 2\.3\.1 has no such argument"):
+            make_spec("theano", "keras2", **{setting: value})
+
+
+@pytest.mark.skipif(any(map(os.path.exists, plan.GPU_DEVICES)), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(make_spec: MakeSpec) -> None:
+    with pytest.raises(ConfigError, match=r"engine.device is gpu, but this machine has no GPU"):
+        make_spec("jax", engine__device="gpu")
 
 
 def test_plan_is_frozen(make_spec: MakeSpec) -> None:

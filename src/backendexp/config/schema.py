@@ -66,6 +66,7 @@ class TrainingConfig:
     dtype: float32, float64, or another dtype policy of Keras 3.
     compile: auto compiles every model with the settings above. own keeps the optimizer, the loss and the
         metrics of a model that the user's own function has compiled.
+    steps_per_execution: how many batches Keras 3 hands to the engine at a time.
     """
 
     optimizer: str = setting("rmsprop", names="optimizers", example="training.optimizer=rmsprop")
@@ -76,6 +77,24 @@ class TrainingConfig:
     batch_size: int = setting(128, low=1, high=10**9, example="training.batch_size=128")
     dtype: str = setting("float32", names="dtypes", example="training.dtype=float32")
     compile: str = setting("auto", choices=("auto", "own"), example="training.compile=own")
+    steps_per_execution: int = setting(1, low=1, high=10**6, example="training.steps_per_execution=8")
+
+
+@dataclass
+class EngineConfig:
+    """Chooses how the engine runs the model.
+
+    jit_compile: whether XLA, or torch.compile on torch, compiles the steps. null leaves it to Keras.
+    run_eagerly: whether each operation is run on its own, for which no graph is made.
+    device: cpu, gpu, or auto, which takes a GPU if the engine finds one.
+    precision: how products of float32 matrices are computed on a GPU: highest, or tf32 for TensorFloat-32.
+        null leaves it to the engine.
+    """
+
+    jit_compile: bool | None = None
+    run_eagerly: bool = False
+    device: str = setting("auto", choices=("auto", "cpu", "gpu"), example="engine.device=cpu")
+    precision: str | None = setting(None, choices=("highest", "tf32"), example="engine.precision=highest")
 
 
 @dataclass
@@ -119,6 +138,8 @@ class Config:
     """Holds the whole configuration.
 
     data, model: instances of the class `Settings` of their kinds.
+    engine: how the engine runs the model.
+    inference: whether the trained model also predicts, to measure how fast it does.
     threads: the number of threads of the engine. null stands for all cores that the process may use.
     seed: the number from which all random values are drawn.
     timeout_s: the longest time that a run may take from its start, in seconds. null stands for no limit.
@@ -133,6 +154,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     controls: ControlsConfig = field(default_factory=ControlsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    inference: bool = True
     threads: int | None = setting(None, low=1, high=4096, example="threads=1")
     seed: int = setting(0, low=0, high=LAST_SEED, example="seed=7")
     timeout_s: float | None = setting(None, low=0, high=1e9, above=True, example="timeout_s=600")
@@ -407,6 +430,12 @@ def check(config: Config) -> None:
     if fault := config.data.fault():
         raise ConfigError(fault)
     checks.check_fields(config.training, "training.")
+    checks.check_fields(config.engine, "engine.")
+    if config.engine.jit_compile and config.engine.run_eagerly:
+        raise ConfigError(
+            "engine.jit_compile and engine.run_eagerly are both true: expected one of them, because what "
+            "runs eagerly is not compiled, e.g. engine.jit_compile=true engine.run_eagerly=false"
+        )
     check_tracking(config.tracking)
     checks.check_fields(config, "")
     _check_experiments(config)

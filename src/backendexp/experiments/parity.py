@@ -86,6 +86,7 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
             ),
             controls=ControlsConfig(initial_weights=True, batch_order=True, dropout=False),
             log_model=False,
+            inference=False,
         )
         for spec in specs
     ]

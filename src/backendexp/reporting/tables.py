@@ -212,8 +212,15 @@ def run_lines(record: RunRecord) -> Iterable[str]:
         yield f"  loss  {result.loss:.4f}{''.join(others)}{_chance(record)}"
     if phases(result):
         yield f"  phases  {phases(result)}"
+    if result.samples_per_s and result.latency_ms and result.latency_p95_ms:
+        yield (
+            f"  inference  {result.samples_per_s:,.0f} samples/s, one sample "
+            f"{_seconds(result.latency_ms)} ms (95% within {_seconds(result.latency_p95_ms)} ms)"
+        )
     if result.peak_mib:
         yield f"  memory  {result.peak_mib:.0f} MiB at its peak"
+    if result.gpu_peak_mib:
+        yield f"  gpu  {result.device.get('name')}, {result.gpu_peak_mib:.0f} MiB at its peak"
 
 
 def _chance(record: RunRecord) -> str:

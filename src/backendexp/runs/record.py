@@ -277,6 +277,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "random_layers": ", ".join(result.random_layers or ()) or None,
         # The store does not keep the order of the metrics, and the first is the one that is looked at most.
         "metrics": " ".join(result.qualities) or None,
+        "gpu": result.device.get("name"),
         "train_samples": None if result.train_samples is None else str(result.train_samples),
         _MLFLOW_NOTE: _note(result),
     }

@@ -68,6 +68,8 @@ class RunResult:
     unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer.
     unlike_engine: which formula of the engine is not that of Keras 3, if one is known.
     tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
+    inference: from the `predicted` event: samples_per_s, latency_s and latency_p95_s.
+    device: from the `device` event: kind, name and peak_bytes.
     epochs: the epochs that ended.
     """
 
@@ -95,7 +97,32 @@ class RunResult:
     random_layers: tuple[str, ...] | None = None
     unlike_layers: tuple[str, ...] = ()
     unlike_engine: str | None = None
+    inference: dict[str, float] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
     epochs: tuple[Epoch, ...] = field(default=())
+
+    @property
+    def samples_per_s(self) -> float | None:
+        """How many samples of the test data the model predicts in a second, once it is warm."""
+        return self.inference.get("samples_per_s")
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The median time of predicting one sample, in milliseconds."""
+        seconds = self.inference.get("latency_s")
+        return None if seconds is None else 1000 * seconds
+
+    @property
+    def latency_p95_ms(self) -> float | None:
+        """The time within which 95 of 100 predictions of one sample ended, in milliseconds."""
+        seconds = self.inference.get("latency_p95_s")
+        return None if seconds is None else 1000 * seconds
+
+    @property
+    def gpu_peak_mib(self) -> float | None:
+        """The greatest use of the GPU's memory; None without a GPU."""
+        peak = self.device.get("peak_bytes")
+        return None if peak is None else peak / _MIB
 
     @property
     def quality_keys(self) -> tuple[str, ...]:
@@ -187,6 +214,8 @@ def fold(stream: Iterable[Event]) -> RunResult:
         random_layers=None if (random := value("built", "random_layers")) is None else tuple(random),
         unlike_layers=tuple(value("built", "unlike_layers") or ()),
         unlike_engine=value("built", "unlike_engine"),
+        inference=seen.get("predicted", {}),
+        device=seen.get("device", {}),
         epochs=tuple(epochs),
     )
 

@@ -26,11 +26,12 @@ def notes_on(model, own):
     return []
 
 
-def compile_model(model, optimizer, learning_rate, loss, metrics, generation):
+def compile_model(model, optimizer, learning_rate, loss, metrics, generation, execution=None):
     """Compile the model.
 
     loss, metrics: the name of a loss, and the names of metrics, at least one. A model with several outputs
         has a dict or a tuple of these.
+    execution: jit_compile, run_eagerly and steps_per_execution, as in the plan, or None for Keras's defaults.
     """
     from keras import optimizers
 
@@ -43,4 +44,19 @@ def compile_model(model, optimizer, learning_rate, loss, metrics, generation):
         loss=list(loss) if several else loss,
         optimizer=chosen,
         metrics=metrics if isinstance(metrics, dict) else list(metrics),
+        **execution_arguments(execution or {}),
     )
+
+
+def execution_arguments(execution):
+    """Return the arguments of `compile` that say how its steps are run. What is Keras's default is left out,
+    because Keras 2 has none of them.
+    """
+    arguments = {}
+    if execution.get("jit_compile") is not None:
+        arguments["jit_compile"] = execution["jit_compile"]
+    if execution.get("run_eagerly"):
+        arguments["run_eagerly"] = True
+    if execution.get("steps_per_execution", 1) > 1:
+        arguments["steps_per_execution"] = execution["steps_per_execution"]
+    return arguments

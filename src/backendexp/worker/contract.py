@@ -9,7 +9,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     refused    kind, message: the backend cannot be served; the worker ends
     started    pid, start ("fork" or "spawn"),
                compile_cache ("empty", "filled" or null: the engine keeps none)
-    phase      name: data, build, fit, evaluate or save begins
+    phase      name: data, build, fit, evaluate, predict or save begins
     data       digest, shapes, bytes, seconds
                labels: of each array of labels, what `arrays.describe_labels` returns
     built      seconds, weights (count), weights_digest
@@ -22,6 +22,10 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     trained    seconds: the wall time of the whole fit
                tiers: what ran the training steps, name to number of steps, or null: the engine has one way
     evaluated  seconds, loss, metrics: as in `epoch`
+    predicted  samples_per_s: of `predict` over `samples` samples of the test data, once it is warm
+               latency_s, latency_p95_s: median and 95th percentile of `calls` predictions of one sample
+    device     kind: cpu or gpu; name: of the GPU, or null
+               peak_bytes: the most of the GPU's memory that was used, or null
     saved      path, format
     finished
     failed     kind (exception, user_code, non_finite_loss, out_of_memory, deadline), message, traceback,

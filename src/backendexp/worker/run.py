@@ -13,6 +13,7 @@ from . import (
     data,
     engine,
     formulas,
+    inference,
     models,
     objectives,
     randomness,
@@ -84,6 +85,9 @@ def _train(spec, directory, events):
     user_code.keep(_users_parts(spec), directory)
     engine.limit_threads(backend, spec["threads"])
     engine.set_dtype(training["dtype"])
+    engine.set_precision(backend, spec["engine"]["precision"])
+    if spec["engine"]["device"] == "gpu":
+        engine.require_gpu(backend)
 
     events.send("phase", name="data")
     with _Stopwatch() as clock:
@@ -106,6 +110,7 @@ def _train(spec, directory, events):
     events.send("phase", name="build")
     with _Stopwatch() as clock:
         model, notes = _build(spec, dataset)
+        engine.synchronise(model)
     weights = initial_weights.current(model)
     events.send(
         "built",
@@ -133,6 +138,11 @@ def _train(spec, directory, events):
     if not math.isfinite(loss):
         raise NonFiniteLoss(training["epochs"], loss)
     events.send("evaluated", seconds=clock.seconds, loss=loss, metrics=qualities)
+
+    if spec["inference"]:
+        events.send("phase", name="predict")
+        events.send("predicted", **inference.measure(model, dataset.x_test, training["batch_size"]))
+    events.send("device", **engine.device(backend))
 
     if spec["tracking"]["log_model"]:
         events.send("phase", name="save")
@@ -182,6 +192,7 @@ def _build(spec, dataset):
             goal.loss,
             goal.metrics,
             engine.keras_generation(),
+            execution=dict(spec["engine"], steps_per_execution=training["steps_per_execution"]),
         )
     if controls["initial_weights"]:
         model.set_weights(initial_weights.draw(model, spec["seed"], spec["parity"]["probe"], made))
