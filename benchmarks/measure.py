@@ -35,6 +35,7 @@ from backendexp.runs.workers import worker_environment
 from backendexp.runtimes import build, catalogue, inventory, prepare
 
 BARE_SCRIPT = Path(__file__).with_name("bare_tutorial.py")
+BARE_NETWORK = Path(__file__).with_name("bare_network.py")
 _PACKAGES = ("backendexp", "keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "mlflow", "hydra-core")
 # How many seconds pass between two samples of the memory of a process tree.
 _SAMPLE_EVERY_S = 0.2
@@ -61,10 +62,10 @@ class Workload:
         ]
 
     @property
-    def options(self) -> list[str]:
-        """The arguments that set these sizes in the bare script."""
+    def command(self) -> list[str]:
+        """The bare script and the arguments that set these sizes in it."""
         sizes = ["--samples", str(self.samples), "--epochs", str(self.epochs)]
-        return [*sizes, "--hidden-units", *map(str, self.hidden_units)]
+        return [str(BARE_SCRIPT), *sizes, "--hidden-units", *map(str, self.hidden_units)]
 
     @property
     def data_bytes(self) -> int:
@@ -73,6 +74,33 @@ class Workload:
 
 
 TUTORIAL = Workload()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A convolutional or recurrent network, and the file of arrays that both sides train it on.
+
+    kind: cnn or lstm.
+    """
+
+    kind: str
+    file: Path
+    epochs: int = 5
+
+    @property
+    def overrides(self) -> list[str]:
+        """The arguments that choose the network in backendexp."""
+        return [
+            f"model={self.kind}",
+            "data=npz",
+            f"data.path={self.file}",
+            f"training.epochs={self.epochs}",
+        ]
+
+    @property
+    def command(self) -> list[str]:
+        """The bare script and its arguments."""
+        return [str(BARE_NETWORK), self.kind, str(self.file), "--epochs", str(self.epochs)]
 
 
 @dataclass(frozen=True)
@@ -167,15 +195,15 @@ class Laboratory:
             sys.exit("none of the requested backends can run here; see backendexp doctor")
         return found
 
-    def bare(self, engine: Engine, workload: Workload = TUTORIAL) -> Side:
+    def bare(self, engine: Engine, workload: Workload | Network = TUTORIAL) -> Side:
         """Return the side that runs the bare script on this engine."""
-        command = [engine.python, str(BARE_SCRIPT), *workload.options]
+        command = [engine.python, *workload.command]
         return Side(command, engine.environment, self.new_folder)
 
     def tracked(
         self,
         engine: Engine,
-        workload: Workload = TUTORIAL,
+        workload: Workload | Network = TUTORIAL,
         extra: Sequence[str] = (),
         project: Path | None = None,
     ) -> Side:

@@ -51,6 +51,11 @@ MISTAKES = {
     "seed that NumPy does not take": (["seed=-1"], "seed is -1"),
     "no threads": (["threads=0"], "threads is 0"),
     "deadline in the past": (["timeout_s=0"], "timeout_s is 0"),
+    "more digits than there are": (["data=digits", "data.samples=1700"], "but data=digits has 1797 samples"),
+    "loss that the labels of the data do not suit": (
+        ["data=digits", "training.loss=binary_crossentropy"],
+        "data=digits: y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9",
+    ),
     "npz without a path": (["data=npz"], "data.path"),
     "npz that is not there": (["data=npz", "data.path=nowhere.npz"], "no such file"),
     "npz with a name that is too long": (
@@ -133,7 +138,8 @@ WITH_NAN = numpy.full((10, 4), numpy.nan, numpy.float32)
 ARRAYS = {
     "array that is missing": ({"y_test": None}, "lacks y_test"),
     "x that is no matrix": ({"x_train": numpy.zeros(10)}, "x_train has shape (10,)"),
-    "y of two columns": ({"y_train": numpy.zeros((10, 2))}, "y_train has shape (10, 2)"),
+    "y of two columns": ({"y_train": numpy.zeros((10, 2))}, "y_train has 2 columns, and y_test has 1"),
+    "y of three axes": ({"y_train": numpy.zeros((10, 2, 2))}, "y_train has shape (10, 2, 2)"),
     "rows that do not match": ({"y_train": numpy.zeros(9)}, "x_train has 10 rows, and y_train has 9"),
     "features that do not match": ({"x_test": numpy.zeros((5, 3))}, "x_test has 3"),
     "text": ({"x_train": numpy.full((10, 4), "a")}, "x_train has dtype"),
@@ -144,6 +150,20 @@ ARRAYS = {
     "ten classes": (
         {"y_train": numpy.arange(10)},
         "y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9",
+    ),
+    "classes from one": ({"y_train": numpy.arange(10) % 3 + 1}, "y_train holds the labels 1, 2 and 3"),
+    "indices beyond int32": (
+        {"x_train": numpy.full((10, 4), 2**40), "x_test": numpy.zeros((5, 4), int)},
+        "x_train holds 40 values that are too large for int32",
+    ),
+    "several inputs": (
+        {"x_train": None, "x_test": None}
+        | {
+            f"x_{part}_{name}": numpy.zeros((n, 2))
+            for part, n in (("train", 10), ("test", 5))
+            for name in "ab"
+        },
+        "has the inputs a, b, but model=mlp takes one of each",
     ),
     "two signs": ({"y_test": numpy.array([-1, 1, 1, 1, -1])}, "or use training.loss=hinge"),
     "nothing": ({"x_train": numpy.zeros((0, 4)), "y_train": numpy.zeros(0)}, "x_train has shape (0, 4)"),

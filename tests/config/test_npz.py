@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,13 +145,23 @@ def test_missing_arrays_are_named_with_those_that_are_there(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "array", "said"),
     [
-        ("x_train", np.zeros(6), "x_train has shape (6,): expected (samples, features)"),
-        ("x_test", np.zeros((2, 3, 1)), "x_test has shape (2, 3, 1): expected (samples, features)"),
-        ("y_train", np.zeros((6, 2)), "y_train has shape (6, 2): expected (samples,) or (samples, 1)"),
-        ("y_test", np.float32(1), "y_test has shape (): expected (samples,) or (samples, 1)"),
+        (
+            "x_train",
+            np.zeros(6),
+            "x_train has shape (6,): expected (samples, features), or more axes after the",
+        ),
+        (
+            "x_test",
+            np.zeros((2, 3, 1)),
+            "the samples of x_train have the shape (3,), and those of x_test (3, 1)",
+        ),
+        ("y_train", np.zeros((6, 2)), "y_train has 2 columns, and y_test has 1"),
+        ("y_train", np.zeros((6, 1, 1)), "y_train has shape (6, 1, 1): expected (samples,) or (samples, col"),
+        ("y_test", np.float32(1), "y_test has shape (): expected (samples,) or (samples, columns)"),
         ("y_train", np.zeros(5), "x_train has 6 rows, and y_train has 5"),
         ("x_test", np.zeros((3, 3)), "x_test has 3 rows, and y_test has 2"),
         ("x_test", np.zeros((2, 4)), "x_train has 3 features, and x_test has 4"),
+        ("y_train", np.zeros((6, 0)), "y_train has shape (6, 0): expected at least one number"),
         ("y_train", np.array(list("abcdef")), "y_train has dtype <U1: expected numbers, e.g. float32"),
         ("x_train", np.zeros((6, 3), complex), "x_train has dtype complex128: expected numbers"),
         ("x_train", np.zeros((6, 3), "M8[s]"), "x_train has dtype datetime64[s]: expected numbers"),
@@ -201,6 +212,107 @@ def test_order_of_bytes_and_of_the_axes_does_not_matter(tmp_path: Path) -> None:
         save(tmp_path / "mine.npz", good_arrays() | {"x_train": x, "y_train": np.ones(6, ">i2")})
     )
     assert (found.samples, found.features, found.labels["y_train"]) == (6, 3, Labels(1.0, 1.0, (1.0,)))
+
+
+# -- more axes, classes, several inputs and outputs ----------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1,), (5, 2), (8, 8, 1), (2, 2, 2, 3)])
+def test_samples_may_have_any_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = {"x_train": np.zeros((6, *shape)), "x_test": np.zeros((2, *shape), np.uint8)}
+    found = npz.read(save(tmp_path / "mine.npz", good_arrays() | x))
+    assert found.shapes == {"": shape}
+    assert found.features == (1 if shape == (1,) else None)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([[0, 0, 1], [1, 0, 0]], Labels(0, 1, (0, 1), 3, "one-hot")),
+        ([[0, 1, 1], [0, 0, 0]], Labels(0, 1, (0, 1), 3)),
+        ([[0.25, 0.25, 0.5], [0.1, 0.2, 0.7]], Labels(0.1, 0.7, (0.1, 0.2, 0.25, 0.5, 0.7), 3, "shares")),
+        ([[-0.5, 1, 0.5], [0, 1, 0]], Labels(-0.5, 1, (-0.5, 0, 0.5, 1), 3)),
+    ],
+)
+def test_rows_of_labels_are_told(rows: list[list[float]], told: Labels, order: Any, tmp_path: Path) -> None:
+    y = np.array(rows * 3, np.float64, order=order)
+    found = npz.read(save(tmp_path / "mine.npz", good_arrays() | {"y_train": y, "y_test": y[:2]})).labels
+    wanted = [tuple(map(float, map(np.float32, values or ()))) for values in (told.values,)]
+    for one in found.values():
+        assert (one.columns, one.rows, [one.values]) == (told.columns, told.rows, wanted)
+        assert (one.low, one.high) == (np.float32(told.low), np.float32(told.high))
+
+
+def test_many_classes_are_counted(tmp_path: Path) -> None:
+    y = np.arange(3000) % 1000
+    arrays = {"x_train": np.zeros((3000, 3)), "y_train": y, "y_test": np.array([5, 999])}
+    found = npz.read(save(tmp_path / "mine.npz", good_arrays() | arrays)).labels
+    assert (found["y_train"].classes, found["y_train"].values) == (1000, None)
+    amounts = arrays | {"y_train": y + 0.5}
+    found = npz.read(save(tmp_path / "mine.npz", good_arrays() | amounts)).labels
+    assert (found["y_train"].classes, found["y_train"].whole) == (None, False)
+
+
+def test_whole_numbers_beyond_int32_are_refused_where_they_stay_whole(tmp_path: Path) -> None:
+    x = {"x_train": np.full((6, 3), 2**31), "x_test": np.zeros((2, 3), np.uint8)}
+    said = (
+        r"x_train holds 18 values that are too large for int32: expected .* 2,147,483,647, or save it as fl"
+    )
+    with pytest.raises(ConfigError, match=said):
+        npz.read(save(tmp_path / "mine.npz", good_arrays() | x))
+    npz.read(save(tmp_path / "mine.npz", good_arrays() | {"x_train": x["x_train"]}))  # x_test is float64
+
+
+def two_of_each() -> dict[str, Any]:
+    return {
+        "x_train_left": np.zeros((6, 3)),
+        "x_train_right": np.zeros((6, 4, 4)),
+        "y_train_class": np.array([0, 1, 2, 0, 1, 2]),
+        "y_train_age": np.linspace(0, 1, 6),
+        "x_test_left": np.zeros((2, 3)),
+        "x_test_right": np.zeros((2, 4, 4)),
+        "y_test_class": np.array([0, 1]),
+        "y_test_age": np.linspace(0, 1, 2),
+    }
+
+
+def test_several_inputs_and_outputs_are_read(tmp_path: Path) -> None:
+    found = npz.read(save(tmp_path / "mine.npz", two_of_each()))
+    assert (found.samples, found.test_samples, found.features) == (6, 2, None)
+    assert found.shapes == {"left": (3,), "right": (4, 4)}
+    assert [list(output) for output in found.outputs] == [
+        ["y_train_age", "y_test_age"],
+        ["y_train_class", "y_test_class"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        (
+            "x_test_left",
+            None,
+            r"lacks x_test_left: expected the arrays x_train_left, x_train_right, y_train_a",
+        ),
+        ("y_train_age", None, r"lacks y_train_age: expected"),
+        ("x_train_right", np.zeros((5, 4, 4)), "x_train_left has 6 rows, and x_train_right has 5"),
+        ("y_test_age", np.zeros(3), "x_test_left has 2 rows, and y_test_age has 3"),
+        ("x_test_left", np.zeros((2, 5)), "x_train_left has 3 features, and x_test_left has 5"),
+        ("x_test_left", np.full((2, 3), np.nan), "x_test_left holds 6 values that are NaN"),
+        ("y_test_class", np.array([{}, {}]), "y_test_class holds Python objects, which numpy pickles"),
+    ],
+)
+def test_fault_in_one_of_several_arrays_is_told(name: str, array: Any, said: str, tmp_path: Path) -> None:
+    arrays = two_of_each() | {name: array}
+    arrays = {key: value for key, value in arrays.items() if value is not None}
+    with pytest.raises(ConfigError, match=said):
+        npz.read(save(tmp_path / "bad.npz", arrays))
+
+
+def test_array_with_an_ending_is_left_alone_beside_one_without(tmp_path: Path) -> None:
+    more = {"x_train_mean": np.full(3, np.nan), "y_test_names": np.array(["a"])}
+    assert npz.read(save(tmp_path / "mine.npz", good_arrays() | more)).shapes == {"": (3,)}
 
 
 # -- what a path may be ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from backendexp.config.checks import check_names
 from backendexp.config.schema import Config, check, parse, physical_memory_bytes, schema_node, tree_of
 from backendexp.errors import ConfigError
 from backendexp.runtimes import catalogue
-from backendexp.worker.data import npz, signal
+from backendexp.worker.data import addition, digits, npz, signal
 from support.plans import default_config, small_config
 
 
@@ -322,3 +322,21 @@ def test_name_that_only_keras_3_knows_is_refused_for_keras_2(key: str, value: st
     message = str(refusal.value)
     assert message.startswith(f"{key} is {value!r}, which runtime 'keras2' (Keras 2) does not have.")
     assert "Expected one of: " in message
+
+
+def test_sizes_that_fill_the_memory_are_named_for_each_kind_of_data() -> None:
+    config = default_config()
+    config.data = addition.Settings(samples=10**9, steps=10**6)
+    with pytest.raises(ConfigError, match=r"Lower data\.samples, data\.test_samples or data\.steps$"):
+        check(config)
+    config.data = digits.Settings()
+    config.model.hidden_units = [10**6, 10**6]
+    with pytest.raises(ConfigError, match=r"the weights would take .* Lower model\.hidden_units"):
+        check(config)
+
+
+def test_more_samples_than_a_file_has_are_refused() -> None:
+    config = default_config()
+    config.data = digits.Settings(samples=1500, test_samples=500)
+    with pytest.raises(ConfigError, match=r"together 2000, but data=digits has 1797 samples\. Lower one of"):
+        check(config)

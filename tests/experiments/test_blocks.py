@@ -119,7 +119,7 @@ def test_all_that_can_run_take_part_and_the_rest_is_named_with_how_to_install_it
 ) -> None:
     without("torch", "jax")
     who = blocks.entrants(make_spec(), None, None, "compare")
-    assert (who.backends, who.baseline) == (("tensorflow", "theano"), "tensorflow")
+    assert (who.names, who.baseline) == (("tensorflow", "theano"), "tensorflow")
     assert [line.split(" is not")[0] for line in who.missing] == ["backend 'jax'", "backend 'torch'"]
     assert all("Install it with: pip install " in line for line in who.missing)
 
@@ -127,8 +127,8 @@ def test_all_that_can_run_take_part_and_the_rest_is_named_with_how_to_install_it
 def test_baseline_goes_first_and_the_others_keep_their_order(make_spec: MakeSpec) -> None:
     names = ["jax", "theano", "tensorflow"]
     spec = make_spec()
-    assert blocks.entrants(spec, names, None, "compare").backends == ("tensorflow", "jax", "theano")
-    assert blocks.entrants(spec, names, "theano", "compare").backends == ("theano", "jax", "tensorflow")
+    assert blocks.entrants(spec, names, None, "compare").names == ("tensorflow", "jax", "theano")
+    assert blocks.entrants(spec, names, "theano", "compare").names == ("theano", "jax", "tensorflow")
     assert blocks.entrants(spec, names[:2], None, "compare").baseline == "jax"
 
 

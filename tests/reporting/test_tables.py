@@ -1,5 +1,7 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,18 @@ def test_medians_are_of_the_finished_runs_of_one_backend_and_runtime(make: Make)
     ]
 
 
+def test_setting_that_only_one_kind_of_data_has_is_a_dash_for_the_others(make: Make) -> None:
+    table = tables.run_table([make("jax", data__kind="addition"), make("jax", data__kind="mnist1d")])
+    shown = [
+        {title: row[table.titles.index(title)] for title in ("data.kind", "data.steps", "data.noise")}
+        for row in table.rows
+    ]
+    assert shown == [
+        {"data.kind": "addition", "data.steps": "40", "data.noise": "-"},
+        {"data.kind": "mnist1d", "data.steps": "-", "data.noise": "0.25"},
+    ]
+
+
 def test_backend_that_never_finished_has_no_medians(make: Make) -> None:
     (row,) = tables.median_table([make("jax", streams.killed_in_epoch_3())]).rows
     assert row == ["jax", "keras3", "0 of 1", *["-"] * 5]
@@ -115,6 +129,15 @@ def _with_labels(y_train: tuple[float, float, bool], y_test: tuple[float, float,
             (-1, 1, False),
             ["y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss."],
         ),
+        (
+            (3, 3, False),
+            (3, 3, False),
+            [
+                "y_train holds one class only, every label is 3: nothing could be learned.",
+                "y_test holds one class only, every label is 3: accuracy tells little.",
+                "y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss.",
+            ],
+        ),
     ],
 )
 def test_labels_that_make_numbers_meaningless_are_reported_once(
@@ -122,6 +145,35 @@ def test_labels_that_make_numbers_meaningless_are_reported_once(
 ) -> None:
     stream = _with_labels(y_train, y_test)
     assert tables.caveats([make("jax", stream, seed=1), make("theano", stream, seed=2)]) == expected
+
+
+def _told_of(make: Make, labels: dict[str, Any], loss: str, **evaluated: Any) -> list[str]:
+    """What is told of a run that had this loss and these labels for testing."""
+    stream = [
+        event | {"data": {"labels": {"y_test": labels}}, "evaluated": evaluated}.get(event["event"], {})
+        for event in streams.whole()
+    ]
+    record = make("jax", stream)
+    training = replace(record.spec.training, loss=loss)
+    return tables.label_caveats([replace(record, spec=replace(record.spec, training=training))])
+
+
+CLASSES = {"low": 0.0, "high": 9.0, "zeros_and_ones": False, "alike": False}
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "auto"])
+def test_accuracy_of_several_classes_counts_all_of_them(loss: str, make: Make) -> None:
+    assert _told_of(make, CLASSES, loss) == []
+    assert len(_told_of(make, CLASSES, "mean_squared_error")) == 1
+
+
+def test_single_class_among_several_is_told(make: Make) -> None:
+    one = {"low": 7.0, "high": 7.0, "zeros_and_ones": False, "alike": True}
+    (said,) = _told_of(make, one, "sparse_categorical_crossentropy")
+    assert said == "y_test holds one class only, every label is 7: accuracy tells little."
+    rows = {"low": 0.0, "high": 1.0, "zeros_and_ones": True, "alike": True}
+    (said,) = _told_of(make, rows, "categorical_crossentropy")
+    assert said == "y_test holds one class only, all rows are alike: accuracy tells little."
 
 
 @pytest.mark.parametrize(

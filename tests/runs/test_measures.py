@@ -62,8 +62,15 @@ def test_a_measure_without_its_parts_has_no_value_and_a_difference_is_never_nega
 
 def test_compared_measures_are_ratios_first_and_then_qualities() -> None:
     kinds = [measure.kind for measure in measures.compared(keys=["accuracy"])]
-    assert kinds == [*[Kind.TIME] * 6, Kind.MEMORY, Kind.QUALITY, Kind.QUALITY]
-    assert measures.compared(Kind.MEMORY) == (measures.measure(measures.PEAK_MEMORY),)
+    ratios = [*[Kind.TIME] * 6, Kind.RATE, *[Kind.TIME] * 2, *[Kind.MEMORY] * 2]
+    assert kinds == [*ratios, Kind.QUALITY, Kind.QUALITY]
+    memory = measures.PEAK_MEMORY, measures.GPU_MEMORY
+    assert measures.compared(Kind.MEMORY) == tuple(map(measures.measure, memory))
+
+
+def test_optional_measures_are_only_compared_where_runs_have_them() -> None:
+    assert measures.measure(measures.LATENCY) not in measures.ratios([])
+    assert measures.measure(measures.LATENCY) in measures.ratios([measures.LATENCY])
 
 
 def test_unknown_measure_is_a_key_error() -> None:

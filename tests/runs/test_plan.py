@@ -4,13 +4,14 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendexp.config.schema import ControlsConfig, TrainingConfig
+from backendexp.config.schema import ControlsConfig, EngineConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runs import plan
 from backendexp.runs.plan import RunSpec
@@ -119,10 +120,55 @@ def test_every_field_changes_the_id(make_spec: MakeSpec) -> None:
         "timeout_s": 5.0,
         "log_model": True,
         "probe": 1,
+        "engine": EngineConfig(jit_compile=False),
     }
-    assert set(other) == {field.name for field in dataclasses.fields(spec)}
+    assert {*other, "inference"} == {field.name for field in dataclasses.fields(spec)}
     ids = {dataclasses.replace(spec, **{name: value}).id for name, value in other.items()}
     assert len(ids | {spec.id}) == len(other) + 1
+
+
+def test_ids_of_plans_that_older_versions_could_make_have_not_changed(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    older = spec.to_json()
+    del older["engine"], older["inference"], older["training"]["steps_per_execution"]
+    assert RunSpec.from_json(older).id == spec.id
+    several = dataclasses.replace(spec.training, steps_per_execution=2)
+    assert dataclasses.replace(spec, training=several).id != spec.id
+    # What is trained does not depend on it.
+    assert dataclasses.replace(spec, inference=False).id == spec.id
+
+
+@pytest.mark.parametrize(
+    ("backend", "setting", "value", "why"),
+    [
+        (
+            "theano",
+            "engine__jit_compile",
+            True,
+            "jit_compile is true, but Theano has compilers of its",
+        ),
+        ("theano", "engine__run_eagerly", True, "engine.run_eagerly is true, but training on it cannot"),
+        ("theano", "engine__precision", "tf32", "engine.precision is tf32, but only JAX, PyTorch and Tens"),
+        ("torch", "training__steps_per_execution", 2, "training.steps_per_execution is 2, but Keras gives"),
+    ],
+)
+def test_what_a_backend_cannot_do_is_refused(
+    backend: str, setting: str, value: object, why: str, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        make_spec(backend, **{setting: value})
+
+
+def test_keras2_has_none_of_the_choices_of_compile(make_spec: MakeSpec) -> None:
+    for setting, value in {"engine__jit_compile": False, "training__steps_per_execution": 2}.items():
+        with pytest.raises(ConfigError, match=r"but compile of Keras 2\.3\.1 has no such argument"):
+            make_spec("theano", "keras2", **{setting: value})
+
+
+@pytest.mark.skipif(any(map(os.path.exists, plan.GPU_DEVICES)), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(make_spec: MakeSpec) -> None:
+    with pytest.raises(ConfigError, match=r"engine.device is gpu, but this machine has no GPU"):
+        make_spec("jax", engine__device="gpu")
 
 
 def test_plan_is_frozen(make_spec: MakeSpec) -> None:
@@ -172,6 +218,79 @@ def test_npz_brings_its_sizes_and_an_absolute_path(project: Path, make_spec: Mak
     assert spec.data == npz.Settings("npz", str(project / "mine.npz"), 6, 3, 2)
 
 
+def test_plan_of_more_axes_has_the_shape_of_a_sample(project: Path, make_spec: MakeSpec) -> None:
+    x = {"x_train": np.zeros((6, 8, 8, 1)), "x_test": np.zeros((2, 8, 8, 1))}
+    np.savez(project / "mine.npz", **(good_arrays() | x))
+    data = make_spec(data__kind="npz", data__path="mine.npz").data
+    assert (data.samples, data.features, data.test_samples, data.shape) == (6, None, 2, [8, 8, 1])
+    assert data.sample_shape() == (8, 8, 1)
+
+
+def test_id_of_a_file_of_two_axes_does_not_change_between_releases(make_spec: MakeSpec) -> None:
+    """It depends on no setting that came later."""
+    spec = dataclasses.replace(make_spec(), data=npz.Settings("npz", "/mine.npz", 6, 3, 2))
+    fields = {"kind": "npz", "path": "/mine.npz", "samples": 6, "features": 3, "test_samples": 2}
+    assert spec.to_json()["data"] == fields
+    assert spec.data.sample_shape() == (3,)
+
+
+def test_several_inputs_are_refused_for_a_model_that_takes_one(project: Path, make_spec: MakeSpec) -> None:
+    several = {f"{name}_{ending}": array for name, array in good_arrays().items() for ending in "ab"}
+    np.savez(project / "mine.npz", **several)  # type: ignore[arg-type]
+    said = r"mine\.npz has the inputs a, b, but model=mlp takes one of each\. Expected .* model=custom"
+    with pytest.raises(ConfigError, match=said):
+        make_spec(data__kind="npz", data__path="mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "loss", "metrics", "activation"),
+    [
+        ([0, 1, 2, 0, 1, 2], [2, 1], "sparse_categorical_crossentropy", ["accuracy"], "softmax"),
+        ([[0, 1]] * 6, [[1, 0]] * 2, "categorical_crossentropy", ["accuracy"], "softmax"),
+        ([[1, 1]] * 6, [[1, 0]] * 2, "binary_crossentropy", ["binary_accuracy"], "sigmoid"),
+        ([0.5] * 6, [2.5] * 2, "mean_squared_error", ["mean_absolute_error"], "linear"),
+        ([[0.5, 7]] * 6, [[2.5, 1]] * 2, "mean_squared_error", ["mean_absolute_error"], "linear"),
+        ([0] * 6, [1, 0], "binary_crossentropy", ["accuracy"], "sigmoid"),
+    ],
+)
+def test_labels_of_the_file_decide_what_auto_stands_for(
+    train: Any,
+    test: Any,
+    loss: str,
+    metrics: list[str],
+    activation: str,
+    project: Path,
+    make_spec: MakeSpec,
+) -> None:
+    np.savez(project / "mine.npz", **(good_arrays() | {"y_train": train, "y_test": test}))
+    spec = make_spec(data__kind="npz", data__path="mine.npz")
+    assert (spec.training.loss, spec.training.metrics) == (loss, metrics)
+    assert spec.model.output_activation == activation
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "said"),
+    [
+        (
+            "digits",
+            "binary_crossentropy",
+            "data=digits: y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and",
+        ),
+        ("addition", "hinge", "data=addition: y_train holds labels from 0 to 2, but training.loss=hinge"),
+        (
+            "random",
+            "categorical_crossentropy",
+            "data=random: y_train holds the labels 0 and 1, but training.lo",
+        ),
+    ],
+)
+def test_loss_that_does_not_suit_a_kind_of_data_is_refused(
+    kind: str, loss: str, said: str, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_spec(data__kind=kind, training__loss=loss)
+
+
 def test_tilde_is_the_home_folder(
     tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +309,7 @@ def test_tilde_of_an_unknown_user_is_kept(make_spec: MakeSpec) -> None:
 
 
 @pytest.mark.parametrize("name", ["y_train", "y_test"])
-@pytest.mark.parametrize("labels", [[-1, 1, 1], [1, 2, 2], [0, 5, 9]])
+@pytest.mark.parametrize("labels", [[-1, 1, 1], [1, 3, 3], [0, 5, 9]])
 def test_labels_that_the_loss_does_not_take_are_refused(
     labels: list[int], name: str, project: Path, make_spec: MakeSpec
 ) -> None:

@@ -10,10 +10,10 @@ from backendexp.analysis.findings import TrackedRun
 from backendexp.runs import measures
 from backendexp.runs.measures import Kind
 
-MEASURES = measures.compared(keys=["accuracy"])
-TIMES = measures.compared(Kind.TIME)
+MEASURES = tuple(m for m in measures.compared(keys=["accuracy"]) if not m.optional)
+TIMES = tuple(measure for measure in measures.compared(Kind.TIME) if not measure.optional)
 QUALITIES = measures.compared(Kind.QUALITY, keys=["accuracy"])
-(MEMORY,) = measures.compared(Kind.MEMORY)
+(MEMORY,) = (measure for measure in measures.compared(Kind.MEMORY) if not measure.optional)
 BEGAN_MS = 1_700_000_000_000
 # The time from the beginning of a run to that of the next, and how much of it the run takes.
 STEP_MS, RUN_MS = 10_000, 8_000

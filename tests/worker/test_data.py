@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendexp.worker import arrays, batches, contract, data, drawing, environment
-from support.arrays import EXTRAS, _add_text, good_arrays
+from support.arrays import _add_text, good_arrays
 
 RANDOM = {"kind": "random", "samples": 100, "features": 5, "test_samples": 40, "noise": 0.0, "path": None}
 SIGNAL = {**RANDOM, "kind": "signal", "noise": 0.1}
@@ -83,52 +82,19 @@ def test_training_and_test_labels_of_signal_come_from_one_rule() -> None:
     assert (((made.x_test - 0.5) @ fit > 0) == made.y_test).mean() > 0.6
 
 
-def test_users_file_becomes_float32_with_a_column_of_labels(tmp_path: Path) -> None:
-    np.savez(
-        tmp_path / "mine.npz",
-        x_train=np.arange(6).reshape(3, 2),
-        y_train=np.array([0, 1, 1]),
-        x_test=np.ones((1, 2)),
-        y_test=np.array([[True]]),
-    )
-    made = data.make_data({"kind": "npz", "path": str(tmp_path / "mine.npz")}, 0)
-    assert made.x_train.tolist() == [[0, 1], [2, 3], [4, 5]]
-    assert made.y_train.tolist() == [[0], [1], [1]]
-    assert made.y_test.tolist() == [[1]]
-    assert {array.dtype for array in made} == {np.dtype("float32")}
-
-
-@pytest.mark.parametrize("add", EXTRAS, ids=lambda add: add.__name__)
-def test_other_members_of_the_users_file_are_ignored(
-    add: Callable[[zipfile.ZipFile], None], tmp_path: Path
-) -> None:
-    np.savez(tmp_path / "more.npz", **good_arrays())  # type: ignore[arg-type]
-    with zipfile.ZipFile(tmp_path / "more.npz", "a") as archive:
-        add(archive)
-    made = data.make_data({"kind": "npz", "path": str(tmp_path / "more.npz")}, 0)
-    assert made.x_train.shape == (6, 3)
-    assert made.y_test.tolist() == [[1], [1]]
-
-
-def test_names_without_an_ending_are_read(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
-        for name, array in good_arrays().items():
-            with archive.open(name, "w") as member:
-                np.save(member, array)  # type: ignore[arg-type]
-    assert data.make_data({"kind": "npz", "path": str(tmp_path / "mine.npz")}, 0).x_train.shape == (6, 3)
-
-
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        ([0, 1, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": True}),
-        ([1, 1], {"low": 1.0, "high": 1.0, "zeros_and_ones": True}),
-        ([0, 0.5, 1], {"low": 0.0, "high": 1.0, "zeros_and_ones": False}),
-        ([-1, 1], {"low": -1.0, "high": 1.0, "zeros_and_ones": False}),
+        ([[0], [1], [1]], {"low": 0.0, "high": 1.0, "zeros_and_ones": True, "alike": False}),
+        ([[1], [1]], {"low": 1.0, "high": 1.0, "zeros_and_ones": True, "alike": True}),
+        ([[0], [0.5], [1]], {"low": 0.0, "high": 1.0, "zeros_and_ones": False, "alike": False}),
+        ([[-1], [1]], {"low": -1.0, "high": 1.0, "zeros_and_ones": False, "alike": False}),
+        ([[0, 1], [1, 0]], {"low": 0.0, "high": 1.0, "zeros_and_ones": True, "alike": False}),
+        ([[0, 1], [0, 1]], {"low": 0.0, "high": 1.0, "zeros_and_ones": True, "alike": True}),
     ],
 )
-def test_labels_are_described(labels: list[float], expected: dict[str, Any]) -> None:
-    assert arrays.describe_labels(np.array(labels, np.float32)[:, None]) == expected
+def test_labels_are_described(labels: list[list[float]], expected: dict[str, Any]) -> None:
+    assert arrays.describe_labels(np.array(labels, np.float32)) == expected
 
 
 def test_digest_depends_on_values_shape_dtype_and_order() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from backendexp.analysis import trajectories as parity
 from backendexp.analysis.findings import Parity, TrackedRun
-from backendexp.analysis.sides import Pair, Side
+from backendexp.analysis.sides import Pair, Side, setting_of
 from backendexp.runs.results import FINISHED
 
 _NOT_OF_THE_FORMULA = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "parity.probe"}
@@ -41,21 +41,22 @@ class Agreement:
             yield f"It was not checked whether {', '.join(unchecked)} computed the same as the others."
 
 
-def judge(runs: Sequence[TrackedRun], sides: Sequence[Side]) -> Agreement:
+def judge(runs: Sequence[TrackedRun], sides: Sequence[Side], by: str | None = None) -> Agreement:
     """Judge the parity runs of a comparison.
 
+    by: the setting whose values are compared, or None.
     runs: the runs whose role is parity. Runs of backends that belong to none of the `sides` are left out.
     Raises UserError: runs that should have started equal had different data or different initial weights.
     """
     sweeps: dict[object, dict[str, str]] = {}
     trajectories: dict[object, list[parity.Trajectory]] = {}
     for run in sorted(runs, key=lambda run: (run.began_ms, run.run_id)):
-        side = next((side for side in sides if _is_of(run, side)), None)
+        side = next((side for side in sides if _is_of(run, side, by)), None)
         if side is None:
             continue
         # Each plan, seed and sweep is judged separately, because runs of different ones need not agree.
-        plan = tuple(sorted(item for item in run.params.items() if item[0] not in _NOT_OF_THE_FORMULA))
-        trajectory = _trajectory(run)
+        plan = tuple(sorted(item for item in run.params.items() if item[0] not in {*_NOT_OF_THE_FORMULA, by}))
+        trajectory = _trajectory(run, by)
         sweeps.setdefault((run.sweep, plan), {})[trajectory.title] = side.label
         trajectories.setdefault((run.sweep, plan), []).append(trajectory)
     if not trajectories:
@@ -83,12 +84,13 @@ def judge(runs: Sequence[TrackedRun], sides: Sequence[Side]) -> Agreement:
     )
 
 
-def _is_of(run: TrackedRun, side: Side) -> bool:
+def _is_of(run: TrackedRun, side: Side, by: str | None) -> bool:
     return (
         (run.backend, run.runtime) == (side.backend, side.runtime)
         and run.params.get("runtime.python", "") == side.python
         and run.params.get("runtime.start", "") == side.start
         and side.sweep in (None, run.sweep)
+        and side.setting == setting_of(run.params, by)
     )
 
 
@@ -97,16 +99,17 @@ def _excess(difference: parity.Difference) -> float:
     return difference.distance / difference.bound if difference.bound else difference.distance * float("inf")
 
 
-def _trajectory(run: TrackedRun) -> parity.Trajectory:
+def _trajectory(run: TrackedRun, by: str | None) -> parity.Trajectory:
     params = run.params
     probe = int(params.get("parity.probe", "0"))
     probed = f", rounding probe {probe}" if probe else ""
+    setting = f", {setting_of(params, by)}" if by is not None else ""
     controls = (params.get(f"controls.{name}", "True") for name in ("initial_weights", "batch_order"))
     # Runs of earlier versions lack the tag.
     samples = int(run.tags.get("train_samples") or params.get("data.samples", "1"))
     batch_size = int(params.get("training.batch_size", "1"))
     return parity.Trajectory(
-        title=f"{run.backend} on {run.runtime}, seed {run.seed}{probed}",
+        title=f"{run.backend} on {run.runtime}, seed {run.seed}{setting}{probed}",
         backend=run.backend,
         runtime=run.runtime,
         probe=probe,

@@ -238,6 +238,7 @@ class Comparison:
     versions: the versions and facts of the machine that all runs share, such as Keras, Python and the CPU.
     notes: what a reader must know before believing the numbers: spread, drift, outliers, failures and
         parallel runs.
+    by: the setting whose values were compared, or None if backends or sweeps were.
     """
 
     title: str
@@ -250,6 +251,7 @@ class Comparison:
     common: dict[str, str]
     versions: dict[str, str]
     notes: tuple[str, ...]
+    by: str | None = None
 
     def group(self, label: str) -> Group:
         return next(group for group in self.groups if group.label == label)
@@ -268,7 +270,8 @@ class Comparison:
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """The measures in which the groups are compared: those of the table, and the runs' metrics."""
-        return measures.compared(keys=keys_of(run for group in self.groups for run in group.runs))
+        keys = keys_of(run for group in self.groups for run in group.runs)
+        return tuple(m for m in measures.compared(keys=keys) if m.key in keys or not m.optional)
 
     @property
     def shown_by_run(self) -> tuple[Measure, ...]:

@@ -15,8 +15,21 @@ from backendexp.runs.results import FINISHED
 
 FEWEST_BLOCKS = 3
 
+# The settings that change how a model is computed, but not what, up to rounding.
+_ONLY_HOW = {
+    "threads",
+    "runtime.start",
+    "engine.jit_compile",
+    "engine.run_eagerly",
+    "engine.device",
+    "training.steps_per_execution",
+}
+# The settings that decide the initial weights, or the dtype in which they are kept.
+_OF_THE_WEIGHTS = {"training.dtype", "controls.initial_weights"}
+
 # Parameters that may differ, because they distinguish the sides or pair their runs.
-_OF_THE_SIDE = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "seed"}
+# Whether a trained model also predicts changes nothing that the other measures measure.
+_OF_THE_SIDE = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "seed", "inference"}
 HOST = "backendexp.host"
 _MACHINE = {"cpu_model": "CPU model", "cores": "number of cores", HOST: "host"}
 VERSIONS = {
@@ -47,23 +60,54 @@ def refuse_unfinished(runs: Sequence[TrackedRun]) -> None:
         )
 
 
+def refuse_several_backends(runs: Sequence[TrackedRun], by: str) -> None:
+    """The values of a setting are compared on one backend of one runtime."""
+    for key, value in (("backend", "backend"), ("runtime", "runtime")):
+        _refuse_several(
+            f"the {key}",
+            ((run, getattr(run, value)) for run in runs),
+            f"The values of {by} are compared on one backend of one runtime: select the runs of one",
+        )
+
+
+def should_not_change_results(by: str) -> bool:
+    """Whether a setting only changes how a model is computed, not what."""
+    return by in _ONLY_HOW
+
+
+def changes_start(by: str | None) -> bool:
+    """Whether the initial weights differ, because the values of a setting that decides them are compared."""
+    return by is not None and (by.startswith("model.") or by in _OF_THE_WEIGHTS)
+
+
 def refuse_one_side(sides: Sequence[Side]) -> None:
     if len(sides) == 1:
         side = sides[0]
+        if side.setting is not None:
+            raise ComparisonError(
+                f"all runs ({len(side.runs)}) have {side.setting}, and a comparison needs two values of it. "
+                "Make runs with others: backendexp experiment=compare compare.by=threads compare.values=[1,2]"
+            )
         raise ComparisonError(
             f"all runs ({len(side.runs)}) are of {side.label}, and a comparison needs two backends. "
             f"Run another with it: {_HOW_TO_COMPARE}; or compare two sweeps of it"
         )
 
 
-def refuse_unlike_plans(runs: Sequence[TrackedRun]) -> None:
-    """All runs must have the same parameters, apart from the backend, its runtime and the seed."""
-    for key in sorted({key for run in runs for key in run.params} - _OF_THE_SIDE):
+def refuse_unlike_plans(runs: Sequence[TrackedRun], by: str | None = None) -> None:
+    """All runs must have the same parameters, apart from the backend, its runtime and the seed.
+
+    by: the setting whose values are compared, so that it may differ as well.
+    """
+    for key in sorted({key for run in runs for key in run.params} - _OF_THE_SIDE - {by}):
+        part, _, name = key.partition(".")
         _refuse_several(
-            key,
+            f"the digest of the code of {part}._target_" if name == "_source_" else key,
             ((run, run.params[key]) for run in runs if key in run.params),
             "In a comparison only the backend, its runtime and the seed may differ: select the runs of one "
-            "plan",
+            f"plan, or compare the values on one backend with --by {key}"
+            if by is None
+            else f"In a comparison by {by} only {by} and the seed may differ: select the runs of one plan",
         )
 
 

@@ -24,6 +24,7 @@ from backendexp.analysis.statistics import Floats, Paired
 from backendexp.analysis.verdicts import Sample
 from backendexp.runs import keras_metrics, measures
 from backendexp.runs.measures import ACCURACY, LOSS, RATIO_MARGIN, Kind, Measure
+from backendexp.runs.results import FINISHED
 from backendexp.worker.data import labels_are_chance, labels_classes
 
 # The confidence of the interval of a ratio, and of the interval of a quality's difference. The latter is
@@ -44,6 +45,7 @@ def analyse(
     title: str,
     baseline: str | None = None,
     by_sweep: bool = False,
+    by: str | None = None,
     margin: float = RATIO_MARGIN,
     accuracy_margin: float | None = None,
     loss_margin: float | None = None,
@@ -55,6 +57,7 @@ def analyse(
     baseline: a backend, or the label of a group; None chooses as `sides.choose_baselines` describes. If two
         sweeps are compared, the baseline is one of them; None chooses the sweep of the first run.
     by_sweep: whether each backend is compared with itself between sweeps.
+    by: the setting whose values are compared, on one backend; None compares backends.
     margin: of the ratio of two times, see `Comparison`.
     accuracy_margin, loss_margin: differences that are too small to matter. The former is for every metric
         whose name ends in accuracy. None takes the margin of the measure, see `keras_metrics`.
@@ -69,10 +72,14 @@ def analyse(
     )
     guards.refuse_nothing(timed, selected)
     guards.refuse_unfinished(selected)
-    guards.refuse_unlike_plans(timed)
+    if by is not None:
+        guards.refuse_several_backends(timed, by)
+        # A run that was killed together with backendexp may have left no plan.
+        timed = [run for run in timed if by in run.params or run.status == FINISHED]
+    guards.refuse_unlike_plans(timed, by)
     for together in _by_sweep(timed) if by_sweep else [timed]:
         guards.refuse_unlike_machines(together)
-    every = sides.split(timed, by_sweep)
+    every = sides.split(timed, by_sweep, by)
     for side in every:
         guards.refuse_unlike_versions(side)
     guards.refuse_one_side(every)
@@ -80,14 +87,16 @@ def analyse(
     guards.refuse_no_pairs(pairs, every)
     guards.refuse_few_blocks(pairs)
     common = _common(timed)
-    own_starts = common.get("controls.initial_weights") == "False"
+    own_starts = common.get("controls.initial_weights") == "False" or guards.changes_start(by)
     guards.refuse_unlike_starts(pairs, own_starts)
 
-    parity = agreement.judge([run for run in selected if run.role == "parity"], every)
+    parity = agreement.judge([run for run in selected if run.role == "parity"], every, by)
     beside = guards.beside_others(selected)
     side_by_side = {pair.labels: guards.why_side_by_side(pair, by_sweep) for pair in pairs}
     qualities = _qualities(pairs, judged, side_by_side)
-    contrasts = _contrasts(pairs, margin, side_by_side, _why_untimed(beside, parity, qualities, by_sweep))
+    # Where the setting changes what is computed, a difference in quality is a part of the answer.
+    same_work = qualities if by is None or guards.should_not_change_results(by) else []
+    contrasts = _contrasts(pairs, margin, side_by_side, _why_untimed(beside, parity, same_work, by_sweep))
     groups = [_group(side, judged) for side in sides.order(every, baselines)]
     outliers = {group.label: group.outliers for group in groups}
     return Comparison(
@@ -100,7 +109,11 @@ def analyse(
         margin=margin,
         common=common,
         versions=_shared({title: [run.tags.get(tag) for run in timed] for title, tag in _VERSIONS.items()}),
-        notes=(*parity.notes(every), *notes.notes(every, beside, outliers, own_starts, by_sweep)),
+        notes=(
+            *(parity.notes(every) if by is None or guards.should_not_change_results(by) else ()),
+            *notes.notes(every, beside, outliers, own_starts, by_sweep),
+        ),
+        by=by,
     )
 
 
@@ -178,10 +191,13 @@ def _contrasts(
     why_untimed: _Why,
 ) -> list[Contrast]:
     samples = []
+    keys = keys_of(run for pair in pairs for side in (pair.baseline, pair.candidate) for run in side.runs)
     for pair in pairs:
         untimed = why_untimed(pair)
-        for measure in measures.ratios():
-            withheld = side_by_side[pair.labels] or (untimed if measure.kind is Kind.TIME else None)
+        for measure in measures.ratios(keys):
+            withheld = side_by_side[pair.labels] or (
+                untimed if measure.kind in (Kind.TIME, Kind.RATE) else None
+            )
             no_sample = guards.why_one_measurement(measure, pair) or guards.why_no_ratio(measure, pair)
             values = None if no_sample else _paired_values(pair, measure)
             samples.append((measure, pair, withheld or no_sample, values))

@@ -1,7 +1,7 @@
 """Which runs are compared with which: runs become sides, sides become pairs, and blocks pair their runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -23,6 +23,7 @@ class Side:
     """The timed runs of one backend on one runtime, oldest first; of one sweep only, where two are compared.
 
     python, start: settings of the runtime, see `RuntimeConfig`.
+    setting: the setting and its value, if the values of a setting are compared: "threads=1".
     """
 
     label: str
@@ -32,6 +33,12 @@ class Side:
     start: str
     sweep: str | None
     runs: tuple[TrackedRun, ...]
+    setting: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its setting and value, if the values of a setting are compared, else its backend."""
+        return self.setting or self.backend
 
     @property
     def finished(self) -> tuple[TrackedRun, ...]:
@@ -93,31 +100,47 @@ class Pair:
         return self.baseline.label, self.candidate.label
 
 
-def split(runs: Sequence[TrackedRun], by_sweep: bool) -> list[Side]:
+def setting_of(params: Mapping[str, str], by: str | None) -> str | None:
+    """A setting of a run and its value, such as "threads=1", or None if no setting is compared.
+
+    params: the plan under its dotted names. by: the setting.
+    """
+    if by is None:
+        return None
+    value = params.get(by, "unknown")
+    return f"{by}={ {'True': 'true', 'False': 'false', 'None': 'null'}.get(value, value) }"
+
+
+def split(runs: Sequence[TrackedRun], by_sweep: bool, by: str | None = None) -> list[Side]:
     """The sides of timed runs, in the order of their labels.
 
     by_sweep: whether each sweep has sides of its own, because two sweeps are compared.
+    by: the setting whose values have sides of their own, or None.
     """
-    found: dict[tuple[str, str, str, str, str | None], list[TrackedRun]] = {}
+    found: dict[tuple[str, str, str, str, str | None, str | None], list[TrackedRun]] = {}
     for run in sorted(runs, key=lambda run: (run.began_ms, run.run_id)):
         python, start = (run.params.get(f"runtime.{key}", "") for key in ("python", "start"))
         sweep = (run.sweep or "no sweep") if by_sweep else None
-        found.setdefault((run.backend, run.runtime, python, start, sweep), []).append(run)
-    sides = [Side("", *key, tuple(own)) for key, own in found.items()]
+        setting = setting_of(run.params, by)
+        found.setdefault((run.backend, run.runtime, python, start, sweep, setting), []).append(run)
+    sides = [
+        Side("", backend, runtime, python, start, sweep, tuple(own), setting)
+        for (backend, runtime, python, start, sweep, setting), own in found.items()
+    ]
     return sorted((replace(side, label=_label(side, sides)) for side in sides), key=lambda s: s.label)
 
 
 def _label(side: Side, sides: list[Side]) -> str:
     """The backend, with whatever else distinguishes the side from the others."""
     apart = [side.runtime] if len({s.runtime for s in sides}) > 1 else []
-    namesakes = [s for s in sides if (s.backend, s.runtime) == (side.backend, side.runtime)]
+    namesakes = [s for s in sides if (s.name, s.runtime) == (side.name, side.runtime)]
     for value, others in (
         (side.python, {s.python for s in namesakes}),
         (side.start, {s.start for s in namesakes}),
     ):
         if len(others) > 1:
             apart.append(value or "unknown")
-    label = f"{side.backend} ({', '.join(apart)})" if apart else side.backend
+    label = f"{side.name} ({', '.join(apart)})" if apart else side.name
     return label if side.sweep is None else f"{label}, {side.sweep}"
 
 
@@ -130,12 +153,12 @@ def comparable(a: Side, b: Side) -> bool:
 def choose_baselines(sides: Sequence[Side], wanted: str | None) -> list[Side]:
     """A baseline for each Keras version that has two sides or more. The wanted one comes first.
 
-    wanted: a backend or a label. None chooses the baseline that the plan of the comparison names, if all runs
-        belong to such a plan; else tensorflow, if it is among the sides; else the backend that ran first,
-        which is the first one in a sweep's backend=...
+    wanted: a backend, a label, or the value of the setting that is compared. None chooses the baseline that
+        the plan of the comparison names, if all runs belong to such a plan; else tensorflow, if it is among
+        the sides; else the side that ran first, which is the first one in a sweep's backend=...
     Raises ComparisonError: there is no such side.
     """
-    preferred = [s for s in sides if wanted in (s.backend, s.label)] if wanted else list(sides)
+    preferred = [s for s in sides if wanted in _names(s)] if wanted else list(sides)
     if not preferred:
         raise ComparisonError(_unknown_baseline(str(wanted), sides))
 
@@ -143,8 +166,8 @@ def choose_baselines(sides: Sequence[Side], wanted: str | None) -> list[Side]:
 
     def rank(side: Side) -> tuple[bool, bool, bool, int, int]:
         return (
-            wanted not in (side.backend, side.label),
-            planned != {side.backend},
+            wanted not in _names(side),
+            planned != {side.name},
             side.backend != DEFAULT_BASELINE,
             list(catalogue.RUNTIMES).index(side.runtime) if side.runtime in catalogue.RUNTIMES else 99,
             side.runs[0].began_ms,
@@ -206,8 +229,15 @@ def choose_sweep(runs: Sequence[TrackedRun], wanted: str | None) -> str:
     return wanted
 
 
+def _names(side: Side) -> set[str]:
+    """The words that name a side as the baseline."""
+    if side.setting is None:
+        return {side.backend, side.label}
+    return {side.setting, side.label, side.setting.partition("=")[2]}
+
+
 def _unknown_baseline(wanted: str, sides: Sequence[Side]) -> str:
-    known = sorted({name for side in sides for name in (side.backend, side.label)})
+    known = sorted({name for side in sides for name in _names(side)})
     return (
         f"the baseline is {wanted!r}, of which there are no runs. {spelling.nearest(wanted, known)}"
         f"Expected one of: {', '.join(known)}"

@@ -93,11 +93,12 @@ def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -
     return _with_curves(reader, _with_plans(found))
 
 
-def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) -> str:
+def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None, by: str | None = None) -> str:
     """The newest sweep that has timed runs of more than one backend.
 
     Sweeps of experiment=scale are skipped, because their runs differ in more than the backend.
     uri, experiment, experiment_id: as in `of_sweeps`.
+    by: the setting of which it must have several values, in place of several backends.
     Raises ComparisonError: there is no such sweep.
     """
     reader = open_reader(uri, experiment, experiment_id)
@@ -109,15 +110,16 @@ def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None) ->
             continue
         met = backends.setdefault(run.sweep, set())
         was_one = len(met) == 1
-        met.add(run.backend)
+        met.add(run.backend if by is None else run.params.get(by, "unknown"))
         if was_one and len(met) > 1 and not any(reader.runs({"sweep": run.sweep, "kind": "scale"})):
             return run.sweep
     if not count:
         _refuse_experiment(reader)
     newest = next(iter(backends), None)
     only = f" (the newest, {newest}, has {' and '.join(sorted(backends[newest]))})" if newest else ""
+    sought = "backends" if by is None else f"values of {by}"
     raise ComparisonError(
-        f"experiment {reader.experiment!r} has {count} runs, but no sweep that compares backends{only}. "
+        f"experiment {reader.experiment!r} has {count} runs, but no sweep that compares {sought}{only}. "
         f"Make one with {HOW_TO_MAKE_ONE}; or name the sweeps to compare; or take all runs with --all"
     )
 

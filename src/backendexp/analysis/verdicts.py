@@ -128,10 +128,13 @@ def _ratio_sentence(c: Contrast, margin: float) -> str:
     found = (
         f"{ratio} times as {'long' if c.measure.kind is Kind.TIME else 'much'} (95% interval {low} to {high})"
     )
+    if c.measure.kind is Kind.RATE:
+        found = f"{ratio} times as many (95% interval {low} to {high})"
     if c.verdict == EQUIVALENT:
         ends = f"{numbers.significant(1 / (1 + margin))} to {numbers.significant(1 + margin)}"
         return (
-            f"{c.candidate} and {c.baseline} are equivalent in {what}: {c.candidate} takes {found}, and "
+            f"{c.candidate} and {c.baseline} are equivalent in {what}: {c.candidate} "
+            f"{'reaches' if c.measure.kind is Kind.RATE else 'takes'} {found}, and "
             f"{ends} counts as equal."
         )
     if c.verdict == INCONCLUSIVE:
@@ -148,6 +151,9 @@ def _ratio_sentence(c: Contrast, margin: float) -> str:
     if c.measure.kind is Kind.TIME:
         claim = f"{c.candidate} is {c.verdict} than {c.baseline} in {what}"
         often = f"faster in {share}"
+    elif c.measure.kind is Kind.RATE:
+        claim = f"{c.candidate} reaches {c.verdict} {c.measure.unit} than {c.baseline} in {what}"
+        often = f"more in {share}"
     else:
         claim = f"{c.candidate} takes {c.verdict} memory than {c.baseline}"
         often = f"{'more' if c.measure.better is Better.MORE else 'less'} in {share}"

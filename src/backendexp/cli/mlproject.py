@@ -40,7 +40,7 @@ _KEYS_OF = {
 _LISTS = ("model.hidden_units", "scale.hidden_units", "scale.samples", "compare.backends", "scale.backends")
 _UNSET = "none"
 # The parameters whose default in MLproject leaves the choice to the configuration.
-_OPTIONAL = ("experiment", "backends", "baseline")
+_OPTIONAL = ("experiment", "backends", "baseline", "hidden_units", "dropout")
 _PREFIXES = {
     "main": [],
     "sweep": ["--multirun"],

@@ -173,6 +173,9 @@ def _check_chooses_backends(checked: Config, given: list[Any]) -> None:
     name = checked.experiment
     if name is None or not experiments.design(name).CHOOSES_BACKENDS:
         return
+    chooses = getattr(experiments.design(name), "chooses_backends", None)
+    if chooses is not None and not chooses(checked):
+        return
     for override in given:
         if override.key_or_group in ("backend", "backend.name"):
             raise ConfigError(

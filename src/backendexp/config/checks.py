@@ -94,6 +94,28 @@ def check_names(settings: Any, runtime: catalogue.RuntimeFacts) -> None:
                 )
 
 
+def check_execution(settings: Any, backend: str, runtime: catalogue.RuntimeFacts) -> None:
+    """Check that the backend can run a model as `engine` and `training.steps_per_execution` say.
+
+    settings: a configuration or a plan.
+    Raises ConfigError: it cannot.
+    """
+    for key, names in runtime.cannot.get(backend, {}).items():
+        part, name = key.split(".")
+        value = getattr(getattr(settings, part), name)
+        if value in names:
+            raise ConfigError(
+                f"{key} is {str(value).lower()}, but {names[value]} (backend {backend!r} on runtime "
+                f"{runtime.name!r}). Leave it out"
+            )
+    steps = settings.training.steps_per_execution
+    if steps > 1 and (why := runtime.one_step.get(backend)):
+        raise ConfigError(
+            f"training.steps_per_execution is {steps}, but {why} (backend {backend!r} on runtime "
+            f"{runtime.name!r}). Leave it out"
+        )
+
+
 def is_settable(field: "Field[Any]") -> bool:
     """Return whether the user may set a field."""
     return "planned" not in field.metadata

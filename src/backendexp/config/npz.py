@@ -47,6 +47,12 @@ class Contents:
     labels: dict[str, Labels]
 
     @property
+    def features(self) -> int | None:
+        """The number of columns of x if there is one input of two axes; else None."""
+        shape = self.shapes.get("", ())
+        return shape[0] if len(shape) == 1 else None
+
+    @property
     def outputs(self) -> list[dict[str, Labels]]:
         """The labels of each output: those for training and those for testing, under the same names."""
         endings = [name.removeprefix("y_train") for name in self.labels if name.startswith("y_train")]
@@ -306,7 +312,10 @@ def _check_header(path: str, name: str, array: _Member) -> None:
     if name.startswith("x"):
         right, wanted = len(array.shape) >= 2, "(samples, features), or more axes after the samples"
     else:
-        right, wanted = len(array.shape) in (1, 2), "(samples,) or (samples, columns)"
+        right, wanted = (
+            len(array.shape) in (1, 2),
+            "(samples,) or (samples, columns); for other labels, there is data=custom",
+        )
     if not right or min(array.shape) < 0:
         raise ConfigError(f"{path}: {name} has shape {array.shape}: expected {wanted}")
     if array.size == 0:

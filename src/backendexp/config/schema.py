@@ -5,6 +5,7 @@ found. The values are in `conf/`. The classes are mutable because OmegaConf refu
 """
 
 import copy
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -22,6 +23,8 @@ from backendexp.worker.settings import Data, Model, setting
 
 # This is the width of the column that holds the name in MLflow's databases.
 _LONGEST_EXPERIMENT_NAME = 256
+# The settings of data that determine how large they are.
+_SIZES = ("samples", "test_samples", "features", "steps")
 # This is the greatest seed that NumPy's RandomState accepts.
 LAST_SEED = 2**32 - 1
 
@@ -61,6 +64,9 @@ class TrainingConfig:
     metrics: the metrics. null stands for accuracy if there are classes, and for mean_absolute_error
         otherwise.
     dtype: float32, float64, or another dtype policy of Keras 3.
+    compile: auto compiles every model with the settings above. own keeps the optimizer, the loss and the
+        metrics of a model that the user's own function has compiled.
+    steps_per_execution: how many batches Keras 3 hands to the engine at a time.
     """
 
     optimizer: str = setting("rmsprop", names="optimizers", example="training.optimizer=rmsprop")
@@ -70,6 +76,25 @@ class TrainingConfig:
     epochs: int = setting(20, low=1, high=10**6, example="training.epochs=20")
     batch_size: int = setting(128, low=1, high=10**9, example="training.batch_size=128")
     dtype: str = setting("float32", names="dtypes", example="training.dtype=float32")
+    compile: str = setting("auto", choices=("auto", "own"), example="training.compile=own")
+    steps_per_execution: int = setting(1, low=1, high=10**6, example="training.steps_per_execution=8")
+
+
+@dataclass
+class EngineConfig:
+    """Chooses how the engine runs the model.
+
+    jit_compile: whether XLA, or torch.compile on torch, compiles the steps. null leaves it to Keras.
+    run_eagerly: whether each operation is run on its own, for which no graph is made.
+    device: cpu, gpu, or auto, which takes a GPU if the engine finds one.
+    precision: how products of float32 matrices are computed on a GPU: highest, or tf32 for TensorFloat-32.
+        null leaves it to the engine.
+    """
+
+    jit_compile: bool | None = None
+    run_eagerly: bool = False
+    device: str = setting("auto", choices=("auto", "cpu", "gpu"), example="engine.device=cpu")
+    precision: str | None = setting(None, choices=("highest", "tf32"), example="engine.precision=highest")
 
 
 @dataclass
@@ -113,6 +138,8 @@ class Config:
     """Holds the whole configuration.
 
     data, model: instances of the class `Settings` of their kinds.
+    engine: how the engine runs the model.
+    inference: whether the trained model also predicts, to measure how fast it does.
     threads: the number of threads of the engine. null stands for all cores that the process may use.
     seed: the number from which all random values are drawn.
     timeout_s: the longest time that a run may take from its start, in seconds. null stands for no limit.
@@ -127,6 +154,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     controls: ControlsConfig = field(default_factory=ControlsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    inference: bool = True
     threads: int | None = setting(None, low=1, high=4096, example="threads=1")
     seed: int = setting(0, low=0, high=LAST_SEED, example="seed=7")
     timeout_s: float | None = setting(None, low=0, high=1e9, above=True, example="timeout_s=600")
@@ -240,6 +269,8 @@ def _typed(tree: Any) -> Any:
         _check_kind(part, kind)
         settings = kinds.kind(kind).Settings
         if settings.OPEN:
+            with open_dict(tree):
+                tree[part] = _unset(given, settings)
             continue
         known = ["kind", *(field.name for field in fields(settings))]
         for name in given:
@@ -251,6 +282,20 @@ def _typed(tree: Any) -> Any:
         with open_dict(tree):
             tree[part] = typed._get_node(part)
     return tree
+
+
+def _unset(given: Any, settings: Any) -> Any:
+    """Return a part of the tree in which the settings of the class that are missing are null.
+
+    `checks.check_fields` then says what is needed.
+    """
+    from omegaconf import OmegaConf
+
+    given = copy.deepcopy(given)
+    for known in fields(settings):
+        if OmegaConf.is_missing(given, known.name):
+            given[known.name] = None
+    return given
 
 
 def _check_form(key: str, node: Any, settings: Any, name: str) -> None:
@@ -385,6 +430,12 @@ def check(config: Config) -> None:
     if fault := config.data.fault():
         raise ConfigError(fault)
     checks.check_fields(config.training, "training.")
+    checks.check_fields(config.engine, "engine.")
+    if config.engine.jit_compile and config.engine.run_eagerly:
+        raise ConfigError(
+            "engine.jit_compile and engine.run_eagerly are both true: expected one of them, because what "
+            "runs eagerly is not compiled, e.g. engine.jit_compile=true engine.run_eagerly=false"
+        )
     check_tracking(config.tracking)
     checks.check_fields(config, "")
     _check_experiments(config)
@@ -449,15 +500,22 @@ def check_store(key: str, uri: str) -> None:
 def check_memory(
     data: Data,
     model: Model,
-    data_keys: str = "data.samples, data.test_samples or data.features",
+    data_keys: str | None = None,
     width_key: str = "model.hidden_units",
 ) -> None:
     """Refuse sizes that do not fit into the memory, because the kernel would kill the run after minutes.
 
-    data_keys, width_key: the settings that determine the sizes, for the message.
+    data_keys, width_key: the settings that determine the sizes, for the message. None stands for those of
+        the kind of data.
     Raises ConfigError: the data or the weights would not fit.
     """
-    features = getattr(data, "features", None)
+    shape = data.sample_shape()
+    features = math.prod(shape) if isinstance(shape, tuple) else None
+    if data_keys is None:
+        *others, last = [f"data.{name}" for name in _SIZES if hasattr(data, name)] or [
+            "the sizes of the data"
+        ]
+        data_keys = f"{', '.join(others)} or {last}" if others else last
     weights = model.weight_count(features) if features else None
     memory = physical_memory_bytes()
     for bytes_, what, keys in (

@@ -81,7 +81,8 @@ class Design(Protocol):
     Settings: the dataclass of its settings, with the field `enabled: bool = False`. Its method
         `check(config)`, where it has one, raises ConfigError for settings that do not go together.
     CHOOSES_BACKENDS: whether the experiment runs several backends that its own settings choose. Then neither
-        `backend=` nor `-m` may be given.
+        `backend=` nor `-m` may be given. A module whose settings can ask for a single backend also has a
+        function `chooses_backends(config)`; where it returns False, `backend=` may be given.
     """
 
     Settings: type

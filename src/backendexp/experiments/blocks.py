@@ -8,13 +8,14 @@ Experiments (1935), chapter 4; docs/decisions/0008-randomised-blocks.md.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from backendexp.config import checks
+from backendexp.analysis.sides import setting_of
+from backendexp.config import checks, schema
 from backendexp.config.schema import LAST_SEED, Config
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.experiments.base import PlannedRun
-from backendexp.runs.plan import RunSpec
+from backendexp.runs.plan import RunSpec, plan_run
 from backendexp.runs.tags import BLOCK, POSITION, ROLE, TIMED
 from backendexp.runtimes import catalogue, prepare
 from backendexp.worker.settings import setting
@@ -65,22 +66,31 @@ def check_seeds(config: Config, experiment: str, count: int) -> None:
 
 @dataclass(frozen=True)
 class Entrants:
-    """The backends that take part.
+    """The backends that take part, or the values of a setting on one backend.
 
+    by: the setting, or None.
     specs: the same plan on each of them, the baseline first.
     missing: for each backend of the runtime that cannot run here, why, and how to install it.
     """
 
     specs: tuple[RunSpec, ...]
     missing: tuple[str, ...]
+    by: str | None = None
 
     @property
     def baseline(self) -> str:
-        return self.specs[0].backend
+        return self.names[0]
 
     @property
-    def backends(self) -> tuple[str, ...]:
-        return tuple(spec.backend for spec in self.specs)
+    def names(self) -> tuple[str, ...]:
+        """The names of the sides: the backends, or the setting with each of its values."""
+        return tuple(setting_of(spec.params(), self.by) or spec.backend for spec in self.specs)
+
+    @property
+    def place(self) -> str:
+        """Where the sides run: what all of them share."""
+        first = self.specs[0]
+        return first.runtime if self.by is None else f"{first.backend}, {first.runtime}"
 
 
 def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, experiment: str) -> Entrants:
@@ -116,6 +126,31 @@ def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, e
     # The sort is stable, so the other backends keep their order.
     able.sort(key=lambda candidate: candidate.backend != chosen)
     return Entrants(tuple(able), tuple(missing))
+
+
+def values_of(config: Config, by: str, values: Sequence[Any], baseline: str | None) -> Entrants:
+    """The values of a setting that take part, on the backend and the runtime of the configuration.
+
+    baseline: the value that the others are compared with; None chooses the first.
+    Raises UserError: a value cannot be used, or the backend cannot run here.
+    """
+    from omegaconf import OmegaConf
+
+    specs = []
+    for value in values:
+        tree = schema.tree_of(config)
+        OmegaConf.update(tree, by, value)
+        specs.append(plan_run(schema.parse(tree)))
+    prepare.check_available(specs[0])
+    found = Entrants(tuple(specs), (), by)
+    if len(set(found.names)) < len(specs):
+        raise ConfigError(
+            f"compare.values is [{', '.join(map(str, values))}], of which two mean the same here: "
+            f"{', '.join(found.names)}. Expected two or more different ones"
+        )
+    if baseline is not None:
+        specs.sort(key=lambda spec: setting_of(spec.params(), by) not in (baseline, f"{by}={baseline}"))
+    return Entrants(tuple(specs), (), by)
 
 
 def _check_offered(spec: RunSpec) -> None:

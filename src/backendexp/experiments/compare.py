@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from backendexp.analysis import guards, sides
+from backendexp.config import schema
 from backendexp.config.schema import Config
-from backendexp.errors import UserError
+from backendexp.errors import ConfigError, UserError
 from backendexp.experiments import blocks, sweep
 from backendexp.experiments import parity as parity_check
 from backendexp.experiments.base import Conclusion, PlannedRun
@@ -18,6 +21,8 @@ from backendexp.runs.tags import BASELINE, PARITY, ROLE, TIMED
 from backendexp.worker.settings import setting
 
 CHOOSES_BACKENDS = True
+# The parts of the configuration whose settings can be compared. The data must be the same on both sides.
+_COMPARABLE = ("engine", "training", "threads", "model", "controls", "runtime.start")
 
 
 @dataclass
@@ -29,6 +34,8 @@ class Settings(blocks.Choice):
     margin: two times are equivalent if their ratio is between 1/(1+margin) and 1+margin.
     accuracy_margin: two accuracies are equivalent if they differ by no more than this.
     parity: whether to check first that the backends compute the same results.
+    by: the setting whose values are compared on one backend. null compares backends.
+    values: the values of that setting.
     """
 
     enabled: bool = False
@@ -36,23 +43,66 @@ class Settings(blocks.Choice):
     margin: float = setting(0.1, low=0, high=1, above=True, example="compare.margin=0.05")
     accuracy_margin: float = setting(0.05, low=0, high=1, above=True, example="compare.accuracy_margin=0.05")
     parity: bool = True
+    by: str | None = None
+    values: list[Any] | None = None
 
     def check(self, config: Config) -> None:
-        self.check_choice("compare")
+        if self.by is None and self.values is None:
+            self.check_choice("compare")
+        else:
+            self._check_values()
         if self.enabled:
             blocks.check_seeds(config, "compare", self.blocks)
 
+    def _check_values(self) -> None:
+        """Raises ConfigError: the values of a setting that are to be compared cannot be."""
+        example = "e.g. compare.by=threads compare.values=[1,2]"
+        if self.by is None:
+            raise ConfigError(f"compare.values is set, but compare.by names no setting: add it, {example}")
+        if not schema.has_key(self.by):
+            raise ConfigError(f"compare.by: {schema.unknown_key(self.by)}")
+        part = self.by.partition(".")[0]
+        if (part not in _COMPARABLE and self.by not in _COMPARABLE) or self.by == "model.kind":
+            raise ConfigError(
+                f"compare.by is {self.by!r}, whose values cannot be compared: expected a setting of "
+                f"{', '.join(_COMPARABLE)}, {example}"
+            )
+        if len({str(value) for value in self.values or ()}) < max(2, len(self.values or ())):
+            raise ConfigError(
+                f"compare.values is {self.values}: expected two or more different values of "
+                f"{self.by}, {example}"
+            )
+        if self.backends is not None:
+            raise ConfigError(
+                "compare.by and compare.backends are both set, but the values of a setting are compared on "
+                "one backend: leave out compare.backends, and choose the backend with backend=jax"
+            )
+        known = [sides.setting_of({self.by: str(value)}, self.by) or "" for value in self.values or ()]
+        if self.baseline is not None and self.baseline not in {*known, *(k.partition("=")[2] for k in known)}:
+            raise ConfigError(
+                f"compare.baseline is {self.baseline!r}, which is not one of compare.values: "
+                f"{', '.join(known)}"
+            )
+
+
+def chooses_backends(config: Config) -> bool:
+    """Whether the experiment runs several backends. It runs one if it compares the values of a setting."""
+    return config.experiments["compare"].by is None
+
 
 def first(spec: RunSpec, config: Config) -> RunSpec:
-    return _entrants(spec, config.experiments["compare"]).specs[0]
+    return _entrants(spec, config).specs[0]
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "BackendComparison":
     asked = config.experiments["compare"]
-    return BackendComparison(_entrants(spec, asked), asked, config.experiments["parity"].probes)
+    return BackendComparison(_entrants(spec, config), asked, config.experiments["parity"].probes)
 
 
-def _entrants(spec: RunSpec, asked: Settings) -> Entrants:
+def _entrants(spec: RunSpec, config: Config) -> Entrants:
+    asked = config.experiments["compare"]
+    if asked.by is not None:
+        return blocks.values_of(config, asked.by, asked.values, asked.baseline)
     return blocks.entrants(spec, asked.backends, asked.baseline, "compare")
 
 
@@ -73,15 +123,21 @@ class BackendComparison:
     def runs(self) -> list[PlannedRun]:
         """The warm-up runs, then the parity part, then the timed blocks."""
         specs = self.who.specs
-        parity = parity_check.check_of(specs, self.probes) if self.asked.parity else []
+        parity = parity_check.check_of(specs, self.probes) if self.checks_parity else []
         tracked = [*parity, *blocks.blocks(specs, self.asked.blocks)]
         # The order within a block is shuffled, so the runs themselves do not show which is the baseline.
         tagged = [replace(run, tags={**run.tags, BASELINE: self.who.baseline}) for run in tracked]
         return [*blocks.warm_ups(specs), *tagged]
 
     @property
+    def checks_parity(self) -> bool:
+        """Whether the sides must compute the same. A setting such as the dtype changes what is computed."""
+        by = self.who.by
+        return self.asked.parity and (by is None or guards.should_not_change_results(by))
+
+    @property
     def opening(self) -> list[str]:
-        others = list(self.who.backends[1:])
+        others = list(self.who.names[1:])
         named = " and ".join([", ".join(others[:-1]), others[-1]] if len(others) > 1 else others)
         warm_up, parity, timed = (
             sum(map(of, self.runs))
@@ -93,7 +149,7 @@ class BackendComparison:
         )
         agreement = f", {parity} to see that they compute the same" if parity else ""
         return [
-            f"{named} against {self.who.baseline} on {self.who.specs[0].runtime}, {len(self.runs)} runs: "
+            f"{named} against {self.who.baseline} on {self.who.place}, {len(self.runs)} runs: "
             f"{warm_up} to warm up{agreement}, {timed} that are timed, in {self.asked.blocks} blocks.",
             *(f"Not here: {why}" for why in self.who.missing),
         ]
@@ -105,7 +161,11 @@ class BackendComparison:
 
         params = {
             "compare.baseline": self.who.baseline,
-            "compare.backends": ", ".join(self.who.backends),
+            **(
+                {"compare.backends": ", ".join(self.who.names)}
+                if self.who.by is None
+                else {"compare.by": self.who.by, "compare.values": ", ".join(self.who.names)}
+            ),
             "compare.blocks": str(self.asked.blocks),
             "compare.margin": str(self.asked.margin),
             "compare.accuracy_margin": str(self.asked.accuracy_margin),
@@ -113,8 +173,9 @@ class BackendComparison:
         try:
             found = pipeline.analyse(
                 tracked_runs.of_records(list(records)),
-                title=f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime}, {sweep_id}",
+                title=f"{_listed(self.who)} on {self.who.place}, {sweep_id}",
                 baseline=self.who.baseline,
+                by=self.who.by,
                 margin=self.asked.margin,
                 accuracy_margin=self.asked.accuracy_margin,
             )
@@ -127,7 +188,7 @@ class BackendComparison:
             found = replace(found, notes=(cut_short, *found.notes))
         found = replace(found, notes=(*found.notes, *tables.label_caveats(records)))
         written = artifacts.write(found, folder / "comparison")
-        agreed = found.parity.agree is True or not self.asked.parity
+        agreed = found.parity.agree is True or not self.checks_parity
         return Conclusion(
             kind="compare",
             said=[*text.paragraphs(found), *written.defects],
@@ -138,6 +199,12 @@ class BackendComparison:
             artifacts=[written.folder],
             report=written.report,
         )
+
+
+def _listed(who: Entrants) -> str:
+    if who.by is None:
+        return ", ".join(who.names)
+    return f"{', '.join(who.names[1:])} against {who.baseline}"
 
 
 def _without_verdict(

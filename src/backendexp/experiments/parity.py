@@ -81,9 +81,12 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
     alike = [
         replace(
             spec,
-            training=replace(spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE),
+            training=replace(
+                spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE, compile="auto"
+            ),
             controls=ControlsConfig(initial_weights=True, batch_order=True, dropout=False),
             log_model=False,
+            inference=False,
         )
         for spec in specs
     ]

@@ -153,7 +153,7 @@ class ScaleStudy:
         return found
 
     def _on_all(self, plan: RunSpec) -> list[RunSpec]:
-        return [replace(plan, backend=backend) for backend in self.who.backends]
+        return [replace(plan, backend=backend) for backend in self.who.names]
 
     @property
     def opening(self) -> list[str]:
@@ -162,7 +162,7 @@ class ScaleStudy:
             f"{', '.join(f'{size:,}' for size in axis.plans)} {axis.counts}" for axis in self.axes
         )
         return [
-            f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime} with {sizes}, "
+            f"{', '.join(self.who.names)} on {self.who.specs[0].runtime} with {sizes}, "
             f"{len(self.runs)} runs: {warm_up} to warm up, {len(self.runs) - warm_up} that are timed, "
             f"{self.asked.repeats} of each.",
             *(f"Not here: {why}" for why in self.who.missing),
@@ -172,7 +172,7 @@ class ScaleStudy:
         from backendexp.reporting import scale_page  # here, because it imports Matplotlib
 
         found = scale_page.ScaleFindings(
-            title=f"{', '.join(self.who.backends)} on {self.who.specs[0].runtime}, {sweep_id}",
+            title=f"{', '.join(self.who.names)} on {self.who.specs[0].runtime}, {sweep_id}",
             said=self._sentences(records),
             growths=[
                 scale_page.Growth(
@@ -197,7 +197,7 @@ class ScaleStudy:
             good=not written.defects,
             params={
                 "scale.baseline": self.who.baseline,
-                "scale.backends": ", ".join(self.who.backends),
+                "scale.backends": ", ".join(self.who.names),
                 "scale.samples": str(self.asked.samples),
                 "scale.hidden_units": str(self.asked.hidden_units),
                 "scale.repeats": str(self.asked.repeats),
@@ -212,7 +212,7 @@ class ScaleStudy:
         size, there is no point.
         """
         found = []
-        for backend in self.who.backends:
+        for backend in self.who.names:
             for size, plan in axis.plans.items():
                 values = [
                     value
@@ -236,7 +236,7 @@ class ScaleStudy:
         }
         rows = []
         for size, plan in axis.plans.items():
-            for backend in self.who.backends:
+            for backend in self.who.names:
                 runs = _at(plan, backend, records)
                 finished = [r for r in runs if r.result is not None and r.result.status == results.FINISHED]
                 row = [f"{size:,}", backend, f"{len(finished)} of {len(runs)}"]

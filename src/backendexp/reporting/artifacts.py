@@ -1,8 +1,9 @@
 """The files that a comparison writes, and the metrics and the note of its summary run in MLflow."""
 
+import re
 from pathlib import Path
 
-from backendexp.analysis.findings import Comparison
+from backendexp.analysis.findings import Comparison, Group
 from backendexp.reporting import text
 from backendexp.reporting.defects import Defects, Written
 from backendexp.reporting.note import note_of
@@ -46,25 +47,27 @@ def metrics(comparison: Comparison) -> dict[str, float]:
     for group in comparison.groups:
         for measure in shown:
             spread = group.spreads.get(measure.key)
-            found[f"{_name(group.backend, measure)}_median"] = spread.median if spread else None
+            found[f"{_name(comparison, group, measure)}_median"] = spread.median if spread else None
     for pair in comparison.contrasts:
         if pair.baseline in comparison.baselines and pair.measure in shown:
-            name = _name(comparison.group(pair.candidate).backend, pair.measure)
+            name = _name(comparison, comparison.group(pair.candidate), pair.measure)
             ends = {"ratio": pair.ratio, "ratio_low": pair.low, "ratio_high": pair.high}
             found |= {f"{name}_{end}": value for end, value in ends.items()}
     for quality in comparison.qualities:
         if quality.baseline in comparison.baselines:
-            name = _name(comparison.group(quality.candidate).backend, quality.measure)
+            name = _name(comparison, comparison.group(quality.candidate), quality.measure)
             found[f"{name}_difference"] = quality.difference
     found["parity/greatest_difference"] = comparison.parity.greatest
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _name(backend: str, measure: Measure) -> str:
-    """The name of a backend's metric. A slash in the measure's own key would make a section within the
-    backend's section, so the measure's short key is used.
+def _name(comparison: Comparison, group: Group, measure: Measure) -> str:
+    """The name of a group's metric, which begins with its backend, or with the value of the setting whose
+    values are compared; MLflow accepts few characters in it. A slash in the measure's own key would make a
+    section within that section, so the measure's short key is used.
     """
-    return f"{backend}/{measure.short_key}"
+    side = group.backend if comparison.by is None else re.sub(r"[^\w.-]+", "-", group.label)
+    return f"{side}/{measure.short_key}"
 
 
 def note(comparison: Comparison, written: Written) -> str:

@@ -103,6 +103,8 @@ def html(comparison: Comparison, drawn: Sequence[Figure] | None = None) -> str:
 def _question(comparison: Comparison) -> str:
     if len({group.sweep for group in comparison.groups}) > 1:
         return "What changed between the sweeps?"
+    if comparison.by is not None:
+        return f"What does {comparison.by} change on {comparison.groups[0].backend}?"
     if len({group.backend for group in comparison.groups}) == 2:
         return f"Which backend is faster, and is one {_better(comparison)}?"
     return f"Which backends are faster, and are some {_better(comparison)}?"

@@ -53,7 +53,9 @@ def run_table(records: list[RunRecord]) -> Table:
         if result is not None and result.reason:
             status += f" ({result.reason})"
         numbers = [_written(m, None if result is None else result.value(m)) for m in shown]
-        rows.append([*(params[k] for k in _ALWAYS_SHOWN), *(params[k] for k in varied), status, *numbers])
+        # A setting of one kind of data or of model is none of another's.
+        settings = [*(params[k] for k in _ALWAYS_SHOWN), *(params.get(k, "-") for k in varied)]
+        rows.append([*settings, status, *numbers])
     return Table(titles, rows)
 
 
@@ -135,6 +137,7 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "A run started with an empty compile cache: its first epoch holds compilation that later runs "
             "do not repeat."
         )
+    said += dict.fromkeys(note for r in records if r.result is not None for note in r.result.notes)
     said += label_caveats(records)
     caveat = order_caveat([r.spec.backend for r in records])
     if caveat:
@@ -209,8 +212,15 @@ def run_lines(record: RunRecord) -> Iterable[str]:
         yield f"  loss  {result.loss:.4f}{''.join(others)}{_chance(record)}"
     if phases(result):
         yield f"  phases  {phases(result)}"
+    if result.samples_per_s and result.latency_ms and result.latency_p95_ms:
+        yield (
+            f"  inference  {result.samples_per_s:,.0f} samples/s, one sample "
+            f"{_seconds(result.latency_ms)} ms (95% within {_seconds(result.latency_p95_ms)} ms)"
+        )
     if result.peak_mib:
         yield f"  memory  {result.peak_mib:.0f} MiB at its peak"
+    if result.gpu_peak_mib:
+        yield f"  gpu  {result.device.get('name')}, {result.gpu_peak_mib:.0f} MiB at its peak"
 
 
 def _chance(record: RunRecord) -> str:

@@ -23,12 +23,15 @@ class Kind(enum.Enum):
     TIME: by the ratio to the baseline: faster or slower. Times have no verdict where runs disturbed each
         other, or where the backends did different work.
     MEMORY: by the ratio to the baseline: less or more.
+    RATE: by the ratio to the baseline: less or more of something in a second. It has a verdict where times
+        have one.
     QUALITY: by the difference from the baseline, which is equivalent or different. A quality says how good
         the trained model is.
     """
 
     TIME = "time"
     MEMORY = "memory"
+    RATE = "rate"
     QUALITY = "quality"
 
 
@@ -52,6 +55,7 @@ class Measure:
         for times and memory, which share RATIO_MARGIN.
     relative: whether the margin is a share of the mean of the baseline's values.
     compared: whether backends are compared in it.
+    optional: whether it is left out of a comparison whose runs do not have it.
     headline: whether its verdict is one of those that a comparison shows first.
     column: its heading in the tables at the end of a run and of a sweep, with its unit; None where it has no
         column there. Of the measures that are compared, those with a column are also shown run by run in the
@@ -72,6 +76,7 @@ class Measure:
     decimals: int | None = None
     margin: float | None = None
     relative: bool = False
+    optional: bool = False
     metric: str | None = None
     compared: bool = True
     headline: bool = False
@@ -131,6 +136,9 @@ def _time(
 
 TRAINING_TIME, STEADY_EPOCH, FIRST_EPOCH = "training_time_s", "time/steady_epoch_s", "time/first_epoch_s"
 IMPORT_TIME, BUILD_TIME, EVALUATION_TIME = "time/import_s", "time/build_s", "time/evaluate_s"
+SAMPLES_PER_S = "inference/samples_per_s"
+LATENCY, LATENCY_P95 = "inference/latency_ms", "inference/latency_p95_ms"
+GPU_MEMORY = "memory/gpu_peak_mib"
 COMPILATION, PEAK_MEMORY = "time/compilation_s", "memory/peak_mib"
 LOSS, ACCURACY = "loss", "accuracy"
 
@@ -174,6 +182,25 @@ TABLE: tuple[Measure, ...] = (
     _time(EVALUATION_TIME, "evaluation", "evaluate_s", phase="evaluate"),
     _time("time/cpu_s", "processor time", "cpu_s", compared=False),
     Measure(
+        SAMPLES_PER_S,
+        "prediction",
+        "samples/s",
+        Kind.RATE,
+        Better.MORE,
+        "samples_per_s",
+        optional=True,
+    ),
+    Measure(LATENCY, "latency", "ms", Kind.TIME, Better.LESS, "latency_ms", optional=True),
+    Measure(
+        LATENCY_P95,
+        "latency, 95th percentile",
+        "ms",
+        Kind.TIME,
+        Better.LESS,
+        "latency_p95_ms",
+        optional=True,
+    ),
+    Measure(
         LOSS,
         "loss",
         "",
@@ -195,6 +222,16 @@ TABLE: tuple[Measure, ...] = (
         decimals=0,
         column="peak MiB",
         scale_ratio="memory ratio",
+    ),
+    Measure(
+        GPU_MEMORY,
+        "peak memory of the GPU",
+        "MiB",
+        Kind.MEMORY,
+        Better.LESS,
+        "gpu_peak_mib",
+        decimals=0,
+        optional=True,
     ),
 )
 
@@ -284,9 +321,17 @@ def compared(*kinds: Kind, keys: Iterable[str] = ()) -> tuple[Measure, ...]:
     return tuple(sorted(wanted, key=lambda known: not known.is_ratio))
 
 
-def ratios() -> tuple[Measure, ...]:
-    """The measures that are compared by the ratio to the baseline: times and memory."""
-    return tuple(known for known in compared() if known.is_ratio)
+def ratios(keys: Iterable[str] | None = None) -> tuple[Measure, ...]:
+    """The measures that are compared by the ratio to the baseline: times, memory and rates.
+
+    keys: of the measures that the runs have; without them, optional measures are left out.
+    """
+    there = None if keys is None else set(keys)
+    return tuple(
+        known
+        for known in compared()
+        if known.is_ratio and not (known.optional and there is not None and known.key not in there)
+    )
 
 
 def headlines() -> tuple[Measure, ...]:

@@ -4,15 +4,23 @@ import copy
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from backendexp.config import bundled, checks, labels
-from backendexp.config.schema import Config, ControlsConfig, TrainingConfig
+from backendexp.config import bundled, checks, labels, user_functions
+from backendexp.config.schema import Config, ControlsConfig, EngineConfig, TrainingConfig
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
-from backendexp.worker import models, tasks
+from backendexp.worker import models, tasks, user_code
+
+# The settings that a model which comes compiled does not use.
+_OF_COMPILE = ("optimizer", "learning_rate", "loss", "metrics")
+
+# The files of the drivers of NVIDIA, of AMD, and of the former under Windows Subsystem for Linux.
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class RunSpec:
     runtime: keras3 or keras2, never auto.
     python: an interpreter that the user named, or None for the runtime's own.
     start: fork or spawn.
+    engine: how the engine runs the model. inference: whether the trained model also predicts.
     data, model: the settings of the kinds of data and of model, see `backendexp.worker.settings`.
     training, controls: as in the configuration.
         The plan owns these four objects, and nobody changes them.
@@ -46,6 +55,8 @@ class RunSpec:
     timeout_s: float | None
     log_model: bool
     probe: int = 0
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    inference: bool = True
 
     @property
     def id(self) -> str:
@@ -54,12 +65,17 @@ class RunSpec:
         # Plans that could already be made before kinds had settings of their own keep their ids.
         if fields["model"]["kind"] == "mlp":
             del fields["model"]["kind"]
-        if fields["training"]["metrics"] == ["accuracy"]:
+        if fields["training"].get("metrics") == ["accuracy"]:
             del fields["training"]["metrics"]
         if fields["controls"]["dropout"]:
             del fields["controls"]["dropout"]
         if fields["data"]["kind"] in ("random", "signal", "npz"):
             fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
+        if self.engine == EngineConfig():
+            del fields["engine"]
+        if self.training.steps_per_execution == 1:
+            del fields["training"]["steps_per_execution"]
+        del fields["inference"]  # the model that is trained does not depend on it
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -82,6 +98,11 @@ class RunSpec:
             "python": fields.pop("python"),
             "start": fields.pop("start"),
         }
+        if self.training.compile == "own":
+            for name in _OF_COMPILE:
+                del fields["training"][name]
+        else:  # plans keep the ids that they had before there was a choice
+            del fields["training"]["compile"]
         fields["tracking"] = {"log_model": fields.pop("log_model")}
         fields["parity"] = {"probe": fields.pop("probe")}
         return fields
@@ -101,6 +122,7 @@ class RunSpec:
             controls=ControlsConfig(**fields.pop("controls")),
             log_model=fields.pop("tracking")["log_model"],
             probe=fields.pop("parity")["probe"],
+            engine=EngineConfig(**fields.pop("engine", {})),
             **fields,
         )
 
@@ -137,6 +159,9 @@ def plan_run(config: Config) -> RunSpec:
     python = _expanded(config.runtime.python) if config.runtime.python else None
     runtime = choose_runtime(config.backend.name, config.runtime.name, python)
     checks.check_names(config, runtime)
+    checks.check_execution(config, config.backend.name, runtime)
+    if config.engine.device == "gpu":
+        check_gpu()
     data, model, training = map(copy.deepcopy, (config.data, config.model, config.training))
     if data.kind == "npz":
         outputs = _read_npz(data, model)
@@ -155,6 +180,10 @@ def plan_run(config: Config) -> RunSpec:
     if training.loss != tasks.AUTO:
         for name, described in ((name, output[name]) for output in outputs for name in output):
             labels.check(where + name, described, training.loss, getattr(model, "output_activation", None))
+    for part, settings, kinds in (("data", data, data_kinds), ("model", model, models)):
+        if isinstance(settings, user_code.Function):
+            offered = kinds.kind(settings.kind).OFFERED
+            settings._source_ = user_functions.check(part, settings, offered, str(Path.cwd()))
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"
@@ -167,6 +196,8 @@ def plan_run(config: Config) -> RunSpec:
         model=model,
         training=training,
         controls=copy.deepcopy(config.controls),
+        engine=copy.deepcopy(config.engine),
+        inference=config.inference,
         threads=config.threads or usable_cores(),
         seed=config.seed,
         timeout_s=config.timeout_s,
@@ -185,14 +216,11 @@ def _read_npz(data: Any, model: Any) -> list[dict[str, labels.Labels]]:
     contents = npz.read(given)
     data.path = os.path.abspath(given)
     data.samples, data.test_samples = contents.samples, contents.test_samples
+    data.features = contents.features
     shapes = {name: list(shape) for name, shape in contents.shapes.items()}
     several = "" not in shapes
-    if several:
-        data.shape = shapes
-    elif len(shapes[""]) == 1:
-        (data.features,) = shapes[""]
-    else:
-        data.shape = shapes[""]
+    if data.features is None:
+        data.shape = shapes if several else shapes[""]
     if not model.OPEN and (several or len(contents.outputs) > 1):
         what = f"inputs {', '.join(shapes)}" if several else f"outputs {', '.join(contents.labels)}"
         raise ConfigError(
@@ -247,6 +275,18 @@ def choose_runtime(backend: str, name: str, python: str | None) -> catalogue.Run
 def with_probe(spec: RunSpec, probe: int) -> RunSpec:
     """The same run from starting weights that are one rounding away."""
     return replace(spec, probe=probe)
+
+
+def check_gpu() -> None:
+    """Refuse engine.device=gpu on a Linux machine without the device file of any GPU's driver.
+
+    Raises ConfigError: there is none. Whether the engine can use a GPU is only known in the worker.
+    """
+    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
+        raise ConfigError(
+            "engine.device is gpu, but this machine has no GPU with a driver: there is none of "
+            f"{', '.join(GPU_DEVICES)}. Use engine.device=auto"
+        )
 
 
 def usable_cores() -> int:

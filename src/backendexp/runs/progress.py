@@ -22,6 +22,7 @@ _WAITS = {
     "build": "building the model",
     "fit": "compiling, first epoch",
     "evaluate": "evaluating",
+    "predict": "predicting",
     "save": "saving the model",
 }
 # Without a terminal, a wait gets a line once it has lasted this long, and training gets one this often.

@@ -253,7 +253,12 @@ def report(record: RunRecord) -> Report:
 
 def plan_tags(spec: RunSpec) -> dict[str, str]:
     """Tags that are known before the run."""
-    return {"backend": spec.backend, "runtime": spec.runtime, "plan": spec.id}
+    sources = {
+        f"{part}_source_digest": settings._source_
+        for part, settings in (("data", spec.data), ("model", spec.model))
+        if getattr(settings, "_source_", None)
+    }
+    return {"backend": spec.backend, "runtime": spec.runtime, "plan": spec.id, **sources}
 
 
 def _result_tags(result: RunResult) -> dict[str, str]:
@@ -272,6 +277,7 @@ def _result_tags(result: RunResult) -> dict[str, str]:
         "random_layers": ", ".join(result.random_layers or ()) or None,
         # The store does not keep the order of the metrics, and the first is the one that is looked at most.
         "metrics": " ".join(result.qualities) or None,
+        "gpu": result.device.get("name"),
         "train_samples": None if result.train_samples is None else str(result.train_samples),
         _MLFLOW_NOTE: _note(result),
     }
@@ -292,7 +298,8 @@ def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:
     if result.data is None:
         return None
     path = getattr(spec.data, "path", None)
-    name = Path(path).name if path else f"{spec.data.kind}-seed{spec.seed}"
+    name = getattr(spec.data, "_target_", None) or spec.data.kind
+    name = Path(path).name if path else f"{name}-seed{spec.seed}"
     shapes = {key: tuple(shape) for key, shape in result.data["shapes"].items()}
     return Dataset(name, result.data["digest"], path, shapes, result.data["bytes"])
 

@@ -42,8 +42,9 @@ class RunResult:
     """The result of a run. A value that the run did not reach is None.
 
     status: FINISHED, FAILED or KILLED.
-    reason: why the run did not finish: exception, non_finite_loss, out_of_memory, killed_by_signal, deadline,
-        interrupted, parent_lost, worker_lost, engine_missing, keras_missing or wrong_backend.
+    reason: why the run did not finish: exception, user_code, non_finite_loss, out_of_memory,
+        killed_by_signal, deadline, interrupted, parent_lost, worker_lost, engine_missing, keras_missing or
+        wrong_backend.
     message: why the run did not finish, in one sentence or more.
     traceback: the worker's traceback, if it raised an exception.
     facts: from the `ready` event: keras, engine, engine_version, python, packages.
@@ -62,10 +63,13 @@ class RunResult:
     cpu_s: processor time of that process over all its threads, in seconds. Divided by the wall time, it shows
         how many threads were working. For a spawned process it includes the import.
     model_file: the path of the trained model, if it was saved.
+    notes: sentences of the worker that the user should read.
     random_layers: the layers that drew random numbers in training; None if the run did not say.
     unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer.
     unlike_engine: which formula of the engine is not that of Keras 3, if one is known.
     tiers: how many training steps each of the engine's ways to run them has run, if it has several ways.
+    inference: from the `predicted` event: samples_per_s, latency_s and latency_p95_s.
+    device: from the `device` event: kind, name and peak_bytes.
     epochs: the epochs that ended.
     """
 
@@ -89,10 +93,36 @@ class RunResult:
     cpu_s: float | None
     model_file: str | None
     tiers: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
     random_layers: tuple[str, ...] | None = None
     unlike_layers: tuple[str, ...] = ()
     unlike_engine: str | None = None
+    inference: dict[str, float] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
     epochs: tuple[Epoch, ...] = field(default=())
+
+    @property
+    def samples_per_s(self) -> float | None:
+        """How many samples of the test data the model predicts in a second, once it is warm."""
+        return self.inference.get("samples_per_s")
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The median time of predicting one sample, in milliseconds."""
+        seconds = self.inference.get("latency_s")
+        return None if seconds is None else 1000 * seconds
+
+    @property
+    def latency_p95_ms(self) -> float | None:
+        """The time within which 95 of 100 predictions of one sample ended, in milliseconds."""
+        seconds = self.inference.get("latency_p95_s")
+        return None if seconds is None else 1000 * seconds
+
+    @property
+    def gpu_peak_mib(self) -> float | None:
+        """The greatest use of the GPU's memory; None without a GPU."""
+        peak = self.device.get("peak_bytes")
+        return None if peak is None else peak / _MIB
 
     @property
     def quality_keys(self) -> tuple[str, ...]:
@@ -180,9 +210,12 @@ def fold(stream: Iterable[Event]) -> RunResult:
         cpu_s=value("exited", "cpu_s"),
         model_file=value("saved", "path"),
         tiers=value("trained", "tiers"),
+        notes=tuple(value("built", "notes") or ()),
         random_layers=None if (random := value("built", "random_layers")) is None else tuple(random),
         unlike_layers=tuple(value("built", "unlike_layers") or ()),
         unlike_engine=value("built", "unlike_engine"),
+        inference=seen.get("predicted", {}),
+        device=seen.get("device", {}),
         epochs=tuple(epochs),
     )
 

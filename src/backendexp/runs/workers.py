@@ -75,9 +75,12 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         KERAS_HOME=str(cache.writable("keras", spec.runtime)),
         BACKENDEXP_COMPILE_CACHE=str(compiled),
         BACKENDEXP_WORKER_START=spec.start,
+        BACKENDEXP_USER_FOLDER=str(Path.cwd()),
         # The log is UTF-8 whatever the terminal's encoding is, so that an engine can print anything.
         PYTHONIOENCODING="utf-8:backslashreplace",
     )
+    if spec.engine.device == "cpu":
+        environment.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu", KERAS_TORCH_DEVICE="cpu")
     if spec.backend == "jax":
         if spec.threads == 1:
             flags = environment.get("XLA_FLAGS", "")

@@ -3,7 +3,8 @@
 The names are checked against the real Keras of both runtimes by tests/runtimes/test_catalogue.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,22 @@ class RuntimeFacts:
     activations: frozenset[str]
     dtypes: frozenset[str]
     recipe: Recipe | None = None
+    # For each backend, the values of settings under `engine` that it cannot serve, and why.
+    cannot: dict[str, dict[str, dict[Any, str]]] = field(default_factory=dict)
+    # For the backends that take one batch at a time, why.
+    one_step: dict[str, str] = field(default_factory=dict)
+
+
+_NO_XLA = dict.fromkeys((True, False), "Theano has compilers of its own, and no XLA")
+_NO_TF32 = dict.fromkeys(("highest", "tf32"), "only JAX, PyTorch and TensorFlow 2 have this choice")
+_NO_GPU = {"gpu": "it computes on the CPU only"}
+_OLD_COMPILE = "compile of Keras 2.3.1 has no such argument"
+_OLD: dict[str, dict[Any, str]] = {
+    "engine.jit_compile": dict.fromkeys((True, False), _OLD_COMPILE),
+    "engine.run_eagerly": {True: _OLD_COMPILE},
+    "engine.device": _NO_GPU,
+    "engine.precision": _NO_TF32,
+}
 
 
 _COMMON_OPTIMIZERS = {"sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"}
@@ -109,6 +126,15 @@ KERAS3 = RuntimeFacts(
         _COMMON_ACTIVATIONS | {"relu6", "silu", "gelu", "leaky_relu", "mish", "celu", "hard_silu"}
     ),
     dtypes=frozenset({"float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"}),
+    cannot={
+        "theano": {
+            "engine.jit_compile": _NO_XLA,
+            "engine.run_eagerly": {True: "training on it cannot run eagerly"},
+            "engine.device": _NO_GPU,
+            "engine.precision": _NO_TF32,
+        },
+    },
+    one_step={"torch": "Keras gives one batch at a time to PyTorch"},
 )
 
 KERAS2 = RuntimeFacts(
@@ -124,6 +150,8 @@ KERAS2 = RuntimeFacts(
     activations=frozenset(_COMMON_ACTIVATIONS),
     dtypes=frozenset({"float32", "float64"}),
     recipe=Recipe(python="3.7", lock="keras2.txt"),
+    cannot={"tensorflow": _OLD, "theano": _OLD},
+    one_step=dict.fromkeys(("tensorflow", "theano"), _OLD_COMPILE),
 )
 
 # `runtime=auto` takes the first of these that offers the backend.

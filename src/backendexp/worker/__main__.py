@@ -5,6 +5,7 @@ The contract with the parent
 Start:        python <this file>, by the interpreter of the runtime.
 Environment:  KERAS_BACKEND, KERAS_HOME, the thread limits and compile directories are already set;
               no MLFLOW_* variable is.
+              BACKENDEXP_USER_FOLDER   where the user works, and where the user's own modules are looked for
               BACKENDEXP_WORKER_LOG    file that receives stdout and stderr until a run starts
               BACKENDEXP_WORKER_START  "fork": one forked child for each run; "spawn": this process is the run
 stdin:        JSON lines, see `contract.py`: {"command": "run", "spec": ..., "directory": ...}.

@@ -35,8 +35,14 @@ def mapped(function, arrays):
     if isinstance(arrays, dict):
         return {name: function(array) for name, array in arrays.items()}
     if isinstance(arrays, (tuple, list)):
-        return tuple(function(array) for array in arrays)
+        # Keras 2 takes several arrays as a list, and Keras 3 as a tuple.
+        return (list if isinstance(arrays, list) else tuple)(function(array) for array in arrays)
     return function(arrays)
+
+
+def with_lists(dataset):
+    """Return a data set with lists in place of tuples, which Keras 2 takes for arrays of several."""
+    return Dataset(*(list(part) if isinstance(part, tuple) else part for part in dataset))
 
 
 def rows(arrays):

@@ -9,10 +9,11 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     refused    kind, message: the backend cannot be served; the worker ends
     started    pid, start ("fork" or "spawn"),
                compile_cache ("empty", "filled" or null: the engine keeps none)
-    phase      name: data, build, fit, evaluate or save begins
+    phase      name: data, build, fit, evaluate, predict or save begins
     data       digest, shapes, bytes, seconds
                labels: of each array of labels, what `arrays.describe_labels` returns
     built      seconds, weights (count), weights_digest
+               notes: sentences that the user should read
                random_layers: the layers that draw random numbers while the model trains
                unlike_layers: what Keras 2 computes differently from Keras 3, a sentence for each such layer
                unlike_engine: which formula of the engine is not that of Keras 3, or null
@@ -21,9 +22,14 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     trained    seconds: the wall time of the whole fit
                tiers: what ran the training steps, name to number of steps, or null: the engine has one way
     evaluated  seconds, loss, metrics: as in `epoch`
+    predicted  samples_per_s: of `predict` over `samples` samples of the test data, once it is warm
+               latency_s, latency_p95_s: median and 95th percentile of `calls` predictions of one sample
+    device     kind: cpu or gpu; name: of the GPU, or null
+               peak_bytes: the most of the GPU's memory that was used, or null
     saved      path, format
     finished
-    failed     kind (exception, non_finite_loss, out_of_memory), message, traceback, epoch
+    failed     kind (exception, user_code, non_finite_loss, out_of_memory, deadline), message, traceback,
+               epoch
     exited     pid, returncode, signal, peak_bytes, cpu_s: how the run's process ended, and what it used
 
 A reader ignores keys that it does not know; `version` changes when a known key changes its meaning.

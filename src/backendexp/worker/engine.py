@@ -115,6 +115,35 @@ def _hide_what_is_not_needed(backend):
         sys.modules.setdefault(name, None)
 
 
+def show_to_user_code():
+    """Let the user's code import what is hidden from Keras, except for the other engines.
+
+    Packages such as scikit-learn expect that an entry of sys.modules is a module, so the entries are removed.
+    The engines are refused when they are imported.
+    """
+    engines = [name for name, _ in _ENGINES.values()] + [_THEANO_ON_KERAS_3[0]]
+    hidden = [name for name in list(_OPTIONAL_IMPORTS) + engines if sys.modules.get(name, name) is None]
+    for name in hidden:
+        del sys.modules[name]
+    if any(name in engines for name in hidden):
+        sys.meta_path.insert(0, _Refusing([name for name in hidden if name in engines]))
+
+
+class _Refusing(object):
+    """Refuses to import some packages, as a finder of sys.meta_path."""
+
+    def __init__(self, names):
+        self._names = names
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self._names:
+            raise ModuleNotFoundError(
+                "%s is not imported in a run on %s, because one process serves one engine"
+                % (name, os.environ.get("KERAS_BACKEND")),
+                name=name,
+            )
+
+
 def limit_threads(backend, threads):
     """Limit the engine to `threads` threads if environment variables are not enough for this.
 
@@ -168,19 +197,91 @@ def set_dtype(dtype):
         keras.config.set_dtype_policy(dtype)
 
 
+def set_precision(backend, precision):
+    """Set how exactly products of float32 matrices are computed.
+
+    precision: "highest", "tf32" (TensorFloat-32, which only GPUs have), or None for the engine's default.
+    """
+    if precision is None:
+        return
+    exact = precision == "highest"
+    if backend == "jax":
+        sys.modules["jax"].config.update(
+            "jax_default_matmul_precision", "highest" if exact else "tensorfloat32"
+        )
+    elif backend == "torch":
+        torch = sys.modules["torch"]
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
+    else:
+        sys.modules["tensorflow"].config.experimental.enable_tensor_float_32_execution(not exact)
+
+
+class NoGpu(Exception):
+    """Raised if a GPU is asked for, and the engine finds none."""
+
+
+def require_gpu(backend):
+    """Raises NoGpu: the engine has no GPU."""
+    if device(backend)["kind"] != "gpu":
+        raise NoGpu(
+            "engine.device is 'gpu', but %s finds no GPU. Install its build for GPUs, or use "
+            "engine.device=auto" % _ENGINES[backend][1]
+        )
+
+
+def device(backend):
+    """Return the fields of the event `device`: the device that the engine computes on."""
+    found = None
+    if keras_generation() == 3:
+        find = {"jax": _gpu_of_jax, "tensorflow": _gpu_of_tensorflow, "torch": _gpu_of_torch}.get(backend)
+        found = find(sys.modules[backend]) if find else None
+    name, peak_bytes = found or (None, None)
+    return {"kind": "gpu" if found else "cpu", "name": name, "peak_bytes": peak_bytes}
+
+
+def _gpu_of_jax(jax):
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        return None
+    return first.device_kind, (first.memory_stats() or {}).get("peak_bytes_in_use")
+
+
+def _gpu_of_tensorflow(tensorflow):
+    found = tensorflow.config.get_visible_devices("GPU")
+    if not found:
+        return None
+    details = tensorflow.config.experimental.get_device_details(found[0])
+    memory = tensorflow.config.experimental.get_memory_info("GPU:0")
+    return details.get("device_name", found[0].name), memory["peak"]
+
+
+def _gpu_of_torch(torch):
+    if os.environ.get("KERAS_TORCH_DEVICE") == "cpu" or not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name(0), torch.cuda.max_memory_allocated()
+
+
 def synchronise(model):
     """Wait until the device has finished all its work, by reading the last weight back."""
-    if keras_generation() == 2:
+    if keras_generation() == 2 or not model.weights:
         return  # every step of Keras 2 returns its loss, so no work is pending
     import keras
 
-    keras.ops.convert_to_numpy(model.trainable_variables[-1])
+    if model.weights:
+        keras.ops.convert_to_numpy((model.trainable_variables or model.weights)[-1])
 
 
 def keras_generation():
     import keras
 
     return int(keras.__version__.split(".")[0])
+
+
+def others_than(backend):
+    """Return the other backends of this generation of Keras."""
+    known = ("tensorflow", "theano") if keras_generation() == 2 else _ENGINES
+    return [name for name in known if name != backend]
 
 
 def tiers(backend):

@@ -6,7 +6,20 @@ import os
 import time
 import traceback
 
-from . import arrays, batches, compiling, data, engine, formulas, models, randomness, tasks
+from . import (
+    arrays,
+    batches,
+    compiling,
+    data,
+    engine,
+    formulas,
+    inference,
+    models,
+    objectives,
+    randomness,
+    tasks,
+    user_code,
+)
 from . import weights as initial_weights
 
 
@@ -22,20 +35,39 @@ class NonFiniteLoss(Exception):
 def execute(spec, directory, events):
     """Train as `spec` says and send an event for every step. Returns the exit code of the process."""
     try:
-        _train(spec, directory, events)
+        with user_code.watched(spec["timeout_s"] if _users_parts(spec) else None, events):
+            _train(spec, directory, events)
     except NonFiniteLoss as error:
         events.send("failed", kind="non_finite_loss", message=str(error), epoch=error.epoch)
         return 1
     except Exception as error:
-        events.send(
-            "failed",
-            kind="out_of_memory" if _is_out_of_memory(error) else "exception",
-            message="%s: %s" % (type(error).__name__, error),
-            traceback=traceback.format_exc(),
-        )
+        events.send("failed", **_failure(error, spec))
         return 1
     events.send("finished")
     return 0
+
+
+def _failure(error, spec):
+    """Return the fields of the event `failed`."""
+    fields = {
+        "kind": "out_of_memory" if _is_out_of_memory(error) else "exception",
+        "message": "%s: %s" % (type(error).__name__, error),
+        "traceback": traceback.format_exc(),
+    }
+    parts = _users_parts(spec)
+    if parts and fields["kind"] == "exception":
+        backend = spec["backend"]["name"]
+        told = user_code.blame(error, parts, backend, engine.others_than(backend))
+        if told is not None:
+            traceback.print_exc()  # all of it goes to worker.log
+            fields.update(kind="user_code", message=told[0], traceback=told[1])
+    return fields
+
+
+def _users_parts(spec):
+    """Return the parts of the plan that call a function of the user's."""
+    named = [(name, spec[name]) for name in ("data", "model") if "_target_" in spec.get(name, {})]
+    return [dict(part, is_model=name == "model") for name, part in named]
 
 
 def _is_out_of_memory(error):
@@ -50,12 +82,18 @@ def _is_out_of_memory(error):
 def _train(spec, directory, events):
     backend, seed = spec["backend"]["name"], spec["seed"]
     training, controls = spec["training"], spec["controls"]
+    user_code.keep(_users_parts(spec), directory)
     engine.limit_threads(backend, spec["threads"])
     engine.set_dtype(training["dtype"])
+    engine.set_precision(backend, spec["engine"]["precision"])
+    if spec["engine"]["device"] == "gpu":
+        engine.require_gpu(backend)
 
     events.send("phase", name="data")
     with _Stopwatch() as clock:
         dataset = data.make_data(spec["data"], seed)
+    if engine.keras_generation() == 2:
+        dataset = arrays.with_lists(dataset)
     every = collections.OrderedDict(arrays.named(dataset))
     events.send(
         "data",
@@ -71,13 +109,15 @@ def _train(spec, directory, events):
     engine.seed_everything(backend, seed)
     events.send("phase", name="build")
     with _Stopwatch() as clock:
-        model = _build(spec, dataset)
+        model, notes = _build(spec, dataset)
+        engine.synchronise(model)
     weights = initial_weights.current(model)
     events.send(
         "built",
         seconds=clock.seconds,
         weights=int(sum(array.size for array in weights)),
         weights_digest=arrays.digest(weights),
+        notes=notes,
         random_layers=randomness.random_layers(model),
         unlike_layers=formulas.unlike_layers(model),
         unlike_engine=formulas.unlike_engine(model, engine.keras_generation(), backend),
@@ -93,12 +133,16 @@ def _train(spec, directory, events):
 
     events.send("phase", name="evaluate")
     with _Stopwatch() as clock:
-        values = model.evaluate(dataset.x_test, dataset.y_test, batch_size=training["batch_size"], verbose=0)
-    qualities = _qualities(model, values)
+        qualities = _qualities(model, dataset, training["batch_size"])
     loss = qualities.pop("loss")
     if not math.isfinite(loss):
         raise NonFiniteLoss(training["epochs"], loss)
     events.send("evaluated", seconds=clock.seconds, loss=loss, metrics=qualities)
+
+    if spec["inference"]:
+        events.send("phase", name="predict")
+        events.send("predicted", **inference.measure(model, dataset.x_test, training["batch_size"]))
+    events.send("device", **engine.device(backend))
 
     if spec["tracking"]["log_model"]:
         events.send("phase", name="save")
@@ -111,44 +155,78 @@ def _train(spec, directory, events):
 
 
 def _build(spec, dataset):
+    """Return the compiled model with its initial weights, and notes about it for the user."""
     network, training, controls = spec["model"], spec["training"], spec["controls"]
-    models.check_input(models.kind(network["kind"]).Settings.from_json(network), dataset)
-    task = data.task_of(spec["data"], dataset, training["loss"])
-    loss = tasks.loss_of(task) if training["loss"] == tasks.AUTO else training["loss"]
-    metrics = training["metrics"] or tasks.metrics_of(task)
-    activation = network["output_activation"]
-    if activation == tasks.AUTO:
-        activation = tasks.activation_of(task, loss)
-    output = models.Output(tasks.units_of(task, loss), activation)
+    kind = models.kind(network["kind"])
+    models.check_input(kind.Settings.from_json(network), dataset)
+    if isinstance(dataset.y_train, (dict, tuple, list)) and not getattr(kind, "TAKES_SEVERAL", False):
+        raise models.UnfitInput(
+            "y consists of several arrays, but model=%s has one output. Use model=custom" % network["kind"]
+        )
+    own = training.get("compile") == "own"
+    goal = objectives.decide(
+        _tasks(spec, dataset, own),
+        training.get("loss", tasks.AUTO),
+        training.get("metrics"),
+        network.get("output_activation", tasks.AUTO),
+    )
+    output = models.Output(goal.units, goal.activation)
     if not controls["dropout"]:
         randomness.switch_off()
     with initial_weights.watched_initializers() as made:
-        model = models.kind(network["kind"]).build(network, arrays.sample_shape(dataset.x_train), output)
+        model = kind.build(network, arrays.sample_shape(dataset.x_train), output)
+        outputs = objectives.outputs_of(model, dataset.x_train)
     if not controls["dropout"]:
         randomness.quiet(model)
-    compiling.compile_model(
-        model,
-        training["optimizer"],
-        training["learning_rate"],
-        loss,
-        metrics,
-        engine.keras_generation(),
-    )
+    notes = compiling.notes_on(model, own)
+    losses = model.loss if own else goal.loss
+    try:
+        objectives.check(*outputs, dataset=dataset, losses=losses)
+    except objectives.Mismatch as mismatch:
+        raise kind.refused(network, mismatch) if hasattr(kind, "refused") else mismatch from None
+    if not own:
+        compiling.compile_model(
+            model,
+            training["optimizer"],
+            training["learning_rate"],
+            goal.loss,
+            goal.metrics,
+            engine.keras_generation(),
+            execution=dict(spec["engine"], steps_per_execution=training["steps_per_execution"]),
+        )
     if controls["initial_weights"]:
         model.set_weights(initial_weights.draw(model, spec["seed"], spec["parity"]["probe"], made))
-    return model
+    return model, notes
 
 
-def _qualities(model, values):
-    """Return the loss and the metrics by name.
+def _tasks(spec, dataset, own):
+    """Return what the labels ask for, in their structure.
 
-    values: what `evaluate` returned for the model.
+    own: whether the model is compiled already. Then the answer only says how many outputs are expected.
     """
-    if not isinstance(values, (list, tuple)):
-        values = [values]
-    keras_2 = engine.keras_generation() == 2
-    names = model.metrics_names if keras_2 else list(model.get_metrics_result())
-    return {name: float(value) for name, value in zip(names, values)}
+    loss = spec["training"].get("loss", tasks.AUTO)
+    try:
+        found = data.task_of(spec["data"], dataset, loss)
+    except tasks.Unclear:
+        if not own:
+            raise
+        found = data.task_of(spec["data"], dataset, "mean_squared_error")
+    if isinstance(dataset.y_train, (tuple, list)):
+        return [found[str(number)] for number in range(len(found))]
+    return found
+
+
+def _qualities(model, dataset, batch_size):
+    """Return the loss and the metrics on the test data by name."""
+    arguments = {"batch_size": batch_size, "verbose": 0}
+    if engine.keras_generation() == 2:
+        values = model.evaluate(dataset.x_test, dataset.y_test, **arguments)
+        values = values if isinstance(values, (list, tuple)) else [values]
+        named = dict(zip(model.metrics_names, values))
+    else:
+        # The list that it would return is not in the order of any list of names.
+        named = model.evaluate(dataset.x_test, dataset.y_test, return_dict=True, **arguments)
+    return {name: float(value) for name, value in named.items()}
 
 
 def _batch_source(dataset, batch_size, seed, ordered):

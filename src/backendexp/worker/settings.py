@@ -90,7 +90,7 @@ class Part(object):
 class Data(Part):
     """The settings that every kind of data has."""
 
-    # Whether `samples`, `test_samples` and `features` are settings.
+    # Whether `samples` and `test_samples` are settings that may have any size.
     SIZED = False
     # The file of an installed package that the arrays are read from, a worker.bundled.File, or None.
     FILE = None

@@ -184,6 +184,12 @@ CASES: dict[Any, dict[str, Case]] = {
             (LABELS, PROBABILITIES),
         ),
         "conv": (lambda x: nn.conv(x, WINDOW), (PIXELS,)),
+        "conv_transpose": (lambda x: nn.conv_transpose(x, WINDOW.swapaxes(2, 3), 2), (PIXELS,)),
+        "depthwise_conv": (lambda x: nn.depthwise_conv(x, WINDOW), (PIXELS,)),
+        "separable_conv": (
+            lambda x: nn.separable_conv(x, WINDOW[..., :1], WINDOW[:1, :1, :, :2]),
+            (PIXELS,),
+        ),
         **{
             name: (
                 lambda x, name=name: [

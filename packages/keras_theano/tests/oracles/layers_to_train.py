@@ -54,6 +54,32 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "AdaptiveMaxPooling2D": (IMAGE, lambda: [layers.Conv2D(4, 3), layers.AdaptiveMaxPooling2D((4, 3))]),
     "AdaptiveAveragePooling1D": (LINE, lambda: [layers.Conv1D(4, 3), layers.AdaptiveAveragePooling1D(4)]),
     "AdaptiveAveragePooling3D": (ROOM, lambda: [layers.Conv3D(3, 2), layers.AdaptiveAveragePooling3D(3)]),
+    "Conv1D, causal": (LINE, lambda: [layers.Conv1D(4, 3, padding="causal", dilation_rate=2)]),
+    "Conv2D in groups": (
+        IMAGE,
+        lambda: [layers.Conv2D(4, 1), layers.Conv2D(6, 2, groups=2, strides=2, padding="same")],
+    ),
+    "Conv3D with dilation": (ROOM, lambda: [layers.Conv3D(3, 2, dilation_rate=2)]),
+    "DepthwiseConv1D": (LINE, lambda: [layers.DepthwiseConv1D(3, 2, padding="same", depth_multiplier=2)]),
+    "DepthwiseConv2D": (IMAGE, lambda: [layers.DepthwiseConv2D(3, dilation_rate=2)]),
+    "SeparableConv1D": (LINE, lambda: [layers.SeparableConv1D(4, 3, strides=2)]),
+    "SeparableConv2D": (
+        IMAGE,
+        lambda: [layers.SeparableConv2D(4, 3, padding="same", depth_multiplier=2, activation="relu")],
+    ),
+    "Conv1DTranspose": (LINE, lambda: [layers.Conv1DTranspose(4, 3, 2, padding="same")]),
+    "Conv2DTranspose": (
+        IMAGE,
+        lambda: [
+            layers.Conv2DTranspose(4, (3, 2), 2, output_padding=1, activation="tanh"),
+            layers.Conv2DTranspose(2, 2, 3, activation="tanh"),
+            layers.GlobalAveragePooling2D(),
+        ],
+    ),
+    "Conv3DTranspose": (
+        ROOM,
+        lambda: [layers.Conv3DTranspose(3, 2, dilation_rate=2), layers.MaxPool3D(4)],
+    ),
     "SimpleRNN": (LINE, lambda: [layers.SimpleRNN(5)]),
     "LSTM": (LINE, lambda: [layers.LSTM(5)]),
     "LSTM with an implementation for each gate": (LINE, lambda: [layers.LSTM(5, implementation=1)]),

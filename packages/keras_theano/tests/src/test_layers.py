@@ -38,4 +38,5 @@ def test_weights_after_training_are_those_of_jax(name: str, weights: dict[str, d
     ours = {key: value for key, value in weights["theano"].items() if key.startswith(f"{name}/")}
     assert len(ours) > 2
     for key, value in ours.items():
+        assert np.isfinite(value).all()
         np.testing.assert_allclose(value, weights["jax"][key], rtol=1e-5, atol=1e-5, err_msg=key)

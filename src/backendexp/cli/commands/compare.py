@@ -16,7 +16,7 @@ from backendexp.analysis import limits
 from backendexp.analysis.findings import Comparison, TrackedRun
 from backendexp.analysis.limits import Limit
 from backendexp.cli.exit_codes import OK, RUN_FAILED
-from backendexp.config.schema import TrackingConfig, check_tracking
+from backendexp.config.schema import TrackingConfig, check_tracking, has_key, unknown_key
 from backendexp.errors import TrackingError, UserError
 from backendexp.experiments.compare import Settings
 from backendexp.runs.session import Destination, destination
@@ -48,6 +48,7 @@ class Request:
 
     sweeps: the ids of the sweeps, beginning with the one that the other is compared with. An empty tuple
         stands for the latest sweep.
+    by: the setting whose values are compared, or None for backends.
     experiment: the name of the MLflow experiment, or None for the default.
     everything: whether all runs of the experiment are compared, not those of a sweep.
     format: the output format. None prints tables at a terminal, and Markdown elsewhere.
@@ -63,6 +64,7 @@ class Request:
     format: str | None
     output: Path | None
     limits: tuple[Limit, ...]
+    by: str | None = None
 
 
 def main(arguments: list[str]) -> int:
@@ -138,6 +140,11 @@ def _parser() -> argparse.ArgumentParser:
         "other sweeps tensorflow if present, otherwise the backend that ran first; of two sweeps the first)",
     )
     parser.add_argument(
+        "--by",
+        metavar="KEY",
+        help="compare the values of a setting on one backend, such as threads, and not backends",
+    )
+    parser.add_argument(
         "--margin",
         default=str(_DEFAULTS.margin),
         metavar="SHARE",
@@ -202,7 +209,16 @@ def read(arguments: list[str]) -> Request:
         format=chosen,
         output=output,
         limits=tuple(map(limits.parse, asked.fail_if)),
+        by=_setting(asked.by, sweeps),
     )
+
+
+def _setting(by: str | None, sweeps: Sequence[str]) -> str | None:
+    if by is not None and not has_key(by):
+        raise UserError(f"--by: {unknown_key(by)}")
+    if by is not None and len(sweeps) > 1:
+        raise UserError("--by compares the values of a setting in one sweep: name one, or leave out --by")
+    return by
 
 
 def _sweep_id(word: str) -> str:
@@ -266,8 +282,8 @@ def compare(request: Request, where: Destination) -> Comparison:
         found = tracked_runs.of_experiment(*at, where.experiment_id)
     else:
         if not sweeps:
-            sweeps = (tracked_runs.latest_sweep(*at, where.experiment_id),)
-            _say(f"comparing the latest sweep that has more than one backend: {sweeps[0]}")
+            sweeps = (tracked_runs.latest_sweep(*at, where.experiment_id, request.by),)
+            _say(f"comparing the latest sweep that has more than one {request.by or 'backend'}: {sweeps[0]}")
         else:
             sweeps = tracked_runs.ids_of(*at, sweeps, where.experiment_id)
             if len(set(sweeps)) < len(sweeps):
@@ -276,18 +292,20 @@ def compare(request: Request, where: Destination) -> Comparison:
         found = tracked_runs.of_sweeps(*at, sweeps, where.experiment_id)
     return pipeline.analyse(
         found,
-        title=_title(found, sweeps),
+        title=_title(found, sweeps, request.by),
         baseline=baseline,
         by_sweep=len(sweeps) == 2,
+        by=request.by,
         margin=request.margin,
         accuracy_margin=request.accuracy_margin,
     )
 
 
-def _title(found: Sequence[TrackedRun], sweeps: Sequence[str]) -> str:
+def _title(found: Sequence[TrackedRun], sweeps: Sequence[str], by: str | None) -> str:
     if len(sweeps) == 2:
         return f"Sweep {sweeps[1]} against {sweeps[0]}"
     backends = ", ".join(sorted({run.backend for run in found}))
+    backends = f"{by} on {backends}" if by is not None else backends
     return f"{backends}: sweep {sweeps[0]}" if sweeps else f"{backends}: all runs of the experiment"
 
 

@@ -6,7 +6,8 @@ A kind has
                        arrays are made
     LABELS_ARE_CHANCE  whether the labels are independent of x, so that nothing can be learned
     LABEL_RANGE        optional, the least and the greatest label, if the labels are amounts
-    make(data, seed)   takes the `data` part of the plan and returns an arrays.Dataset
+    make(data, seed)   takes the `data` part of the plan and returns an arrays.Dataset. If the settings have a
+                       FILE, data["file"] is its path
 
 The parent process reads the first three, so no module here imports numpy before `make` is called.
 """

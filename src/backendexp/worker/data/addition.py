@@ -27,6 +27,8 @@ class Settings(Data):
     test_samples: int = setting(1000, low=1, high=10**9, example="data.test_samples=500")
     steps: int = setting(40, low=2, high=10**6, example="data.steps=100")
 
+    SIZED = True
+
     def sample_shape(self):
         return (self.steps, 2)
 

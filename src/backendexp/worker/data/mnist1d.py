@@ -45,6 +45,8 @@ class Settings(Data):
     test_samples: int = setting(1000, low=1, high=10**9, example="data.test_samples=500")
     noise: float = setting(0.25, low=0, high=100, example="data.noise=0.1")
 
+    SIZED = True
+
     def sample_shape(self):
         return (_STEPS, 1)
 

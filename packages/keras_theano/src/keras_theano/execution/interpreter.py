@@ -28,6 +28,7 @@ from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
+from keras_theano.execution.threads import limited_for
 from keras_theano.tracing import loop
 from keras_theano.tracing.conditional import IfElse
 from keras_theano.tracing.loop import Loop
@@ -376,16 +377,18 @@ def _loop(op: Loop, uses: list[int]) -> Function:
         rows = list(zip(*over, strict=True))
         kept: list[list[Any]] = [[] for _ in stacked]
         totals: list[Any] = []
-        for row in reversed(rows) if backwards else rows:
-            results = step(*row, *states, *shared)
-            states = results[:count]
-            for all_of_them, result in zip(kept, results[count:end], strict=True):
-                all_of_them.append(result)
-            if totals:
-                for total, n in zip(totals, sums, strict=True):
-                    np.add(total, results[n], out=total)
-            else:
-                totals = [np.array(results[n]) for n in sums]
+        # The products of a step are smaller than those around the loop, and there are many.
+        with limited_for([*rows[0], *states, *shared], in_matrices=False):
+            for row in reversed(rows) if backwards else rows:
+                results = step(*row, *states, *shared)
+                states = results[:count]
+                for all_of_them, result in zip(kept, results[count:end], strict=True):
+                    all_of_them.append(result)
+                if totals:
+                    for total, n in zip(totals, sums, strict=True):
+                        np.add(total, results[n], out=total)
+                else:
+                    totals = [np.array(results[n]) for n in sums]
         outputs = empty.copy()
         outputs[:count] = states
         for n, all_of_them, whole in zip(stacked, kept, as_list, strict=True):

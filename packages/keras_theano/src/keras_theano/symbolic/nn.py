@@ -18,6 +18,9 @@ from pytensor.tensor.variable import TensorVariable
 from keras_theano.hook.keras_versions import SPARSEMAX_PROJECTS, numpy_ops
 from keras_theano.symbolic.bounds import checked
 from keras_theano.symbolic.convolution import conv as conv
+from keras_theano.symbolic.convolution import conv_transpose as conv_transpose
+from keras_theano.symbolic.convolution import depthwise_conv as depthwise_conv
+from keras_theano.symbolic.convolution import separable_conv as separable_conv
 from keras_theano.symbolic.pooling import adaptive_average_pool as adaptive_average_pool
 from keras_theano.symbolic.pooling import adaptive_max_pool as adaptive_max_pool
 from keras_theano.symbolic.pooling import average_pool as average_pool

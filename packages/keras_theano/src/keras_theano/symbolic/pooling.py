@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 from keras.src.backend import standardize_data_format
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.symbolic.views import padded, part_of
 from keras_theano.symbolic.windows import each, known_sizes, placed
 from keras_theano.tracing.tensor import Tensor, as_node, cast
 
@@ -51,7 +52,7 @@ def max_pool(
         x = cast(x, "int8")
     least = -np.inf if "float" in x.type.dtype else np.iinfo(x.type.dtype).min
     for axis, (size, step, (count, before, after)) in _from_last(axes, windows):
-        x = _reduced(_padded(x, axis, before, after, least), axis, size, step, count, pt.maximum)
+        x = _reduced(padded(x, axis, before, after, least), axis, size, step, count, pt.maximum)
     return Tensor(cast(x, dtype))
 
 
@@ -71,7 +72,7 @@ def average_pool(
     counts = np.ones((1,) * x.type.ndim)
     for axis, (size, step, (count, before, after)) in _from_last(axes, windows):
         length = x.type.shape[axis]
-        x = _reduced(_padded(x, axis, before, after, 0), axis, size, step, count, pt.add)
+        x = _reduced(padded(x, axis, before, after, 0), axis, size, step, count, pt.add)
         starts = np.arange(count) * step - before
         inside = np.minimum(starts + size, length) - np.maximum(starts, 0)
         counts = counts * inside.reshape([-1 if n == axis else 1 for n in range(x.type.ndim)])
@@ -122,20 +123,6 @@ def _from_last(axes: list[int], of_each: Sequence[Any]) -> list[tuple[int, Any]]
     return list(zip(axes, of_each, strict=True))[::-1]
 
 
-def _padded(x: TensorVariable, axis: int, before: int, after: int, fill: Any) -> TensorVariable:
-    def block(size: int) -> TensorVariable:
-        shape = [size if n == axis else _size(x, n) for n in range(x.type.ndim)]
-        return pt.alloc(as_node(fill, x.type.dtype), *shape)
-
-    parts = [block(before)] * (before > 0) + [x] + [block(after)] * (after > 0)
-    return x if len(parts) == 1 else pt.concatenate(parts, axis=axis)
-
-
-def _size(x: TensorVariable, axis: int) -> Any:
-    known = x.type.shape[axis]
-    return x.shape[axis] if known is None else known
-
-
 def _reduced(
     x: TensorVariable, axis: int, size: int, step: int, count: int, combine: Combine
 ) -> TensorVariable:
@@ -147,10 +134,10 @@ def _reduced(
     combine: pt.maximum or pt.add.
     """
     if count == 0:
-        return _part(x, axis, 0, 1, 0)
+        return part_of(x, axis, 0, 1, 0)
     parts = []
     if size <= _MOST_VIEWS:
-        parts = [_part(x, axis, first, step, count) for first in range(size)]
+        parts = [part_of(x, axis, first, step, count) for first in range(size)]
     else:
         widened = {1: x}
         width = 1
@@ -158,19 +145,13 @@ def _reduced(
             x = widened[width]
             length = x.type.shape[axis] - width
             width *= 2
-            widened[width] = combine(_part(x, axis, 0, 1, length), _part(x, axis, width // 2, 1, length))
+            widened[width] = combine(part_of(x, axis, 0, 1, length), part_of(x, axis, width // 2, 1, length))
         first = 0
         for width in sorted(widened, reverse=True):
             if size & width:
-                parts.append(_part(widened[width], axis, first, step, count))
+                parts.append(part_of(widened[width], axis, first, step, count))
                 first += width
     return reduce(combine, parts)
-
-
-def _part(x: TensorVariable, axis: int, first: int, step: int, count: int) -> TensorVariable:
-    """Return the view of `count` elements of an axis, from `first` on and `step` apart."""
-    stop = first + max((count - 1) * step + 1, 0)
-    return x[(*[slice(None)] * axis, slice(first, stop, step))]
 
 
 # Adaptive pooling
@@ -249,5 +230,5 @@ def _picked(x: TensorVariable, axis: int, places: Any) -> TensorVariable:
     """Return the elements of an axis at `places`, as a view if these are evenly spaced."""
     gaps = np.diff(places)
     if (gaps == gaps[:1]).all() and (gaps[:1] > 0).all():
-        return _part(x, axis, int(places[0]), int(gaps[0]) if gaps.size else 1, len(places))
+        return part_of(x, axis, int(places[0]), int(gaps[0]) if gaps.size else 1, len(places))
     return x[(*[slice(None)] * axis, pt.constant(places))]

@@ -1,6 +1,4 @@
-"""keras.ops.nn. Activations, normalization, losses, pooling and plain convolution can be traced. The other
-kinds of convolution are eager only.
-"""
+"""keras.ops.nn. Activations, normalization, losses, convolution and pooling can be traced."""
 
 from collections.abc import Sequence
 from typing import Any
