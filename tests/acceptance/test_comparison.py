@@ -97,7 +97,7 @@ def test_parity_is_checked_without_dropout_and_apart_from_the_timing(
         ("jax", "1"),
         ("jax", "2"),
     ]
-    assert {run.data.params["model.dropout"] for run in runs} == {"0.0"}
+    assert {run.data.params["controls.dropout"] for run in runs} == {"False"}
     assert {run.data.params["training.optimizer"] for run in runs} == {"sgd"}
     assert "Agreement: greatest difference of the loss" in " ".join(printed.split())
 

@@ -55,6 +55,26 @@ def test_agreement_is_reported_and_withholds_nothing() -> None:
     assert not [note for note in found.notes if "checked" in note]
 
 
+@pytest.mark.parametrize(
+    ("params", "tags"),
+    [
+        ({"model.dropout": "0.5"}, {}),
+        ({"model.dropout": "0.5", "controls.dropout": "True"}, {}),
+        ({"controls.dropout": "False"}, {"random_layers": "flip (RandomFlip)"}),
+    ],
+)
+def test_runs_that_drew_at_random_are_not_judged(params: dict[str, str], tags: dict[str, str]) -> None:
+    runs = [parity_run("tensorflow", 90, params=params), parity_run("jax", 91, params=params)]
+    runs = [replace(run, tags={**run.tags, **tags}) for run in runs]
+    assert "draws from the random stream" in "".join(compare(*runs).parity.sentences)
+
+
+def test_runs_whose_dropout_was_switched_off_are_judged() -> None:
+    params = {"model.dropout": "0.5", "controls.dropout": "False"}
+    found = compare(parity_run("tensorflow", 90, params=params), parity_run("jax", 91, params=params))
+    assert found.parity.agree is True
+
+
 def test_backend_that_computes_something_else_has_no_verdict_on_time() -> None:
     found = compare(
         parity_run("tensorflow", 90), parity_run("jax", 91), parity_run("theano", 92, (0.7, 0.6, 0.51))

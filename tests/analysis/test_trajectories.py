@@ -228,6 +228,74 @@ def test_runs_with_dropout_are_not_compared_and_do_not_count_as_agreement(make: 
     assert "dropout draws from the random stream of jax on keras3" in text
 
 
+def judged(records: list[RunRecord], **results: object) -> tuple[list[bool | None], str]:
+    """Return whether each run agrees, and the text, if the worker of each run told these `results`."""
+    told = [
+        replace(record, result=replace(record.result, **results))  # type: ignore[type-var, arg-type]
+        for record in records
+    ]
+    differences = trajectories.judge(told)
+    return [d.agrees for d in differences], trajectories.verdict(differences, told, [])[1]
+
+
+def test_runs_whose_dropout_was_switched_off_are_compared(make: Make) -> None:
+    records = [
+        replace(
+            r,
+            spec=replace(
+                r.spec,
+                model=replace(r.spec.model, dropout=0.5),
+                controls=replace(r.spec.controls, dropout=False),
+            ),
+        )
+        for r in (make("tensorflow"), make("jax"))
+    ]
+    assert judged(records, random_layers=())[0] == [True]
+
+
+def test_runs_with_a_layer_that_is_random_otherwise_are_not_compared_and_it_is_named(make: Make) -> None:
+    agrees, text = judged([make("tensorflow"), make("jax")], random_layers=("flip (RandomFlip)",))
+    assert agrees == [None]
+    assert "flip (RandomFlip) draws from the random stream of jax on keras3" in text
+
+
+def test_run_of_an_engine_with_another_formula_is_not_compared(make: Make) -> None:
+    odd = make("theano", "keras2", losses=moved(0.1))
+    odd = replace(odd, result=replace(odd.result, unlike_engine="it pools in its own way"))  # type: ignore[type-var]
+    records = [make("tensorflow"), make("jax"), odd]
+    agree, text = trajectories.verdict(trajectories.judge(records), records, [])
+    assert agree
+    assert "theano on keras2, seed 0: not compared with" in text
+    assert "it pools in its own way" in text
+
+
+def test_layers_that_the_generations_compute_differently_are_named_if_both_took_part(make: Make) -> None:
+    unlike = {"unlike_layers": ("norm (BatchNormalization): another variance",)}
+    assert (
+        "- norm (BatchNormalization): another" in judged([make("jax"), make("theano", "keras2")], **unlike)[1]
+    )
+    assert "norm" not in judged([make("jax"), make("theano")], **unlike)[1]
+
+
+@pytest.mark.parametrize(
+    ("controls", "model", "layers", "draws"),
+    [
+        (True, 0.5, None, "dropout"),
+        (True, "0.5", None, "dropout"),
+        (True, "0.0", None, None),
+        (True, None, None, None),
+        (False, 0.5, None, None),
+        (False, 0.5, (), None),
+        (False, 0.5, ("a (B)", "c (D)"), "a (B) and c (D)"),
+        (True, None, ("dropout (Dropout)",), "dropout (Dropout)"),
+    ],
+)
+def test_what_draws_is_told_by_the_layers_or_by_the_plan(
+    controls: bool, model: object, layers: tuple[str, ...] | None, draws: str | None
+) -> None:
+    assert trajectories.what_draws(controls, model, layers) == draws
+
+
 @pytest.mark.parametrize("control", ["initial_weights", "batch_order"])
 def test_runs_that_draw_their_own_weights_or_batches_are_not_compared(control: str, make: Make) -> None:
     records = [

@@ -239,7 +239,7 @@ def test_sweep_may_be_asked_for_by_hydras_own_setting() -> None:
 
 def test_experiments_decide_last() -> None:
     (spec,) = check("experiment=parity", "backend=jax")
-    assert (spec.model.dropout, spec.training.optimizer, spec.threads) == (0.0, "sgd", 1)
+    assert (spec.controls.dropout, spec.training.optimizer, spec.threads) == (False, "sgd", 1)
     (spec,) = check("experiment=tutorial", "backend=jax")
     assert not spec.controls.initial_weights
     assert not spec.controls.batch_order

@@ -127,18 +127,21 @@ def test_every_epoch_has_a_different_order() -> None:
 SCRIPT = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from worker import arrays, batches, contract, data, environment
-from worker.models import mlp
+import numpy
+from worker import arrays, batches, contract, data, environment, weights
 
 seeds = [0, 1, 7, 2 ** 32 - 1]
 plans = json.loads(sys.argv[2])
 answer = {
     "data": [arrays.digest(data.make_data(plan, seed)) for plan in plans for seed in seeds],
     "weights": [
-        arrays.digest(mlp.draw_weights({"hidden_units": hidden}, features, seed, probe))
-        for features, hidden in [(1, [1]), (20, [64, 64]), (5, [7, 3, 11])]
+        arrays.digest([drawn(numpy.random.RandomState(seed), shape)])
+        for drawn in (
+            lambda stream, shape: weights._orthogonal(stream, shape, 1.5),
+            lambda stream, shape: weights._cut_normal(stream, 0.0, 0.3, shape),
+        )
+        for shape in [(1, 1), (20, 64), (64, 20), (7, 3, 11)]
         for seed in seeds
-        for probe in (0, 1, 2)
     ],
     "file": arrays.digest(data.make_data({"kind": "npz", "path": sys.argv[3]}, 0)),
     "labels": [arrays.describe_labels(data.make_data(plans[0], seed).y_train) for seed in seeds],
