@@ -87,3 +87,38 @@ def test_an_engine_that_computes_something_else_is_found_out(
     summary = summary_of(project.tracked())
     assert "NO agreement" in summary.data.tags["mlflow.note.content"]
     assert summary.info.status == "FAILED"
+
+
+SEQUENCES = ("data=mnist1d", "data.samples=256", "data.test_samples=64")
+IMAGES = ("data=digits", "data.samples=256", "data.test_samples=64")
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("cnn", IMAGES),
+        ("lstm", (*SEQUENCES, "model.units=[16,8]")),
+        ("gru", (*SEQUENCES, "model.units=[16]")),
+        ("bilstm", (*IMAGES, "model.units=[16]")),
+        ("transformer", (*SEQUENCES, "model.blocks=2")),
+    ],
+)
+def test_all_backends_agree_on_every_built_in_model(
+    model: str, words: tuple[str, ...], new_project: Callable[..., Project]
+) -> None:
+    project = new_project()
+    answer = project.run("experiment=parity", f"model={model}", *words, "training.epochs=3", "tracking=none")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    said = answer.stdout.partition("Agreement: greatest difference")[2]
+    places = ["jax on keras3", "torch on keras3", "theano on keras3"]
+    if model != "transformer":
+        places.append("tensorflow on keras2")
+    for place in places:
+        assert f"- {place}, seed 0 agrees with tensorflow on keras3" in said, said
+    if model == "transformer":
+        assert "not here: theano on keras2: model=transformer has layers that" in said
+    elif model == "cnn":
+        assert "theano on keras2, seed 0: not compared with" in said
+    else:
+        assert "- theano on keras2, seed 0 agrees with tensorflow on keras3" in said

@@ -102,6 +102,8 @@ def test_id_does_not_change_between_releases() -> None:
         log_model=False,
     )
     assert spec.id == "88bc181234a2"
+    quiet = dataclasses.replace(spec, controls=ControlsConfig(True, True, dropout=False))
+    assert quiet.id != spec.id
 
 
 def test_every_field_changes_the_id(make_spec: MakeSpec) -> None:
