@@ -18,8 +18,10 @@ DATA = """
 from dataclasses import dataclass
 
 from ..settings import setting
+from .. import tasks
 from . import random
 
+TASK = tasks.binary()
 LABELS_ARE_CHANCE = False
 
 
