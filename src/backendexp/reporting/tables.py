@@ -53,8 +53,8 @@ def run_table(records: list[RunRecord]) -> Table:
             status += f" ({result.reason})"
         numbers = [_written(m, None if result is None else result.value(m)) for m in measures.columns()]
         # A setting of one kind of data or of model is none of another's.
-        shown = [*(params[k] for k in _ALWAYS_SHOWN), *(params.get(k, "-") for k in varied)]
-        rows.append([*shown, status, *numbers])
+        settings = [*(params[k] for k in _ALWAYS_SHOWN), *(params.get(k, "-") for k in varied)]
+        rows.append([*settings, status, *numbers])
     return Table(titles, rows)
 
 
