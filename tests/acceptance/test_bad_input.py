@@ -151,7 +151,10 @@ ARRAYS = {
         {"y_train": numpy.arange(10)},
         "y_train holds the labels 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9",
     ),
-    "classes from one": ({"y_train": numpy.arange(10) % 3 + 1}, "y_train holds the labels 1, 2 and 3"),
+    "classes from one": (
+        {"y_train": numpy.arange(10) % 3 + 1, "y_test": numpy.ones(5)},
+        "y_train holds the labels 1, 2 and 3",
+    ),
     "indices beyond int32": (
         {"x_train": numpy.full((10, 4), 2**40), "x_test": numpy.zeros((5, 4), int)},
         "x_train holds 40 values that are too large for int32",

@@ -13,7 +13,7 @@ from backendexp.worker import data
 from support.projects import Project
 from support.servers import places
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # The least accuracy, or for addition the greatest error, that a small dense network reaches in 10 epochs.
 BUILT_IN = {
