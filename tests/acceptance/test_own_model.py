@@ -107,7 +107,8 @@ def test_mlflow_run_takes_the_users_model_from_the_project(new_project: Callable
     command = ["git", "clone", "--quiet", str(REPOSITORY), str(project.folder)]
     subprocess.run(command, check=True, capture_output=True)
     folder = "examples/own_model"
-    overrides = f"model._target_={folder}/model.py:build model.width=8 data._target_={folder}/digits.py:load threads=1"
+    targets = f"model._target_={folder}/model.py:build data._target_={folder}/digits.py:load"
+    overrides = f"{targets} model.width=8 threads=1"
     parameters = ["backend=jax", "model=custom", "data=custom", "epochs=1", f"overrides={overrides}"]
     given = [word for parameter in parameters for word in ("-P", parameter)]
     answer = project.run("run", ".", "--env-manager=local", *given, module="mlflow")
@@ -145,8 +146,8 @@ def mistaken(new_project: Callable[..., Project]) -> Callable[..., Any]:
         ("no_model", "mistakes.no_model (mistakes.py, line 10) returned a str: expected a keras.Model"),
         (
             "two_units",
-            "mistakes.two_units (mistakes.py, line 14): the output has the shape (samples, 2), and y_train has "
-            "(samples, 1): training.loss=binary_crossentropy expects the same shape",
+            "mistakes.two_units (mistakes.py, line 14): the output has the shape (samples, 2), and y_train "
+            "has (samples, 1): training.loss=binary_crossentropy expects the same shape",
         ),
     ],
 )
