@@ -7,7 +7,9 @@ import pytest
 
 from backendexp.config import user_functions
 from backendexp.errors import ConfigError
+from backendexp.runs.plan import RunSpec
 from backendexp.worker.models.custom import OFFERED, Settings
+from support import checking
 
 CODE = """
 raise SystemExit("this file must not be run")
@@ -116,3 +118,52 @@ def test_code_that_names_parts_of_keras_3_is_for_keras_3(
     (project / "parts.py").write_text("from keras import ops")
     (project / "user.py").write_text(code)
     assert user_functions.generations("user.build", str(project)) == generations
+
+
+# -- through the command line ------------------------------------------------------------------------
+
+
+def plan_of(*words: str) -> RunSpec:
+    (spec,) = checking.check(*words)
+    return spec
+
+
+def test_every_key_under_model_is_an_argument_without_a_plus(project: Path) -> None:
+    spec = plan_of("model=custom", "model._target_=mine.anything", "model.width=8", "model.a.b=[1,x]")
+    assert spec.model.arguments == {"width": 8, "a": {"b": [1, "x"]}}
+    assert spec.params()["model.a.b"] == "[1, 'x']"
+    assert RunSpec.from_json(spec.to_json()) == spec
+
+
+def test_changed_code_is_another_plan(project: Path) -> None:
+    words = ("model=custom", "model._target_=mine.py:build", "model.width=8")
+    first = plan_of(*words)
+    assert plan_of(*words).id == first.id
+    (project / "mine.py").write_text(CODE + "x = 1\n")
+    assert plan_of(*words).id != first.id
+
+
+def test_sweep_over_an_argument_has_a_plan_for_each_value(project: Path) -> None:
+    found = checking.check("-m", "model=custom", "model._target_=mine.build", "model.width=32,64", "seed=1,2")
+    assert [spec.model.arguments["width"] for spec in found] == [32, 32, 64, 64]
+
+
+def test_compile_of_your_own_leaves_nothing_of_training_in_the_plan_that_is_not_used(project: Path) -> None:
+    spec = plan_of("model=custom", "model._target_=mine.build", "model.width=8", "training.compile=own")
+    unused = {"training.optimizer", "training.learning_rate", "training.loss", "training.metrics"}
+    assert not unused & set(spec.params())
+    assert spec.params()["training.compile"] == "own"
+    assert RunSpec.from_json(spec.to_json()).id == spec.id
+
+
+def test_function_must_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"^model\._target_ is not set, but model=custom needs a function"):
+        plan_of("model=custom")
+    with pytest.raises(ConfigError, match=r"data\._source_ is set, but data=custom takes the digest of the"):
+        plan_of("data=custom", "data._target_=mine.build", "data.width=1", "data._source_=abc")
+
+
+def test_code_for_keras_3_is_refused_on_keras_2(project: Path) -> None:
+    (project / "modern.py").write_text("from keras import ops\ndef build(): ...\n")
+    with pytest.raises(ConfigError, match=r"runtime 'keras2' \(Keras 2\) does not have"):
+        plan_of("model=custom", "model._target_=modern.build", "runtime=keras2")
