@@ -15,11 +15,10 @@ DEFAULTS = [
     "backend=tensorflow",
     "runtime=auto",
     "data=random",
+    "model=mlp",
     "seed=0",
     "training.epochs=20",
     "training.batch_size=128",
-    "model.hidden_units=[64,64]",
-    "model.dropout=0.5",
     "training.optimizer=rmsprop",
     "training.learning_rate=0.001",
 ]
@@ -60,6 +59,10 @@ def test_defaults_of_the_project_plan_the_same_run_as_the_bare_command() -> None
         ({"overrides": 'tracking.run_name="it\'s $HOME"'}, {"tracking.run_name=it's $HOME"}),
         ({"tracking.run_name": "a=b, 'c' & \"d\""}, {"tracking.run_name=a=b, 'c' & \"d\""}),
         ({"threads": "1"}, {"threads=1"}),
+        (
+            {"model": "custom", "overrides": "model._target_=my/models.py:build model.width=64"},
+            {"model=custom", "model._target_=my/models.py:build", "model.width=64"},
+        ),
         ({"overrides": "+a=1 ~b"}, {"+a=1", "~b"}),
     ],
 )

@@ -12,6 +12,8 @@ from backendexp import spelling
 from backendexp.errors import ConfigError
 from backendexp.worker import user_code, user_files
 
+# The modules of Keras that only its third generation has.
+_ONLY_KERAS_3 = ("ops", "random", "saving", "tree", "distribution", "dtype_policies", "export", "quantizers")
 # Up to this many names are listed in a message.
 _MOST_NAMES = 10
 
@@ -75,6 +77,26 @@ def check(part: str, settings: Any, offered: Iterable[str], folder: str) -> str:
     if signature is not None:
         _check_arguments(part, f"{target} ({file}, line {signature.line})", settings, offered, signature)
     return str(user_files.digest(sources))
+
+
+def generations(target: str, folder: str) -> tuple[int, ...]:
+    """Return the generations of Keras that have the parts of Keras which the code of a function names.
+
+    The function has been checked.
+    """
+    for path in user_files.sources(user_files.find(target, folder), folder).values():
+        for node in ast.walk(user_files.parse(path)):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                names = [f"{node.value.id}.{node.attr}"]
+            else:
+                continue
+            if any(name.startswith("keras.") and name.split(".")[1] in _ONLY_KERAS_3 for name in names):
+                return (3,)
+    return (2, 3)
 
 
 def _check_keys(part: str, arguments: dict[str, Any]) -> None:

@@ -184,6 +184,9 @@ def plan_run(config: Config) -> RunSpec:
         if isinstance(settings, user_code.Function):
             offered = kinds.kind(settings.kind).OFFERED
             settings._source_ = user_functions.check(part, settings, offered, str(Path.cwd()))
+            if part == "model":
+                model.GENERATIONS = user_functions.generations(model._target_, str(Path.cwd()))
+    checks.check_names(replace(config, model=model), runtime)
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"

@@ -65,9 +65,8 @@ def _failure(error, spec):
 
 
 def _users_parts(spec):
-    """Return the parts of the plan that call a function of the user's."""
-    named = [(name, spec[name]) for name in ("data", "model") if "_target_" in spec.get(name, {})]
-    return [dict(part, is_model=name == "model") for name, part in named]
+    """Return the parts of the plan that call a function of the user's, by their names."""
+    return {name: spec[name] for name in ("data", "model") if "_target_" in spec.get(name, {})}
 
 
 def _is_out_of_memory(error):
@@ -82,7 +81,7 @@ def _is_out_of_memory(error):
 def _train(spec, directory, events):
     backend, seed = spec["backend"]["name"], spec["seed"]
     training, controls = spec["training"], spec["controls"]
-    user_code.keep(_users_parts(spec), directory)
+    user_code.keep(_users_parts(spec).values(), directory)
     engine.limit_threads(backend, spec["threads"])
     engine.set_dtype(training["dtype"])
     engine.set_precision(backend, spec["engine"]["precision"])

@@ -206,13 +206,13 @@ def blame(error, parts, backend, others):
     """Return the message and the traceback of an error in a run that uses the user's own code.
 
     Returns None if the error has nothing to do with it.
-    parts: the parts of the plan that call a function of the user's.
+    parts: the parts of the plan that call a function of the user's, by their names.
     others: the other backends of the same Keras.
     """
     if isinstance(error, UserCodeError):
         message, trace = str(error), error.trace
     else:
-        model = next((part["_target_"] for part in parts if part["is_model"]), None)
+        model = parts["model"]["_target_"] if "model" in parts else None
         message, trace = _told(error, "training the model of %s failed" % model)
         if trace is None and model is None:
             return None

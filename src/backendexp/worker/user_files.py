@@ -77,12 +77,12 @@ def _modules(words, path):
     __init__.py. Nothing is imported: importlib would import a package to find a module in it.
     """
     importlib.invalidate_caches()
-    files, root, name = [], None, ""
+    files, root = [], None
     for word in words:
-        name = name + "." + word if name else word
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        # For a dotted name, PathFinder would expect that the package has been imported.
+        spec = importlib.machinery.PathFinder.find_spec(word, path)
         if spec is None and not files:
-            spec = _by_import_hook(name)
+            spec = _by_import_hook(word)
         if spec is None:
             break
         is_file = spec.has_location and spec.origin and spec.origin.endswith(".py")

@@ -188,6 +188,8 @@ def _layers_of_graph(model):
     waiting = [(tensor, False) for tensor in reversed(outputs)]
     while waiting:
         tensor, inputs_are_done = waiting.pop()
+        if not hasattr(tensor, "_keras_history"):  # a model of Keras 2 that was written as a class
+            return []
         layer, number = tensor._keras_history[:2]
         if inputs_are_done:
             found.append(layer)
