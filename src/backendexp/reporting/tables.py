@@ -151,11 +151,20 @@ def label_caveats(records: Sequence[RunRecord]) -> list[str]:
             if labels["low"] == labels["high"]:
                 meaning = "nothing could be learned" if name == "y_train" else "accuracy tells little"
                 said[f"{name} holds one class only, every label is {labels['low']:g}: {meaning}."] = None
-        if not data.get("labels", {}).get("y_test", {}).get("zeros_and_ones", True):
+        others = not data.get("labels", {}).get("y_test", {}).get("zeros_and_ones", True)
+        if others and _counts_zeros_and_ones(record):
             said[
                 "y_test holds other labels than 0 and 1, and accuracy counts only these: look at the loss."
             ] = None
     return list(said)
+
+
+def _counts_zeros_and_ones(record: RunRecord) -> bool:
+    """Whether the run has an accuracy of two classes. If the labels decide the loss, it suits them."""
+    loss, result = record.spec.training.loss, record.result
+    return (
+        result is not None and "accuracy" in result.qualities and loss != "auto" and "categorical" not in loss
+    )
 
 
 def phases(result: RunResult) -> str:
