@@ -122,6 +122,8 @@ def test_metrics_hold_the_headline_the_phases_the_epochs_and_the_memory(
     assert metrics["accuracy"] == metrics["test/accuracy"]
     assert 0 <= metrics["accuracy"] <= 1
     assert set(metrics) >= PHASES
+    assert metrics["inference/samples_per_s"] > 0
+    assert 0 < metrics["inference/latency_ms"] <= metrics["inference/latency_p95_ms"]
     assert 20 < metrics["memory/peak_mib"] < 20_000
     for name in ("train/loss", "train/accuracy", "train/epoch_s"):
         history = repository.history(trained["first"], name)

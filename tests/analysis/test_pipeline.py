@@ -26,6 +26,7 @@ from backendexp.analysis.findings import (
 )
 from backendexp.analysis.pipeline import analyse
 from backendexp.analysis.statistics import LEVEL
+from backendexp.errors import ComparisonError
 from support.chance import most
 from support.tracked import MEASURES, MEMORY, QUALITIES, TIMES, moved, sweep_runs
 
@@ -412,3 +413,80 @@ def test_chance_is_one_over_the_number_of_classes() -> None:
     assert (chance.expected, chance.correct) == (0.1, 40)
     assert "random labels of 10 classes right" in chance.sentence
     assert chance.sentence.endswith("That is luck.")
+
+
+# -- the values of a setting -------------------------------------------------------------------------
+
+
+def by_threads(**of_the_second: Any) -> list[TrackedRun]:
+    """A sweep on one backend over two numbers of threads, of which the second takes half the time."""
+    found = []
+    for run in sweep_of({"one": 1.0, "two": 0.5}, 10):
+        second = run.backend == "two"
+        params = {**run.params, "backend.name": "jax", "threads": "2" if second else "1"}
+        tags = {**run.tags, "engine": "Jax"}
+        changes = of_the_second if second else {}
+        found.append(replace(run, backend="jax", params=params, tags=tags, **changes))
+    return found
+
+
+def test_values_of_a_setting_are_compared_on_one_backend() -> None:
+    found = compare(by_threads(), by="threads")
+    assert [group.label for group in found.groups] == ["threads=1", "threads=2"]
+    assert (training(found).candidate, training(found).verdict) == ("threads=2", FASTER)
+    assert found.by == "threads"
+
+
+def test_a_value_can_be_the_baseline() -> None:
+    for word in ("2", "threads=2"):
+        assert compare(by_threads(), by="threads", baseline=word).baselines == ("threads=2",)
+    with pytest.raises(ComparisonError, match=r"Expected one of: 1, 2, threads=1, threads=2"):
+        compare(by_threads(), by="threads", baseline="3")
+
+
+def test_runs_that_differ_in_a_setting_are_no_comparison_of_backends() -> None:
+    with pytest.raises(ComparisonError, match=r"threads is 1 in .* or compare the values .* --by threads"):
+        compare(by_threads())
+
+
+def test_values_of_a_setting_are_not_compared_across_backends() -> None:
+    with pytest.raises(
+        ComparisonError, match=r"the backend is tensorflow in .* on one backend of one runtime"
+    ):
+        compare(sweep_of({"tensorflow": 1.0, "jax": 1.0}, 4), by="threads")
+
+
+def test_times_are_judged_where_a_setting_changes_what_is_computed() -> None:
+    def of(by: str) -> Contrast:
+        runs = [
+            replace(
+                run,
+                params={**run.params, "threads": "2", by: run.params["threads"]},
+                values={**run.values, "loss": run.values["loss"] + float(run.params["threads"])},
+            )
+            for run in by_threads()
+        ]
+        return training(compare(runs, by=by))
+
+    assert of("training.batch_size").verdict == FASTER
+    assert of("engine.jit_compile").withheld == "not of one quality: different loss"
+
+
+def test_parity_runs_of_each_value_belong_to_its_side() -> None:
+    runs = by_threads()
+    checked = [
+        replace(
+            run,
+            run_id=f"parity {number}",
+            role="parity",
+            seed=0,
+            loss_by_epoch=(0.7, 0.69 + (0.1 if run.params["threads"] == "2" else 0.0)),
+            tags={**run.tags, "data_digest": "d", "weights_digest": "w"},
+            params={**run.params, "parity.probe": str(max(0, number - 1))},
+        )
+        for number, run in enumerate([runs[0], runs[1], runs[0], runs[0]])
+    ]
+    found = compare([*runs, *moved(checked, 100)], by="threads")
+    assert found.parity.agree is False
+    assert list(found.parity.distances) == ["threads=2"]
+    assert training(found).withheld == "parity: threads=2 computed something else"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendexp.errors import BackendUnavailable, RuntimeUnavailable
+from backendexp.errors import BackendUnavailable, ConfigError, RuntimeUnavailable
 from backendexp.experiments import blocks
 from backendexp.experiments.base import PlannedRun
 from backendexp.runs import plan
@@ -179,3 +179,12 @@ def test_unusable_interpreter_is_named_as_the_reason(make_spec: MakeSpec, bare_p
     spec = replace(make_spec(), python=bare_python)
     with pytest.raises((BackendUnavailable, RuntimeUnavailable), match=bare_python):
         blocks.entrants(spec, None, None, "compare")
+
+
+def test_a_backend_that_lacks_a_setting_of_the_engine_does_not_take_part(make_spec: MakeSpec) -> None:
+    spec = make_spec(engine__jit_compile=False)
+    who = blocks.entrants(spec, None, None, "compare")
+    assert "theano" not in who.names
+    assert any("engine.jit_compile is false, but Theano" in why for why in who.missing)
+    with pytest.raises(ConfigError, match=r"engine\.jit_compile is false, but Theano"):
+        blocks.entrants(spec, ["tensorflow", "theano"], None, "compare")

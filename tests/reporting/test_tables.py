@@ -218,6 +218,28 @@ def test_range_of_luck_stays_within_what_accuracy_can_be(make: Make) -> None:
     assert "0.00 to 1.00 is luck" in line
 
 
+@pytest.mark.parametrize(
+    ("loss", "metric", "told"),
+    [
+        ("mean_squared_error", "accuracy", 1),
+        ("mean_squared_error", "mean_absolute_error", 0),
+        ("sparse_categorical_crossentropy", "accuracy", 0),
+        ("auto", "accuracy", 0),
+    ],
+)
+def test_labels_that_accuracy_does_not_count_are_only_told_where_it_is_of_two_classes(
+    loss: str, metric: str, told: int, tmp_path: Path, make_spec: Callable[..., RunSpec]
+) -> None:
+    amounts = {"low": 0.0, "high": 9.0, "zeros_and_ones": False}
+    stream = [
+        e | {"labels": {"y_test": amounts}} if e["event"] == "data" else e
+        for e in streams.whole(metrics={metric: 0.5})
+    ]
+    spec = make_spec("jax")
+    spec.training.loss = loss
+    assert len(tables.label_caveats([streams.record_of(tmp_path, spec, stream)])) == told
+
+
 def test_tables_have_a_column_for_each_metric_that_a_run_has(make: Make) -> None:
     metrics = {"mean_absolute_error": 12.3456, "r2_score": 0.5}
     regression = streams.whole(metrics=metrics)

@@ -177,3 +177,42 @@ def test_statuses_are_those_of_mlflow() -> None:
 
     for status in (results.FINISHED, results.FAILED, results.KILLED):
         assert RunStatus.is_terminated(RunStatus.from_string(status))
+
+
+def test_events_of_an_older_worker_have_accuracy_in_place_of_the_metrics() -> None:
+    older = []
+    for event in streams.whole((0.7, 0.6)):
+        if event["event"] in ("epoch", "evaluated"):
+            event = {key: value for key, value in event.items() if key != "metrics"} | {"accuracy": 0.25}
+        older.append(event)
+    result = fold(older)
+    assert [epoch.metrics for epoch in result.epochs] == [{"accuracy": 0.25}] * 2
+    assert result.metrics()["accuracy"] == result.metrics()["test/accuracy"] == 0.25
+
+
+def test_metrics_of_any_name_are_those_of_the_run() -> None:
+    result = fold(streams.whole(metrics={"left_auc": 0.5, "mean_absolute_error": 3.0}))
+    assert result.qualities == {"left_auc": 0.5, "mean_absolute_error": 3.0}
+    metrics = result.metrics()
+    assert (metrics["test/left_auc"], metrics["test/mean_absolute_error"]) == (0.5, 3.0)
+    assert "accuracy" not in metrics
+
+
+def test_inference_and_the_gpu_are_measures_in_their_units() -> None:
+    predicted: Event = {
+        "event": "predicted",
+        "time": 1.0,
+        "samples": 64,
+        "samples_per_s": 1000.0,
+        "calls": 200,
+        "latency_s": 0.002,
+        "latency_p95_s": 0.004,
+    }
+    device: Event = {"event": "device", "time": 1.0, "kind": "gpu", "name": "A GPU", "peak_bytes": 3 * 2**20}
+    metrics = fold([*streams.whole(), predicted, device]).metrics()
+    assert metrics["inference/samples_per_s"] == 1000.0
+    assert metrics["inference/latency_ms"] == pytest.approx(2.0)
+    assert metrics["inference/latency_p95_ms"] == pytest.approx(4.0)
+    assert metrics["memory/gpu_peak_mib"] == 3.0
+    device |= {"kind": "cpu", "name": None, "peak_bytes": None}
+    assert "memory/gpu_peak_mib" not in fold([*streams.whole(), device]).metrics()

@@ -24,7 +24,7 @@ _MOST_CURVES, _MOST_POINTS = 50, 100_000
 # The store cuts off a dataset's digest after so many characters.
 _LONGEST_DIGEST = 36
 # The plan's keys that have no dot. Any other parameter without a dot comes from `mlflow run`.
-_PLAIN_KEYS = ("seed", "threads", "timeout_s")
+_PLAIN_KEYS = ("inference", "seed", "threads", "timeout_s")
 
 
 # -- from a store ------------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> Parit
             candidate = replace(spec, backend=backend, runtime=runtime.name, python=None)
             try:
                 checks.check_names(candidate, runtime)
+                checks.check_execution(candidate, backend, runtime)
                 prepare.check_available(candidate)
                 prepare.prepare(candidate, say)
             except UserError as error:

@@ -101,19 +101,22 @@ def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, e
         else the first backend.
     experiment: the name of the experiment, for error messages.
     Raises BackendUnavailable: a backend that was asked for cannot run here, or fewer than two can.
+    Raises ConfigError: a backend that was asked for cannot run a model as `engine` says.
     Raises RuntimeUnavailable: the runtime cannot be built, or the named interpreter cannot be used.
     """
     for name in names or ([baseline] if baseline else []):
         candidate = replace(spec, backend=name)
         _check_offered(candidate)
+        checks.check_execution(candidate, name, catalogue.RUNTIMES[spec.runtime])
         prepare.check_available(candidate)
     able, missing = [], []
     for name in names or catalogue.RUNTIMES[spec.runtime].engines:
         candidate = replace(spec, backend=name)
         try:
+            checks.check_execution(candidate, name, catalogue.RUNTIMES[spec.runtime])
             prepare.check_available(candidate)
             able.append(candidate)
-        except BackendUnavailable as error:
+        except (BackendUnavailable, ConfigError) as error:
             missing.append(str(error))
     if len(able) < 2:
         there = f"only {able[0].backend}" if able else "none"

@@ -11,6 +11,6 @@ while next_order() is not None:
         say_epoch(number, loss)
     say("trained", seconds=1.5)
     say("phase", name="evaluate")
-    say("evaluated", seconds=0.1, loss=0.25, accuracy=0.75)
+    say("evaluated", seconds=0.1, loss=0.25, metrics={"accuracy": 0.75})
     say("finished")
     say("exited", pid=NO_PROCESS, returncode=0, signal=None, peak_bytes=2**20, cpu_s=0.5)

@@ -31,7 +31,7 @@ def say_ready(version=1):
 
 
 def say_epoch(number, loss):
-    say("epoch", epoch=number, seconds=0.5, loss=loss, accuracy=0.5)
+    say("epoch", epoch=number, seconds=0.5, loss=loss, metrics={"accuracy": 0.5})
 
 
 def say_up_to_fit(pid, start):
