@@ -421,7 +421,7 @@ def test_chance_is_one_over_the_number_of_classes() -> None:
 def by_threads(**of_the_second: Any) -> list[TrackedRun]:
     """A sweep on one backend over two numbers of threads, of which the second takes half the time."""
     found = []
-    for run in sweep_of({"one": 1.0, "two": 0.5}, 10):
+    for run in sweep_runs({"one": 1.0, "two": 0.5}, 10):
         second = run.backend == "two"
         params = {**run.params, "backend.name": "jax", "threads": "2" if second else "1"}
         tags = {**run.tags, "engine": "Jax"}
@@ -453,7 +453,7 @@ def test_values_of_a_setting_are_not_compared_across_backends() -> None:
     with pytest.raises(
         ComparisonError, match=r"the backend is tensorflow in .* on one backend of one runtime"
     ):
-        compare(sweep_of({"tensorflow": 1.0, "jax": 1.0}, 4), by="threads")
+        compare(sweep_runs({"tensorflow": 1.0, "jax": 1.0}, 4), by="threads")
 
 
 def test_times_are_judged_where_a_setting_changes_what_is_computed() -> None:
