@@ -207,8 +207,8 @@ def _qualities(model, dataset, batch_size):
 def _comparable(model, named):
     """Return the loss and the metrics as numbers, without the losses of single outputs.
 
-    Keras averages those over batches of unequal sizes, on JAX and PyTorch by their sizes and elsewhere without
-    them, so that equal models would seem to differ.
+    Keras averages those over batches of unequal sizes, on JAX and PyTorch by their sizes and elsewhere
+    without them, so that equal models would seem to differ.
     """
     outputs = getattr(model, "output_names", None) or []
     left_out = {name + "_loss" for name in outputs} if len(outputs) > 1 else set()
