@@ -99,6 +99,7 @@ def test_two_inputs_and_two_outputs_start_and_train_alike_on_every_backend(
     assert len({run.data.tags["weights_digest"] for run in runs if run.data.params["seed"] == "0"}) == 2
     for run in runs:
         assert {"test/sort_accuracy", "test/price_mean_absolute_error"} <= set(run.data.metrics)
+        assert "test/sort_loss" not in run.data.metrics  # Keras averages it in two ways
     assert "faster than" in answer.stdout or "inconclusive" in answer.stdout
 
 

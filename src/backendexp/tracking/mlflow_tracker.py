@@ -129,13 +129,19 @@ def _dataset_input(dataset: Dataset) -> Any:
     from mlflow.entities import Dataset as DatasetEntity
     from mlflow.entities import DatasetInput, InputTag
 
-    def tensor(shape: tuple[int, ...]) -> str:
-        spec = {"dtype": "float32", "shape": [-1, *shape[1:]]}
-        return json.dumps([{"type": "tensor", "tensor-spec": spec}])
+    def tensors(part: str) -> str:
+        """Describe an array, or each array if there are several, which have names such as x_train_left."""
+        specs = []
+        for name, shape in dataset.shapes.items():
+            if name == part or name.startswith(f"{part}_"):
+                named = {} if name == part else {"name": name.removeprefix(f"{part}_")}
+                spec = {"dtype": "float32", "shape": [-1, *shape[1:]]}
+                specs.append({"type": "tensor", **named, "tensor-spec": spec})
+        return json.dumps(specs)
 
     source = {"path": dataset.path} if dataset.path else {"generated_by": "backendexp"}
     shapes = dataset.shapes
-    schema = {"features": tensor(shapes["x_train"]), "targets": tensor(shapes["y_train"])}
+    schema = {"features": tensors("x_train"), "targets": tensors("y_train")}
     profile = {**{f"{name}_shape": shape for name, shape in shapes.items()}, "bytes": dataset.bytes}
     return DatasetInput(
         dataset=DatasetEntity(

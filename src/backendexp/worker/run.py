@@ -225,7 +225,18 @@ def _qualities(model, dataset, batch_size):
     else:
         # The list that it would return is not in the order of any list of names.
         named = model.evaluate(dataset.x_test, dataset.y_test, return_dict=True, **arguments)
-    return {name: float(value) for name, value in named.items()}
+    return _comparable(model, named)
+
+
+def _comparable(model, named):
+    """Return the loss and the metrics as numbers, without the losses of single outputs.
+
+    Keras averages those over batches of unequal sizes, on JAX and PyTorch by their sizes and elsewhere
+    without them, so that equal models would seem to differ.
+    """
+    outputs = getattr(model, "output_names", None) or []
+    left_out = {name + "_loss" for name in outputs} if len(outputs) > 1 else set()
+    return {name: float(value) for name, value in named.items() if name not in left_out}
 
 
 def _batch_source(dataset, batch_size, seed, ordered):
@@ -251,7 +262,7 @@ def _epoch_clock(events, fit_began):
             self._last = fit_began
 
         def on_epoch_end(self, epoch, logs=None):
-            values = {name: float(value) for name, value in logs.items()}
+            values = _comparable(self.model, logs)
             now = time.perf_counter()
             loss = values.pop("loss")
             if not math.isfinite(loss):
