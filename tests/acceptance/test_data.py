@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,51 +55,60 @@ OWN = {
 }
 
 
-def results(project: Project) -> dict[tuple[str, str, str], dict[str, float]]:
-    """The metrics of all runs, by runtime, backend and data."""
+# CI trains on a backend of each generation that starts quickly. The others are in the extended tests.
+_IN_CI = [("keras3", "theano"), ("keras2", "theano")]
+PLACES = [pytest.param(place, marks=[] if place in _IN_CI else pytest.mark.extended) for place in places()]
+# Returns the metrics of the runs on a pair of runtime and backend, by the name of the data.
+Trained = Callable[[tuple[str, str]], dict[str, dict[str, float]]]
+
+
+def results(project: Project) -> dict[str, dict[str, float]]:
+    """Return the metrics of all runs, by the name of their data."""
     found = {}
     for path in project.folder.rglob("result.json"):
         spec = json.loads((path.parent / "spec.json").read_text())
         result = json.loads(path.read_text())
         assert result["status"] == "FINISHED", result
-        name = Path(spec["data"].get("path", spec["data"]["kind"])).stem
-        found[spec["runtime"]["name"], spec["backend"]["name"], name] = result["metrics"]
+        found[Path(spec["data"].get("path", spec["data"]["kind"])).stem] = result["metrics"]
     return found
 
 
-def trained(project: Project, *words: str) -> dict[tuple[str, str, str], dict[str, float]]:
-    for runtime in dict.fromkeys(runtime for runtime, _ in places()):
-        backends = ",".join(backend for where, backend in places() if where == runtime)
-        answer = project.run(
-            "-m",
-            f"runtime={runtime}",
-            f"backend={backends}",
-            "threads=1",
-            "tracking=none",
-            "model.dropout=0",
-            "training.learning_rate=0.003",
-            "training.epochs=10",
-            "training.batch_size=32",
-            *words,
-            timeout=900,
-        )
-        assert answer.returncode == 0, answer.stderr
-        assert "other labels than 0 and 1" not in answer.stdout
-        assert not re.search("accuracy tells little|nothing could be learned", answer.stdout)
+def train(project: Project, place: tuple[str, str], *words: str) -> dict[str, dict[str, float]]:
+    runtime, backend = place
+    answer = project.run(
+        "-m",
+        f"runtime={runtime}",
+        f"backend={backend}",
+        "threads=1",
+        "tracking=none",
+        "inference=false",
+        "model.dropout=0",
+        "training.learning_rate=0.003",
+        "training.epochs=10",
+        "training.batch_size=32",
+        *words,
+        timeout=900,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "other labels than 0 and 1" not in answer.stdout
+    assert not re.search("accuracy tells little|nothing could be learned", answer.stdout)
     return results(project)
 
 
 @pytest.fixture(scope="module")
-def built_in(new_project: Callable[..., Project]) -> dict[tuple[str, str, str], dict[str, float]]:
-    return trained(new_project(), f"data={','.join(BUILT_IN)}")
+def built_in(new_project: Callable[..., Project]) -> Trained:
+    return cache(lambda place: train(new_project(), place, f"data={','.join(BUILT_IN)}"))
 
 
 @pytest.fixture(scope="module")
-def own(new_project: Callable[..., Project]) -> dict[tuple[str, str, str], dict[str, float]]:
-    project = new_project()
-    for name in OWN:
-        numpy.savez(project.folder / f"{name}.npz", **own_arrays(name))
-    return trained(project, "data=npz", "data.path=" + ",".join(f'"{name}.npz"' for name in OWN))
+def own(new_project: Callable[..., Project]) -> Trained:
+    def trained(place: tuple[str, str]) -> dict[str, dict[str, float]]:
+        project = new_project()
+        for name in OWN:
+            numpy.savez(project.folder / f"{name}.npz", **own_arrays(name))
+        return train(project, place, "data=npz", "data.path=" + ",".join(f'"{name}.npz"' for name in OWN))
+
+    return cache(trained)
 
 
 def check(metrics: dict[str, float], metric: str, limit: float) -> None:
@@ -106,18 +116,16 @@ def check(metrics: dict[str, float], metric: str, limit: float) -> None:
     assert value < limit if metric.endswith("error") else value > limit
 
 
+@pytest.mark.parametrize("place", PLACES, ids="-".join)
 @pytest.mark.parametrize("kind", BUILT_IN)
-def test_a_kind_of_data_is_learned(
-    built_in: dict[tuple[str, str, str], dict[str, float]], runtime: str, backend: str, kind: str
-) -> None:
-    check(built_in[runtime, backend, kind], *BUILT_IN[kind])
+def test_a_kind_of_data_is_learned(built_in: Trained, place: tuple[str, str], kind: str) -> None:
+    check(built_in(place)[kind], *BUILT_IN[kind])
 
 
+@pytest.mark.parametrize("place", PLACES, ids="-".join)
 @pytest.mark.parametrize("name", OWN)
-def test_own_arrays_are_learned(
-    own: dict[tuple[str, str, str], dict[str, float]], runtime: str, backend: str, name: str
-) -> None:
-    check(own[runtime, backend, name], *OWN[name])
+def test_own_arrays_are_learned(own: Trained, place: tuple[str, str], name: str) -> None:
+    check(own(place)[name], *OWN[name])
 
 
 def test_every_kind_that_can_be_learned_is_trained_here() -> None:

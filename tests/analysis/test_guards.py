@@ -97,7 +97,7 @@ def test_pair_with_enough_blocks_saves_another_that_has_too_few() -> None:
 
 def test_runs_of_different_code_of_the_user_are_not_compared() -> None:
     own = {"model._target_": "mine.build", "model._source_": "aa11"}
-    runs = [replace(run, params={**run.params, **own}) for run in sweep_of(TWO, 3)]
+    runs = [replace(run, params={**run.params, **own}) for run in sweep_runs(TWO, 3)]
     refused(
         changed(runs, 3, params={"model._source_": "bb22"}),
         "these runs are not alike: the digest of the code of model._target_ is aa11 in "
