@@ -7,6 +7,7 @@ import numpy as np
 from keras.src.backend import standardize_data_format
 
 from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.src import eager_convolution
 from keras_theano.src.dispatch import namespace
 from keras_theano.symbolic.windows import each, placed
 
@@ -88,5 +89,9 @@ globals().update(
         dot_product_attention=_dot_product_attention,
         max_pool=_max_pool,
         average_pool=_average_pool,
+        conv=eager_convolution.conv,
+        depthwise_conv=eager_convolution.depthwise_conv,
+        separable_conv=eager_convolution.separable_conv,
+        conv_transpose=eager_convolution.conv_transpose,
     )
 )
