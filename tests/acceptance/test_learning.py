@@ -6,6 +6,7 @@ import pytest
 
 from backendexp.runs.record import load
 from support.projects import Project
+from support.servers import places
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,13 @@ FLOORS = {
     ("transformer", "digits"): 0.80,
     ("mlp", "breast_cancer"): 0.90,
 }
-TRAINING = ("training.optimizer=adam", "training.learning_rate=0.003", "training.epochs=12", "threads=1")
+TRAINING = (
+    "inference=false",
+    "training.optimizer=adam",
+    "training.learning_rate=0.003",
+    "training.epochs=12",
+    "threads=1",
+)
 
 
 def learned(lab: Project, backend: str, runtime: str) -> dict[tuple[str, str], float]:
@@ -43,19 +50,17 @@ def learned(lab: Project, backend: str, runtime: str) -> dict[tuple[str, str], f
     return found
 
 
-@pytest.mark.parametrize(
-    ("backend", "runtime"),
-    [
-        ("theano", "keras3"),
-        ("jax", "keras3"),
-        pytest.param("tensorflow", "keras3", marks=pytest.mark.extended),
-        pytest.param("torch", "keras3", marks=pytest.mark.extended),
-        pytest.param("tensorflow", "keras2", marks=pytest.mark.extended),
-        pytest.param("theano", "keras2", marks=pytest.mark.extended),
-    ],
-)
+# CI trains on one backend. The others are in the extended tests.
+PLACES = [
+    pytest.param(place, marks=[] if place == ("keras3", "theano") else pytest.mark.extended)
+    for place in places()
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids="-".join)
 @pytest.mark.timeout(1800)
-def test_every_model_learns_real_data(lab: Project, backend: str, runtime: str) -> None:
+def test_every_model_learns_real_data(lab: Project, place: tuple[str, str]) -> None:
+    runtime, backend = place
     accuracies = learned(lab, backend, runtime)
     print(backend, runtime, accuracies)
     too_low = {pair: value for pair, value in accuracies.items() if value < FLOORS[pair]}

@@ -24,7 +24,7 @@ import json, os, sys
 sys.path.insert(0, os.environ["PACKAGE"])
 import numpy
 from keras import backend
-from worker import compiling, engine
+from worker import compiling, engine, models
 from worker.models import mlp as kind
 
 asked = json.loads(os.environ["NAMES"])
@@ -39,14 +39,27 @@ def attempt(kind, name, action):
     except Exception as error:
         failed.setdefault(kind, {})[name] = "%s: %s" % (type(error).__name__, error)
 
-def network(optimizer="sgd", loss="mean_squared_error", activation="relu", output="sigmoid"):
+def network(optimizer="sgd", loss="mean_squared_error", activation="relu", output="sigmoid", metric="accuracy"):
+    several = "categorical" in loss or "categorical" in metric
+    if several:
+        output = "softmax"
+        loss = loss if "categorical" in loss else "categorical_crossentropy"
     mlp = kind.build(
-        {"hidden_units": [2], "activation": activation, "dropout": 0.0, "output_activation": output}, 3
+        {"hidden_units": [2], "activation": activation, "dropout": 0.0},
+        (3,),
+        models.Output(6 if several else 1, output),
     )
-    compiling.compile_model(mlp, optimizer, 0.01, loss, generation)
-    if generation == 3:  # Keras 2 looks its losses up when it compiles, Keras 3 when it needs them
-        value = float(mlp.compute_loss(x=x, y=y, y_pred=mlp(x)))
+    compiling.compile_model(mlp, optimizer, 0.01, loss, [metric], generation)
+    if generation == 3:  # Keras 2 looks its losses and metrics up when it compiles, Keras 3 when it needs them
+        labels = y if not several else numpy.eye(6, dtype="float32")[:4]
+        if "sparse" in loss:
+            labels = numpy.arange(4)
+        y_pred = mlp(x)
+        value = float(mlp.compute_loss(x=x, y=labels, y_pred=y_pred))
         assert numpy.isfinite(value), value
+        if "sparse" in metric:
+            labels = numpy.arange(4)
+        mlp.compute_metrics(x, labels, y_pred)
     return mlp
 
 def trains_at_our_rate(optimizer):
@@ -61,6 +74,8 @@ for name in asked["optimizers"]:
     attempt("optimizers", name, trains_at_our_rate)
 for name in asked["losses"]:
     attempt("losses", name, lambda name: network(loss=name))
+for name in asked["metrics"]:
+    attempt("metrics", name, lambda name: network(metric=name))
 for name in asked["activations"]:
     attempt("activations", name, lambda name: network(activation=name))
     attempt("output activations", name, lambda name: network(output=name))
@@ -70,9 +85,12 @@ json.dump(failed, sys.stdout)
 """
 
 
+KINDS = ("optimizers", "losses", "metrics", "activations", "dtypes")
+
+
 def failures(facts: RuntimeFacts, backend: str, python: str) -> dict[str, Any]:
     """Return the names in `facts` that the Keras of `python` does not accept."""
-    names = {kind: sorted(getattr(facts, kind)) for kind in ("optimizers", "losses", "activations", "dtypes")}
+    names = {kind: sorted(getattr(facts, kind)) for kind in KINDS}
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment |= {
         "KERAS_BACKEND": backend,
@@ -105,11 +123,19 @@ def test_script_finds_names_that_keras_does_not_know() -> None:
     """Without this, the tests above could not fail."""
     nothing = frozenset[str]()
     wrong = RuntimeFacts(
-        "keras3", 3, {}, frozenset({"rsmprop"}), frozenset({"hunge"}), frozenset({"rleu"}), nothing
+        name="keras3",
+        generation=3,
+        engines={},
+        optimizers=frozenset({"rsmprop"}),
+        losses=frozenset({"hunge"}),
+        metrics=frozenset({"acuracy"}),
+        activations=frozenset({"rleu"}),
+        dtypes=nothing,
     )
     assert {kind: list(names) for kind, names in failures(wrong, "jax", sys.executable).items()} == {
         "optimizers": ["rsmprop"],
         "losses": ["hunge"],
+        "metrics": ["acuracy"],
         "activations": ["rleu"],
         "output activations": ["rleu"],
     }
@@ -128,7 +154,7 @@ def test_keras_3_is_the_reference_for_formulas() -> None:
 
 def test_keras_2_has_no_name_that_keras_3_lacks() -> None:
     """This matters because the configuration is checked against Keras 3 first."""
-    for kind in ("optimizers", "losses", "activations", "dtypes"):
+    for kind in KINDS:
         assert getattr(catalogue.KERAS2, kind) <= getattr(catalogue.KERAS3, kind)
 
 

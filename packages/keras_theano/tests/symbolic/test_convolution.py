@@ -162,10 +162,16 @@ def test_kernel_with_other_channels_is_refused_as_eagerly(name: str, kernels: tu
     [((2, 2, 3, 4), "must be a multiple of the kernel's"), ((5, 1, 8, 4), "smaller than the window")],
 )
 def test_kernel_that_does_not_fit_is_refused_as_in_eager_code(kernel: tuple[int, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=r"divisible|empty output"):
+    with pytest.raises(ValueError, match=message):
         nn.conv(IMAGES, floats(*kernel))
     with pytest.raises(ValueError, match=message):
         traced(nn.conv, IMAGES, floats(*kernel), unknown_batch=False)
+
+
+def test_other_padding_is_refused_as_in_eager_code() -> None:
+    for run in (nn.conv, lambda *xs, **named: traced(lambda *ys: nn.conv(*ys, **named), *xs)):
+        with pytest.raises(ValueError, match="must be 'same' or 'valid'"):
+            run(IMAGES, floats(2, 2, 8, 3), padding="full")
 
 
 def test_convolution_of_unknown_sizes_is_refused() -> None:

@@ -151,3 +151,15 @@ def test_wrong_shapes_are_refused():
 @pytest.mark.parametrize("name", ["rfft", "stft"])
 def test_function_that_cannot_be_traced_is_named(name):
     refuses(getattr(math, name), name, X)
+
+
+@pytest.mark.parametrize("name", ["fft", "fft2"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_eager_fourier_transforms_are_those_of_jax_and_keep_the_dtype(name, dtype):
+    parts = RNG.normal(size=(2, 3, 4, 5)).astype(dtype)
+    found = getattr(math, name)(tuple(parts))
+    for ours, theirs in zip(found, getattr(eager, name)(tuple(parts)), strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="tuple of two tensors"):
+        getattr(math, name)(parts[0])

@@ -1,7 +1,8 @@
 """Imports Keras's NumPy backend without JAX.
 
 That backend imports JAX at the top of its modules, although only convolution, pooling and Fourier transforms
-need it. The import takes seconds where JAX is installed, and fails where it is not.
+need it, and these have functions of their own in keras_theano.src. The import takes seconds where JAX is
+installed, and fails where it is not.
 """
 
 import sys

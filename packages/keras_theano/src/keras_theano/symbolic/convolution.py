@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.symbolic.views import padded, part_of
-from keras_theano.symbolic.windows import each, known_sizes, placed
+from keras_theano.symbolic.windows import convolved, each, groups_of, known_sizes, require_same_channels
 from keras_theano.tracing.tensor import Tensor, as_node, common_dtype
 
 
@@ -47,15 +47,10 @@ def conv(
     x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
     if not channels_last:
         x = pt.moveaxis(x, 1, -1)
-    spatial, channels = known_sizes(x.type.shape, channels_last=True), x.type.shape[-1]
+    spatial = known_sizes(x.type.shape, channels_last=True)
     *window, per_group, filters = weights.type.shape
-    if channels % per_group:
-        raise ValueError(
-            "the number of input channels must be a multiple of the kernel's. "
-            f"Received: {channels} channels, and a kernel of shape {weights.type.shape}"
-        )
+    groups = groups_of(x.type.shape, weights.type.shape)
     places, sizes = _places(spatial, window, strides, padding, dilation_rate)
-    groups = channels // per_group
     patches = _picked(x, places).reshape((-1, prod(window), groups, per_group))
     grouped = patches.transpose(2, 0, 1, 3).reshape((groups, -1, prod(window) * per_group))
     matrices = weights.reshape((prod(window), per_group, groups, filters // groups))
@@ -90,14 +85,14 @@ def depthwise_conv(
         x = pt.moveaxis(x, 1, -1)
     spatial, channels = known_sizes(x.type.shape, channels_last=True), x.type.shape[-1]
     *window, of_kernel, multiplier = weights.type.shape
-    _same_channels(channels, of_kernel, x, weights)
+    require_same_channels(x.type.shape, weights.type.shape, of_kernel)
     axes = len(spatial)
     counts, steps, gaps = [], each(strides, axes), each(dilation_rate, axes)
-    for axis, (length, reach, step, gap) in enumerate(zip(spatial, window, steps, gaps, strict=True)):
-        count, before, after = placed(length, (reach - 1) * gap + 1, step, padding.lower())
+    for axis, (count, before, after) in enumerate(
+        convolved(spatial, window, strides, padding, dilation_rate)
+    ):
         counts.append(count)
         x = padded(x, axis + 1, before, after, 0)
-    _not_empty(counts, spatial, window, dilation_rate)
     if multiplier > 1:
         x = x[..., None]
     else:
@@ -162,7 +157,7 @@ def conv_transpose(
         x = pt.moveaxis(x, 1, -1)
     spatial, channels = known_sizes(x.type.shape, channels_last=True), x.type.shape[-1]
     *window, filters, of_kernel = weights.type.shape
-    _same_channels(channels, of_kernel, x, weights)
+    require_same_channels(x.type.shape, weights.type.shape, of_kernel)
     margins = compute_conv_transpose_padding_args_for_jax(
         (1, *spatial, channels), weights.type.shape, strides, padding, output_padding, dilation_rate
     )
@@ -222,25 +217,6 @@ def _joined(outer: NDArray[np.int64], inner: NDArray[np.int64], length: int) -> 
     return joined.reshape(outer.shape[0] * inner.shape[0], -1)
 
 
-def _same_channels(channels: int, of_kernel: int, x: TensorVariable, kernel: TensorVariable) -> None:
-    if channels != of_kernel:
-        raise ValueError(
-            "The number of input channels must match the kernel's input channels. "
-            f"Received: inputs of shape {x.type.shape} with the channels last, "
-            f"and a kernel of shape {kernel.type.shape}"
-        )
-
-
-def _not_empty(
-    sizes: Sequence[int], spatial: Sequence[int], window: Sequence[int], dilation: int | Sequence[int]
-) -> None:
-    if 0 in sizes:
-        raise ValueError(
-            f"the inputs are smaller than the window. Received: inputs of {tuple(spatial)}, a window of "
-            f"{tuple(window)}, dilation {dilation}"
-        )
-
-
 def _places(
     spatial: Sequence[int],
     window: Sequence[int],
@@ -256,14 +232,17 @@ def _places(
     """
     axes = len(spatial)
     sizes, of_axes = [], []
-    for length, reach, step, gap in zip(
-        spatial, window, each(strides, axes), each(dilation, axes), strict=True
+    for length, reach, step, gap, (size, before, _) in zip(
+        spatial,
+        window,
+        each(strides, axes),
+        each(dilation, axes),
+        convolved(spatial, window, strides, padding, dilation),
+        strict=True,
     ):
-        size, before, _ = placed(length, (reach - 1) * gap + 1, step, padding.lower())
         at = np.arange(size)[:, None] * step + np.arange(reach) * gap - before
         sizes.append(size)
         of_axes.append(np.where((at >= 0) & (at < length), at, -1))
-    _not_empty(sizes, spatial, window, dilation)
     places = np.zeros((1, 1), "int64")
     for length, at in zip(spatial, of_axes, strict=True):
         places = _joined(places, at, length)

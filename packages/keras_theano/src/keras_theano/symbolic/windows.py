@@ -40,3 +40,63 @@ def known_sizes(shape: Sequence[int | None], channels_last: bool) -> tuple[int, 
             "Specify the sizes in keras.Input, or use another backend"
         )
     return known
+
+
+def convolved(
+    spatial: Sequence[int],
+    window: Sequence[int],
+    strides: int | Sequence[int],
+    padding: str,
+    dilation: int | Sequence[int],
+) -> list[tuple[int, int, int]]:
+    """Return for each axis of a convolution what `placed` returns.
+
+    Raises ValueError for another padding than "valid" and "same", or if the inputs are smaller than the
+    window.
+    """
+    if padding.lower() not in ("same", "valid"):
+        raise ValueError(f"Invalid padding '{padding}', must be 'same' or 'valid'.")
+    axes = len(spatial)
+    places = [
+        placed(length, (reach - 1) * gap + 1, step, padding.lower())
+        for length, reach, step, gap in zip(
+            spatial, window, each(strides, axes), each(dilation, axes), strict=True
+        )
+    ]
+    if any(count == 0 for count, _, _ in places):
+        raise ValueError(
+            f"the inputs are smaller than the window. Received: inputs of {tuple(spatial)}, a window of "
+            f"{tuple(window)}, dilation {dilation}"
+        )
+    return places
+
+
+def groups_of(inputs: Sequence[int], kernel: Sequence[int]) -> int:
+    """Return the number of groups that the channels of a convolution are divided into.
+
+    inputs: the shape of the inputs, with the channels last.
+    kernel: the shape of the kernel.
+    Raises ValueError if the number of channels is not a multiple of the kernel's.
+    """
+    channels: int = inputs[-1]
+    if channels % kernel[-2]:
+        raise ValueError(
+            "the number of input channels must be a multiple of the kernel's. "
+            f"Received: {channels} channels, and a kernel of shape {tuple(kernel)}"
+        )
+    return channels // kernel[-2]
+
+
+def require_same_channels(inputs: Sequence[int | None], kernel: Sequence[int], of_kernel: int) -> None:
+    """Raise ValueError if the inputs do not have as many channels as the kernel.
+
+    inputs: the shape of the inputs, with the channels last.
+    kernel: the shape of the kernel.
+    of_kernel: the number of channels of the kernel.
+    """
+    if inputs[-1] != of_kernel:
+        raise ValueError(
+            "The number of input channels must match the kernel's input channels. "
+            f"Received: inputs of shape {tuple(inputs)} with the channels last, "
+            f"and a kernel of shape {tuple(kernel)}"
+        )

@@ -13,6 +13,25 @@ eager = numpy_ops("math")
 _get_complex_tensor_from_tuple = eager._get_complex_tensor_from_tuple
 
 
+def _fft(x: Any) -> Any:
+    """Transform the last axis. Keras's own function needs JAX, and returns float32 for float64.
+
+    x: the real and the imaginary parts.
+    """
+    return _in_parts(np.fft.fft, x)
+
+
+def _fft2(x: Any) -> Any:
+    """Transform the last two axes. `x` is as for `_fft`."""
+    return _in_parts(np.fft.fft2, x)
+
+
+def _in_parts(transform: Any, x: Any) -> Any:
+    """Return the real and the imaginary parts of a transform, in the dtype of the real parts of `x`."""
+    outputs = transform(_get_complex_tensor_from_tuple(x))
+    return outputs.real.astype(x[0].dtype), outputs.imag.astype(x[0].dtype)
+
+
 def _istft(
     x: Any,
     sequence_length: int,
@@ -53,4 +72,4 @@ def _istft(
     return whole[..., start:end].astype(np.asarray(real).dtype)
 
 
-globals().update(namespace(eager, istft=_istft))
+globals().update(namespace(eager, fft=_fft, fft2=_fft2, istft=_istft))

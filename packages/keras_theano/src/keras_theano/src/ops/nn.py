@@ -1,13 +1,13 @@
 """keras.ops.nn. Activations, normalization, losses, convolution and pooling can be traced."""
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 from keras.src.backend import standardize_data_format
 
 from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.src import eager_convolution
 from keras_theano.src.dispatch import namespace
 from keras_theano.symbolic.windows import each, placed
 
@@ -83,63 +83,15 @@ def _windows(
     return windows[tuple(index)], tuple(range(x.ndim, x.ndim + len(axes)))
 
 
-def _conv(
-    inputs: Any,
-    kernel: Any,
-    strides: int | Sequence[int] = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | Sequence[int] = 1,
-) -> Any:
-    """Compute the convolution as one matrix product of patches. Keras's own needs JAX, which `fit` would then
-    need as well, because Keras runs a model once on a batch to build its metrics.
-
-    The arguments are those of `keras_theano.symbolic.convolution.conv`.
-
-    Raises ValueError if the number of channels is not a multiple of the kernel's, or if the inputs are
-    smaller than the window.
-    """
-    x, weights = np.asarray(inputs), np.asarray(kernel)
-    channels_last = standardize_data_format(data_format) == "channels_last"
-    if not channels_last:
-        x = np.moveaxis(x, 1, -1)
-    *window, per_group, filters = weights.shape
-    axes = tuple(range(1, 1 + len(window)))
-    if x.shape[-1] % per_group:
-        raise ValueError(
-            "the number of input channels must be a multiple of the kernel's. "
-            f"Received: {x.shape[-1]} channels, and a kernel of shape {weights.shape}"
-        )
-    steps, gaps = each(strides, len(axes)), each(dilation_rate, len(axes))
-    reaches = [(size - 1) * gap + 1 for size, gap in zip(window, gaps, strict=True)]
-    width, sizes = [(0, 0)] * x.ndim, []
-    for axis, reach, step in zip(axes, reaches, steps, strict=True):
-        count, before, after = placed(x.shape[axis], reach, step, padding.lower())
-        if count < 1:
-            raise ValueError(
-                f"the inputs are smaller than the window. Received: {x.shape[axis]} along axis {axis}, "
-                f"and a window of {reach}"
-            )
-        width[axis] = (before, after)
-        sizes.append(count)
-    views = np.lib.stride_tricks.sliding_window_view(np.pad(x, width), reaches, axes)
-    chosen = [slice(0, count * step, step) for count, step in zip(sizes, steps, strict=True)]
-    views = views[(slice(None), *chosen, slice(None), *(slice(None, None, gap) for gap in gaps))]
-    size, groups = prod(window), x.shape[-1] // per_group
-    patches = np.moveaxis(views, 1 + len(axes), -1).reshape(-1, size, groups, per_group)
-    rows = patches.transpose(2, 0, 1, 3).reshape(groups, -1, size * per_group)
-    columns = weights.reshape(size, per_group, groups, -1).transpose(2, 0, 1, 3)
-    filtered = rows @ columns.reshape(groups, size * per_group, -1)
-    outputs = filtered.transpose(1, 0, 2).reshape(x.shape[0], *sizes, filters)
-    return outputs if channels_last else np.moveaxis(outputs, -1, 1)
-
-
 globals().update(
     namespace(
         eager,
         dot_product_attention=_dot_product_attention,
         max_pool=_max_pool,
         average_pool=_average_pool,
-        conv=_conv,
+        conv=eager_convolution.conv,
+        depthwise_conv=eager_convolution.depthwise_conv,
+        separable_conv=eager_convolution.separable_conv,
+        conv_transpose=eager_convolution.conv_transpose,
     )
 )
