@@ -39,7 +39,9 @@ def attempt(kind, name, action):
     except Exception as error:
         failed.setdefault(kind, {})[name] = "%s: %s" % (type(error).__name__, error)
 
-def network(optimizer="sgd", loss="mean_squared_error", activation="relu", output="sigmoid", metric="accuracy"):
+def network(
+    optimizer="sgd", loss="mean_squared_error", activation="relu", output="sigmoid", metric="accuracy"
+):
     several = "categorical" in loss or "categorical" in metric
     if several:
         output = "softmax"
@@ -50,7 +52,8 @@ def network(optimizer="sgd", loss="mean_squared_error", activation="relu", outpu
         models.Output(6 if several else 1, output),
     )
     compiling.compile_model(mlp, optimizer, 0.01, loss, [metric], generation)
-    if generation == 3:  # Keras 2 looks its losses and metrics up when it compiles, Keras 3 when it needs them
+    # Keras 2 looks its losses and metrics up when it compiles, Keras 3 when it needs them.
+    if generation == 3:
         labels = y if not several else numpy.eye(6, dtype="float32")[:4]
         if "sparse" in loss:
             labels = numpy.arange(4)
