@@ -45,13 +45,18 @@ def shared_cache() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory. The user's MLflow settings do not reach a test. Nor does the variable that
-    TensorFlow 2 sets when a test imports it, because it changes TensorFlow 1.14.
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's MLflow settings from the tests, and the variable that TensorFlow 2 sets when a test
+    imports it, because it changes TensorFlow 1.14.
     """
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", addresses.KEPT, "TF2_BEHAVIOR")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def project(clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)

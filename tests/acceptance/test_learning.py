@@ -44,8 +44,7 @@ def learned(lab: Project, backend: str, runtime: str) -> dict[tuple[str, str], f
     for directory in lab.directories():
         record = load(Path(directory))
         assert record.result is not None
-        assert record.result.accuracy is not None
-        found[record.spec.model.kind, record.spec.data.kind] = record.result.accuracy
+        found[record.spec.model.kind, record.spec.data.kind] = record.result.qualities["accuracy"]
     assert set(found) == set(kinds)
     return found
 

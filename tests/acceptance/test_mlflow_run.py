@@ -85,7 +85,7 @@ def test_mlflow_run_trains_on_the_backend_in_the_run_that_mlflow_made(clone: Pro
 def test_spaces_quotes_commas_and_ampersands_arrive_as_they_were_meant(clone: Project) -> None:
     name = 'it\'s a, b & c = "d"; $HOME'
     quoted = name.replace('"', '\\"')
-    overrides = shlex.join([f'tracking.run_name="{quoted}"', *shlex.split(TINY), "data.noise=0.0"])
+    overrides = shlex.join([f'tracking.run_name="{quoted}"', *shlex.split(TINY), "model.dropout=0.0"])
     parameters = ["backend=theano", "epochs=1", f"overrides={overrides}"]
     answer = mlflow_run(clone, *parameters)
     assert answer.returncode == 0, answer.stderr

@@ -54,7 +54,9 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        # A test that imports TensorFlow 2 leaves its variable behind, which changes TensorFlow 1.14.
+        unwanted = ("MLFLOW_", "TF2_BEHAVIOR")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         # `mlflow run --env-manager=local` takes `python` from PATH.
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
         return {**kept, "PATH": path, _MARK: str(self.folder), **self.variables}
