@@ -17,8 +17,8 @@ from support.servers import Servers, free_port
 
 pytestmark = pytest.mark.slow
 
-# The part after the @ is what a parser that splits the address wrongly would show. It must occur nowhere else:
-# in the bytes of a database, even "ter2" occurs, where "interpreter" is followed by a number.
+# The part after the @ is what a parser that splits the address wrongly would show. It must occur nowhere
+# else. In the bytes of a database, even "ter2" occurs, where "interpreter" is followed by a number.
 TAIL = "qXj7Wv"
 PASSWORD = f"hun@{TAIL},&x"
 ESCAPED = quote(PASSWORD, safe="")
