@@ -56,7 +56,7 @@ OWN = {
 
 
 # CI trains on a backend of each generation that starts quickly. The others are in the extended tests.
-_IN_CI = [("keras3", "theano"), ("keras2", "theano")]
+_IN_CI = [("keras3", "theano"), ("keras2", "tensorflow")]
 PLACES = [pytest.param(place, marks=[] if place in _IN_CI else pytest.mark.extended) for place in places()]
 # Returns the metrics of the runs on a pair of runtime and backend, by the name of the data.
 Trained = Callable[[tuple[str, str]], dict[str, dict[str, float]]]

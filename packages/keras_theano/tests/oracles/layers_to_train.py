@@ -137,6 +137,7 @@ if __name__ == "__main__":
     found = {
         f"{name}/{key}": value
         for name, (shape, stack) in MODELS.items()
+        if name in sys.argv[2:]
         for key, value in trained(shape, stack()).items()
     }
     np.savez(sys.argv[1], **found)

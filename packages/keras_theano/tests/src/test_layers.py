@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,35 @@ from oracles import layers_to_train
 pytestmark = pytest.mark.slow
 
 
-def trained(backend: str, folder: Path) -> dict[str, Any]:
+# JAX takes some seconds to compile each model, so CI trains one or two of each kind. The others are in the
+# extended tests.
+IN_CI = (
+    "MaxPooling1D",
+    "AveragePooling2D",
+    "AdaptiveAveragePooling1D",
+    "Conv2D in groups",
+    "DepthwiseConv1D",
+    "SeparableConv2D",
+    "Conv2DTranspose",
+    "LSTM, masked",
+    "GRU",
+    "Bidirectional",
+    "RNN of several cells",
+    "RNN of a user's cell",
+    "ConvLSTM1D",
+)
+MODELS = [
+    pytest.param(name, marks=[] if name in IN_CI else pytest.mark.extended) for name in layers_to_train.MODELS
+]
+# Returns the weights on each backend of the models that are in CI, or of the others.
+Weights = Callable[[bool], dict[str, dict[str, Any]]]
+
+
+def trained(backend: str, folder: Path, names: list[str]) -> dict[str, Any]:
     path = folder / f"{backend}.npz"
     environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
     answer = subprocess.run(
-        [sys.executable, layers_to_train.__file__, str(path)],
+        [sys.executable, layers_to_train.__file__, str(path), *names],
         env={**environment, "KERAS_THEANO_MODE": "interpreter"},
         capture_output=True,
         text=True,
@@ -28,15 +54,24 @@ def trained(backend: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("layers")
-    return {backend: trained(backend, folder) for backend in ("theano", "jax")}
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    def made(in_ci: bool) -> dict[str, dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("layers")
+        names = [name for name in layers_to_train.MODELS if (name in IN_CI) == in_ci]
+        return {backend: trained(backend, folder, names) for backend in ("theano", "jax")}
+
+    return cache(made)
 
 
-@pytest.mark.parametrize("name", layers_to_train.MODELS)
-def test_weights_after_training_are_those_of_jax(name: str, weights: dict[str, dict[str, Any]]) -> None:
-    ours = {key: value for key, value in weights["theano"].items() if key.startswith(f"{name}/")}
+def test_models_of_ci_are_models() -> None:
+    assert set(IN_CI) < set(layers_to_train.MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_after_training_are_those_of_jax(name: str, weights: Weights) -> None:
+    made = weights(name in IN_CI)
+    ours = {key: value for key, value in made["theano"].items() if key.startswith(f"{name}/")}
     assert len(ours) > 2
     for key, value in ours.items():
         assert np.isfinite(value).all()
-        np.testing.assert_allclose(value, weights["jax"][key], rtol=1e-5, atol=1e-5, err_msg=key)
+        np.testing.assert_allclose(value, made["jax"][key], rtol=1e-5, atol=1e-5, err_msg=key)
