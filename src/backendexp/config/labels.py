@@ -39,6 +39,7 @@ _OF_AMOUNTS = tuple(name for name, (_, high) in _TAKEN.items() if high == math.i
 # any number.
 _GIVEN = {
     "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
     "softsign": (-1.0, 1.0),
