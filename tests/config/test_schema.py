@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from backendexp import experiments
@@ -189,6 +189,20 @@ def test_misspelt_setting_of_a_kind_is_refused_with_the_nearest_one_and_all_othe
         "model.hiden_units is not a setting of model=mlp. Did you mean 'model.hidden_units'? It has: "
         "model.hidden_units, model.activation, model.dropout, model.output_activation"
     )
+
+
+@pytest.mark.parametrize("part", ["compare", "training"])
+def test_added_setting_of_a_part_is_refused(part: str) -> None:
+    tree = tree_of(small_config())
+    OmegaConf.update(tree, f"{part}.epoch", 1, force_add=True)
+    with pytest.raises(ConfigError, match=rf"{part}\.epoch is not a key of the configuration\. Did you mean"):
+        parse(tree)
+
+
+def test_jobs_with_equal_settings_do_not_share_them() -> None:
+    first, second = (parse(tree_with("model", kind="mlp", hidden_units=[8])) for _ in range(2))
+    first.model.hidden_units.append(9)
+    assert second.model.hidden_units == [8]
 
 
 def test_setting_of_a_kind_has_the_type_that_its_class_says() -> None:

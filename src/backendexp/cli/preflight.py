@@ -3,6 +3,7 @@
 A mistake in the last job of a sweep is thus reported within a second, not after the other jobs have run.
 """
 
+import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def text_of(tree: Any) -> str:
     """
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_yaml(tree, resolve=True)
+    return json.dumps(OmegaConf.to_container(tree, resolve=True), default=repr)
 
 
 def check(arguments: list[str], conf: Path) -> Checked:

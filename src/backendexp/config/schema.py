@@ -5,10 +5,12 @@ found. The values are in `conf/`. The classes are mutable because OmegaConf refu
 """
 
 import copy
+import json
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -23,6 +25,8 @@ from backendexp.worker.settings import Data, Model, setting
 
 # This is the width of the column that holds the name in MLflow's databases.
 _LONGEST_EXPERIMENT_NAME = 256
+# OmegaConf's mark of a setting that must be given.
+MISSING = "???"
 # The settings of data that determine how large they are.
 _SIZES = ("samples", "test_samples", "features", "steps")
 # This is the greatest seed that NumPy's RandomState accepts.
@@ -233,85 +237,89 @@ def parse(tree: Any) -> Config:
     """
     from omegaconf import OmegaConf
 
-    config = OmegaConf.to_object(_typed(tree))
-    if not isinstance(config, Config):
+    if OmegaConf.get_type(tree) is not Config:
         raise ConfigError(
             "the configuration has no schema: expected a primary file whose defaults begin with schema, "
             "like those of conf/config.yaml"
         )
-    for name in _experiments:
-        config.experiments[name] = vars(config).pop(name)
-    for key in _added(config):
+    values = {name: _value(str(name), tree[name]) for name in tree}
+    experiments = {name: values.pop(name) for name in _experiments}
+    added = [name for name in values if name not in Config.__dataclass_fields__]
+    config = Config(**{name: values[name] for name in values if name not in added}, experiments=experiments)
+    added += [key for name, settings in experiments.items() for key in _added(settings, f"{name}.")]
+    for key in [*added, *_added(config)]:
         if "." in key or f"${{{key}" not in OmegaConf.to_yaml(tree):
             raise ConfigError(unknown_key(key))
-    for part, kinds in _KINDS.items():
-        value = getattr(config, part)
-        if isinstance(value, dict):
-            setattr(config, part, kinds.kind(value["kind"]).Settings.from_json(value))
     check(config)
     addresses.check_configured(OmegaConf.to_container(tree.tracking, resolve=False))
     return config
 
 
-def _typed(tree: Any) -> Any:
-    """Return the tree with the types of the settings of its kinds of data and of model.
+def _value(name: str, given: Any) -> Any:
+    """Return what a key at the top of Hydra's tree holds, as an instance of its class if it has one."""
+    from omegaconf import OmegaConf
 
+    if name in _KINDS:
+        return _settings_of_kind(name, given)
+    return OmegaConf.to_object(given) if OmegaConf.is_config(given) else given
+
+
+def _settings_of_kind(part: str, given: Any) -> Any:
+    """Return the settings of `data` or `model`, with the types that their kind gives them.
+
+    given: the part of Hydra's tree.
     Raises ConfigError: there is no such kind, or the kind has no such setting.
     """
-    from omegaconf import DictConfig, OmegaConf, open_dict
-
-    tree = copy.copy(tree)
-    for part, kinds in _KINDS.items():
-        given = OmegaConf.select(tree, part)
-        if not isinstance(given, DictConfig):
-            continue
-        kind = str(given.kind)
-        _check_kind(part, kind)
-        settings = kinds.kind(kind).Settings
-        if settings.OPEN:
-            with open_dict(tree):
-                tree[part] = _unset(given, settings)
-            continue
-        known = ["kind", *(field.name for field in fields(settings))]
-        for name in given:
-            if name not in known:
-                raise ConfigError(_foreign(part, kind, str(name)))
-            _check_form(f"{part}.{name}", given._get_node(name), settings, str(name))
-        typed = OmegaConf.create({part: OmegaConf.structured(settings)})
-        typed.merge_with({part: given})
-        with open_dict(tree):
-            tree[part] = typed._get_node(part)
-    return tree
-
-
-def _unset(given: Any, settings: Any) -> Any:
-    """Return a part of the tree in which the settings of the class that are missing are null.
-
-    `checks.check_fields` then says what is needed.
-    """
     from omegaconf import OmegaConf
 
-    given = copy.deepcopy(given)
-    for known in fields(settings):
-        if OmegaConf.is_missing(given, known.name):
-            given[known.name] = None
-    return given
+    values: Any = OmegaConf.to_container(given, resolve=True)
+    kind = str(values["kind"])
+    _check_kind(part, kind)
+    settings = _KINDS[part].kind(kind).Settings
+    known = ["kind", *(field.name for field in fields(settings))]
+    if settings.OPEN:
+        # What is missing becomes null, and `checks.check_fields` then says what is needed.
+        missing = {name: None for name in known if values.get(name) == MISSING}
+        return settings.from_json({**values, **missing})
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(_foreign(part, kind, str(name)))
+        _check_form(f"{part}.{name}", value, settings, str(name))
+    text = json.dumps(values)
+    # In a plain value, OmegaConf would take ${ for an interpolation, even if the tree had it escaped.
+    return _typed(part, settings, given) if "${" in text else copy.deepcopy(_remembered(part, settings, text))
 
 
-def _check_form(key: str, node: Any, settings: Any, name: str) -> None:
+@lru_cache(maxsize=1000)
+def _remembered(part: str, settings: Any, text: str) -> Any:
+    """Return the same as `_typed`. Most jobs of a sweep have the same values, and OmegaConf is slow.
+
+    text: the values as JSON.
+    """
+    return _typed(part, settings, json.loads(text))
+
+
+def _typed(part: str, settings: Any, values: Any) -> Any:
+    """Return an instance of the class `settings`, whose fields have the types that the class gives them."""
+    from omegaconf import OmegaConf
+
+    # The part is inside a tree, so that OmegaConf's messages name the whole key.
+    typed = OmegaConf.create({part: OmegaConf.structured(settings)})
+    typed.merge_with({part: values})
+    return OmegaConf.to_object(typed[part])
+
+
+def _check_form(key: str, value: Any, settings: Any, name: str) -> None:
     """Refuse null and a single value where OmegaConf's own message would not say what was expected.
 
-    node: the value in Hydra's tree. settings: the class with the field `name`.
+    settings: the class with the field `name`.
     """
-    from omegaconf import OmegaConf
-
     about = settings.__dataclass_fields__[name].metadata
     declared = get_type_hints(settings)[name]
-    hint = str(declared)
-    if node._is_none() and type(None) not in get_args(declared) and "high" in about:
+    if value is None and type(None) not in get_args(declared) and "high" in about:
         checks.check_value(key, None, about)
-    if "List" in hint and not (OmegaConf.is_list(node) or node._is_interpolation() or node._is_missing()):
-        raise ConfigError(f"{key} is {node._value()!r}: expected a list, e.g. {about['example']}")
+    if "List" in str(declared) and not isinstance(value, list) and value != MISSING:
+        raise ConfigError(f"{key} is {value!r}: expected a list, e.g. {about['example']}")
 
 
 def _check_kind(part: str, kind: str) -> None:
