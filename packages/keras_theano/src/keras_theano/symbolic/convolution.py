@@ -42,11 +42,7 @@ def conv(
     Raises ValueError if the number of channels is not a multiple of the kernel's, or if the inputs are
     smaller than the window. Raises NotImplementedError if a spatial size is not known before the step runs.
     """
-    channels_last = standardize_data_format(data_format) == "channels_last"
-    dtype = common_dtype(inputs, kernel)
-    x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
-    if not channels_last:
-        x = pt.moveaxis(x, 1, -1)
+    x, weights, channels_last = _standardized(inputs, kernel, data_format)
     spatial = known_sizes(x.type.shape, channels_last=True)
     *window, per_group, filters = weights.type.shape
     groups = groups_of(x.type.shape, weights.type.shape)
@@ -57,7 +53,7 @@ def conv(
     matrices = matrices.transpose(2, 0, 1, 3).reshape((groups, prod(window) * per_group, filters // groups))
     filtered = grouped[0] @ matrices[0] if groups == 1 else (grouped @ matrices).transpose(1, 0, 2)
     outputs = filtered.reshape((x.shape[0], *sizes, filters))
-    return Tensor(outputs if channels_last else pt.moveaxis(outputs, -1, 1))
+    return _finished(outputs, channels_last)
 
 
 def depthwise_conv(
@@ -78,11 +74,7 @@ def depthwise_conv(
     Raises ValueError if the kernel has another number of channels, or if the inputs are smaller than the
     window. Raises NotImplementedError if a spatial size is not known before the step runs.
     """
-    channels_last = standardize_data_format(data_format) == "channels_last"
-    dtype = common_dtype(inputs, kernel)
-    x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
-    if not channels_last:
-        x = pt.moveaxis(x, 1, -1)
+    x, weights, channels_last = _standardized(inputs, kernel, data_format)
     spatial, channels = known_sizes(x.type.shape, channels_last=True), x.type.shape[-1]
     *window, of_kernel, multiplier = weights.type.shape
     require_same_channels(x.type.shape, weights.type.shape, of_kernel)
@@ -107,7 +99,7 @@ def depthwise_conv(
     outputs = reduce(pt.add, [term(pixel) for pixel in product(*map(range, window))])
     if multiplier > 1:
         outputs = outputs.reshape((outputs.shape[0], *counts, channels * multiplier))
-    return Tensor(outputs if channels_last else pt.moveaxis(outputs, -1, 1))
+    return _finished(outputs, channels_last)
 
 
 def separable_conv(
@@ -150,11 +142,7 @@ def conv_transpose(
     Raises ValueError if the kernel has another number of channels. Raises NotImplementedError if a spatial
     size is not known before the step runs.
     """
-    channels_last = standardize_data_format(data_format) == "channels_last"
-    dtype = common_dtype(inputs, kernel)
-    x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
-    if not channels_last:
-        x = pt.moveaxis(x, 1, -1)
+    x, weights, channels_last = _standardized(inputs, kernel, data_format)
     spatial, channels = known_sizes(x.type.shape, channels_last=True), x.type.shape[-1]
     *window, filters, of_kernel = weights.type.shape
     require_same_channels(x.type.shape, weights.type.shape, of_kernel)
@@ -167,6 +155,22 @@ def conv_transpose(
     windows = (x.reshape((-1, channels)) @ matrix).reshape((-1, prod(spatial) * prod(window), filters))
     parts = [_picked(windows, column).reshape((-1, prod(sizes), filters)) for column in places.T]
     outputs = reduce(pt.add, parts).reshape((x.shape[0], *sizes, filters))
+    return _finished(outputs, channels_last)
+
+
+def _standardized(
+    inputs: Any, kernel: Any, data_format: str | None
+) -> tuple[TensorVariable, TensorVariable, bool]:
+    """Return the inputs with the channels last and the kernel, both in the dtype of the outputs, and whether
+    the channels of the outputs come last.
+    """
+    channels_last = standardize_data_format(data_format) == "channels_last"
+    dtype = common_dtype(inputs, kernel)
+    x, weights = as_node(inputs, dtype), as_node(kernel, dtype)
+    return x if channels_last else pt.moveaxis(x, 1, -1), weights, channels_last
+
+
+def _finished(outputs: TensorVariable, channels_last: bool) -> Tensor:
     return Tensor(outputs if channels_last else pt.moveaxis(outputs, -1, 1))
 
 

@@ -16,7 +16,7 @@ from keras.src.backend import standardize_data_format
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.symbolic.views import padded, part_of
-from keras_theano.symbolic.windows import each, known_sizes, placed
+from keras_theano.symbolic.windows import each, known_sizes, pooled
 from keras_theano.tracing.tensor import Tensor, as_node, cast
 
 Combine = Callable[[TensorVariable, TensorVariable], TensorVariable]
@@ -91,19 +91,8 @@ def _windows(
     """Return the inputs, their spatial axes, and for each of these the size of the window, the distance
     between windows, and how they are placed.
     """
-    if padding not in ("same", "valid"):
-        raise ValueError(f"Invalid padding '{padding}', must be 'same' or 'valid'.")
     x, axes, lengths = _spatial(inputs, data_format)
-    window = each(pool_size, len(axes))
-    steps = window if strides is None else each(strides, len(axes))
-    return (
-        x,
-        axes,
-        [
-            (size, step, placed(length, size, step, padding))
-            for length, size, step in zip(lengths, window, steps, strict=True)
-        ],
-    )
+    return x, axes, pooled(lengths, pool_size, strides, padding)
 
 
 def _spatial(inputs: Any, data_format: str | None) -> tuple[TensorVariable, list[int], tuple[int, ...]]:

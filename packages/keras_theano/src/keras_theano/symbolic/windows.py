@@ -54,8 +54,7 @@ def convolved(
     Raises ValueError for another padding than "valid" and "same", or if the inputs are smaller than the
     window.
     """
-    if padding.lower() not in ("same", "valid"):
-        raise ValueError(f"Invalid padding '{padding}', must be 'same' or 'valid'.")
+    _require_known(padding, padding.lower())
     axes = len(spatial)
     places = [
         placed(length, (reach - 1) * gap + 1, step, padding.lower())
@@ -69,6 +68,33 @@ def convolved(
             f"{tuple(window)}, dilation {dilation}"
         )
     return places
+
+
+def pooled(
+    spatial: Sequence[int],
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None,
+    padding: str,
+) -> list[tuple[int, int, tuple[int, int, int]]]:
+    """Return for each axis of a pooling the size of a window, the distance between windows, and what `placed`
+    returns.
+
+    strides: the distances. None stands for the sizes of the windows.
+    Raises ValueError for another padding than "valid" and "same".
+    """
+    _require_known(padding, padding)
+    axes = len(spatial)
+    sizes = each(pool_size, axes)
+    steps = sizes if strides is None else each(strides, axes)
+    return [
+        (size, step, placed(length, size, step, padding))
+        for length, size, step in zip(spatial, sizes, steps, strict=True)
+    ]
+
+
+def _require_known(padding: str, name: str) -> None:
+    if name not in ("same", "valid"):
+        raise ValueError(f"Invalid padding '{padding}', must be 'same' or 'valid'.")
 
 
 def groups_of(inputs: Sequence[int], kernel: Sequence[int]) -> int:

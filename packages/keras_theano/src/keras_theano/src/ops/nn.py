@@ -9,7 +9,7 @@ from keras.src.backend import standardize_data_format
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src import eager_convolution
 from keras_theano.src.dispatch import namespace
-from keras_theano.symbolic.windows import each, placed
+from keras_theano.symbolic.windows import pooled
 
 eager = numpy_ops("nn")
 
@@ -66,21 +66,17 @@ def _windows(
 
     fill: the number that stands for padding.
     """
-    if padding not in ("same", "valid"):
-        raise ValueError(f"Invalid padding '{padding}', must be 'same' or 'valid'.")
     first = 1 if standardize_data_format(data_format) == "channels_last" else 2
     axes = tuple(range(first, first + x.ndim - 2))
-    sizes = each(pool_size, len(axes))
-    steps = sizes if strides is None else each(strides, len(axes))
+    windows = pooled(x.shape[first : first + len(axes)], pool_size, strides, padding)
     width, index = [(0, 0)] * x.ndim, [slice(None)] * x.ndim
-    for axis, size, step in zip(axes, sizes, steps, strict=True):
-        count, before, after = placed(x.shape[axis], size, step, padding)
+    for axis, (size, step, (count, before, after)) in zip(axes, windows, strict=True):
         # NumPy has no windows that are longer than the axis.
         width[axis] = (before, after) if count else (0, size)
         index[axis] = slice(0, count * step, step)
     padded = np.pad(x, width, constant_values=fill)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, sizes, axes)
-    return windows[tuple(index)], tuple(range(x.ndim, x.ndim + len(axes)))
+    view = np.lib.stride_tricks.sliding_window_view(padded, [size for size, _, _ in windows], axes)
+    return view[tuple(index)], tuple(range(x.ndim, x.ndim + len(axes)))
 
 
 globals().update(
