@@ -8,6 +8,7 @@ import pytest
 from backendexp.config import user_functions
 from backendexp.errors import ConfigError
 from backendexp.runs.plan import RunSpec
+from backendexp.worker import user_files
 from backendexp.worker.models.custom import OFFERED, Settings
 from support import checking
 
@@ -37,7 +38,7 @@ def mine(project: Path) -> None:
 
 def check(target: Any, **arguments: Any) -> str:
     settings = Settings(_target_=target, arguments=arguments)
-    return user_functions.check("model", settings, OFFERED, str(Path.cwd()))
+    return str(user_files.digest(user_functions.check("model", settings, OFFERED, str(Path.cwd()))))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,8 @@ def test_code_that_names_parts_of_keras_3_is_for_keras_3(
 ) -> None:
     (project / "parts.py").write_text("from keras import ops")
     (project / "user.py").write_text(code)
-    assert user_functions.generations("user.build", str(project)) == generations
+    sources = user_files.sources(user_files.find("user.build", str(project)), str(project))
+    assert user_functions.generations(sources) == generations
 
 
 # -- through the command line ------------------------------------------------------------------------

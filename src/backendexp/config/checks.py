@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 from backendexp import spelling
 from backendexp.errors import ConfigError
 from backendexp.runtimes import catalogue
+from backendexp.worker.settings import Model
 
 
 def check_fields(part: Any, prefix: str) -> None:
@@ -70,13 +71,7 @@ def check_names(settings: Any, runtime: catalogue.RuntimeFacts) -> None:
     Raises ConfigError: Keras 3 knows a name, or has the layers of the model, but this runtime's Keras does
         not.
     """
-    generations = settings.model.GENERATIONS
-    if runtime.generation not in generations:
-        able = [facts.name for facts in catalogue.RUNTIMES.values() if facts.generation in generations]
-        raise ConfigError(
-            f"model={settings.model.kind} has layers that runtime {runtime.name!r} (Keras "
-            f"{runtime.generation}) does not have. Use {' or '.join(f'runtime={name}' for name in able)}"
-        )
+    check_generation(settings.model, runtime)
     for prefix in ("data", "model", "training"):
         part = getattr(settings, prefix)
         for field in fields(part):
@@ -92,6 +87,19 @@ def check_names(settings: Any, runtime: catalogue.RuntimeFacts) -> None:
                     f"(Keras {runtime.generation}) does not have. "
                     f"Expected one of: {', '.join(sorted(known))}"
                 )
+
+
+def check_generation(model: Model, runtime: catalogue.RuntimeFacts) -> None:
+    """Check that the Keras of a runtime has the layers of a model.
+
+    Raises ConfigError: it does not; the message names the runtimes that have them.
+    """
+    if runtime.generation not in model.GENERATIONS:
+        able = [facts.name for facts in catalogue.RUNTIMES.values() if facts.generation in model.GENERATIONS]
+        raise ConfigError(
+            f"model={model.kind} has layers that runtime {runtime.name!r} (Keras "
+            f"{runtime.generation}) does not have. Use {' or '.join(f'runtime={name}' for name in able)}"
+        )
 
 
 def check_execution(settings: Any, backend: str, runtime: catalogue.RuntimeFacts) -> None:

@@ -13,27 +13,12 @@ MANY = 10
 # Up to this many distinct whole numbers are remembered, to find out whether they are classes.
 MANY_WHOLE = 2**16
 
-# The least and the greatest label that a loss accepts. Keras does not complain about other labels, but the
-# result is meaningless: a cross-entropy falls below zero, and a logarithm is taken of a clipped number or is
-# not defined.
-_TAKEN = {
-    "binary_crossentropy": (0.0, 1.0),
-    "binary_focal_crossentropy": (0.0, 1.0),
-    "poisson": (0.0, math.inf),
-    "mean_squared_logarithmic_error": (0.0, math.inf),
-    "mean_squared_error": (-math.inf, math.inf),
-    "mean_absolute_error": (-math.inf, math.inf),
-    "log_cosh": (-math.inf, math.inf),
-    "huber": (-math.inf, math.inf),
-}
-# These losses expect -1 and 1. Keras converts 0 and 1 to -1 and 1 in each batch that holds no other labels.
-_OF_TWO_SIGNS = ("hinge", "squared_hinge")
 # These losses compare shares that sum to 1, so the output must be shares too.
-_OF_CLASSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+_OF_CLASSES = (tasks.SPARSE, tasks.ONE_HOT)
 # A model with more outputs than this does not fit into any memory, so the labels cannot be classes.
 _MOST_CLASSES = 10**6
 # These losses bring the output close to the label itself, so the output must be able to reach it.
-_OF_AMOUNTS = tuple(name for name, (_, high) in _TAKEN.items() if high == math.inf)
+_OF_AMOUNTS = tuple(name for name, (_, high) in tasks.ACCEPTED.items() if high == math.inf)
 
 # The least and the greatest number that an output activation gives. An activation that is not listed gives
 # any number.
@@ -214,23 +199,23 @@ def check(where: str, labels: Labels, loss: str, output_activation: str | None) 
 
 
 def _takes(loss: str, labels: Labels) -> bool:
-    if loss in _OF_TWO_SIGNS:
+    if loss in tasks.OF_TWO_SIGNS:
         return labels.are_among(-1, 1) or labels.are_among(0, 1)
-    if loss == "sparse_categorical_crossentropy":
+    if loss == tasks.SPARSE:
         return labels.columns == 1 and labels.whole and labels.within(0, _MOST_CLASSES - 1)
-    if loss == "categorical_crossentropy":
+    if loss == tasks.ONE_HOT:
         return labels.rows is not None
-    return labels.within(*_TAKEN[loss])
+    return labels.within(*tasks.ACCEPTED[loss])
 
 
 def _in_words(loss: str) -> str:
-    if loss in _OF_TWO_SIGNS:
+    if loss in tasks.OF_TWO_SIGNS:
         return "-1 and 1, or 0 and 1"
-    if loss == "sparse_categorical_crossentropy":
+    if loss == tasks.SPARSE:
         return f"one column of whole numbers from 0 to {_MOST_CLASSES - 1:,}, which are classes"
-    if loss == "categorical_crossentropy":
+    if loss == tasks.ONE_HOT:
         return "rows with one column for each class, of shares that sum to 1, such as a single 1 and zeros"
-    return f"labels {_range(*_TAKEN[loss])}"
+    return f"labels {_range(*tasks.ACCEPTED[loss])}"
 
 
 def _range(low: float, high: float) -> str:

@@ -2,8 +2,7 @@
 
 import ast
 import importlib.machinery
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +33,13 @@ class _Signature:
     open: bool
 
 
-def check(part: str, settings: Any, offered: Iterable[str], folder: str) -> str:
+def check(part: str, settings: Any, offered: Iterable[str], folder: str) -> dict[str, str]:
     """Check that a function of the user's exists and takes the arguments that are set for it.
 
     part: `data` or `model`. settings: a `user_code.Function`.
     offered: the names of further arguments that the function gets if it asks for them.
     folder: the folder in which the user works.
-    Returns the digest of the function's files.
+    Returns the paths of the function's files by their names, see `user_files.sources`.
     Raises ConfigError: there is no such file, module or function, it does not take these arguments, or a file
         is not Python.
     """
@@ -59,11 +58,11 @@ def check(part: str, settings: Any, offered: Iterable[str], folder: str) -> str:
         tree = user_files.parse(found.file)
         sources = user_files.sources(found, folder)
     except SyntaxError as error:
-        where = f"{_short(error.filename or found.file, folder)}, line {error.lineno}"
+        where = f"{user_files.shown(error.filename or found.file, folder)}, line {error.lineno}"
         raise ConfigError(f"{key} is {target!r}, which cannot be read: {where}: {error.msg}") from error
     except OSError as error:
         raise ConfigError(f"{key} is {target!r}, which cannot be read: {error}") from error
-    name, file = found.names[0], _short(found.file, folder)
+    name, file = found.names[0], user_files.shown(found.file, folder)
     definitions = _defined(tree)
     if name not in definitions and "*" not in definitions and "__getattr__" not in definitions:
         callables = [known for known, node in definitions.items() if isinstance(node, _CALLABLE)]
@@ -76,15 +75,15 @@ def check(part: str, settings: Any, offered: Iterable[str], folder: str) -> str:
     signature = _signature(node) if node is not None and len(found.names) == 1 else None
     if signature is not None:
         _check_arguments(part, f"{target} ({file}, line {signature.line})", settings, offered, signature)
-    return str(user_files.digest(sources))
+    return dict(sources)
 
 
-def generations(target: str, folder: str) -> tuple[int, ...]:
+def generations(sources: Mapping[str, str]) -> tuple[int, ...]:
     """Return the generations of Keras that have the parts of Keras which the code of a function names.
 
-    The function has been checked.
+    sources: the files of the function, see `check`.
     """
-    for path in user_files.sources(user_files.find(target, folder), folder).values():
+    for path in sources.values():
         for node in ast.walk(user_files.parse(path)):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -222,8 +221,3 @@ def _check_arguments(
             f"{names} {'is' if len(missing) == 1 else 'are'} not set, but {who} needs "
             f"{'it' if len(missing) == 1 else 'them'}, e.g. {part}.{missing[0]}=1"
         )
-
-
-def _short(path: str, folder: str) -> str:
-    relative = os.path.relpath(path, folder)
-    return path if relative.startswith("..") else relative

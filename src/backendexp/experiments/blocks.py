@@ -107,14 +107,12 @@ def entrants(spec: RunSpec, names: Sequence[str] | None, baseline: str | None, e
     for name in names or ([baseline] if baseline else []):
         candidate = replace(spec, backend=name)
         _check_offered(candidate)
-        checks.check_execution(candidate, name, catalogue.RUNTIMES[spec.runtime])
-        prepare.check_available(candidate)
+        _check_able(candidate)
     able, missing = [], []
     for name in names or catalogue.RUNTIMES[spec.runtime].engines:
         candidate = replace(spec, backend=name)
         try:
-            checks.check_execution(candidate, name, catalogue.RUNTIMES[spec.runtime])
-            prepare.check_available(candidate)
+            _check_able(candidate)
             able.append(candidate)
         except (BackendUnavailable, ConfigError) as error:
             missing.append(str(error))
@@ -154,6 +152,14 @@ def values_of(config: Config, by: str, values: Sequence[Any], baseline: str | No
     if baseline is not None:
         specs.sort(key=lambda spec: setting_of(spec.params(), by) not in (baseline, f"{by}={baseline}"))
     return Entrants(tuple(specs), (), by)
+
+
+def _check_able(spec: RunSpec) -> None:
+    """Raises ConfigError: the backend cannot run a model as `engine` says.
+    Raises BackendUnavailable, RuntimeUnavailable: it cannot run here.
+    """
+    checks.check_execution(spec, spec.backend, catalogue.RUNTIMES[spec.runtime])
+    prepare.check_available(spec)
 
 
 def _check_offered(spec: RunSpec) -> None:

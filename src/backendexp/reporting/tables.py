@@ -177,7 +177,7 @@ def _counts_zeros_and_ones(record: RunRecord) -> bool:
     loss = record.spec.training.loss
     known = set(record.result.qualities) & {"accuracy", "binary_accuracy"}
     # A loss that is still auto is chosen by the worker, which takes no accuracy for amounts.
-    return bool(known) and loss not in (tasks.AUTO, "sparse_categorical_crossentropy")
+    return bool(known) and loss not in (tasks.AUTO, tasks.SPARSE)
 
 
 def phases(result: RunResult) -> str:

@@ -14,10 +14,18 @@ from backendexp.config.schema import Config, ControlsConfig, EngineConfig, Train
 from backendexp.errors import BackendUnavailable, ConfigError
 from backendexp.runtimes import catalogue
 from backendexp.worker import data as data_kinds
-from backendexp.worker import models, tasks, user_code
+from backendexp.worker import models, tasks, user_code, user_files
 
 # The settings that a model which comes compiled does not use.
 _OF_COMPILE = ("optimizer", "learning_rate", "loss", "metrics")
+
+# Settings that plans have got since, with the value that all plans had before. With it, a plan keeps its id.
+_ADDED: tuple[tuple[str, str, Any], ...] = (
+    ("model", "kind", "mlp"),
+    ("training", "metrics", ["accuracy"]),
+    ("training", "steps_per_execution", 1),
+    ("controls", "dropout", True),
+)
 
 # The files of the drivers of NVIDIA, of AMD, and of the former under Windows Subsystem for Linux.
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -62,19 +70,13 @@ class RunSpec:
     def id(self) -> str:
         """Twelve hexadecimal digits, which are the same for equal plans on any machine and at any time."""
         fields = self.to_json()
-        # Plans that could already be made before kinds had settings of their own keep their ids.
-        if fields["model"]["kind"] == "mlp":
-            del fields["model"]["kind"]
-        if fields["training"].get("metrics") == ["accuracy"]:
-            del fields["training"]["metrics"]
-        if fields["controls"]["dropout"]:
-            del fields["controls"]["dropout"]
-        if fields["data"]["kind"] in ("random", "signal", "npz"):
-            fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
+        for part, name, value in _ADDED:
+            if fields[part].get(name) == value:
+                del fields[part][name]
         if self.engine == EngineConfig():
             del fields["engine"]
-        if self.training.steps_per_execution == 1:
-            del fields["training"]["steps_per_execution"]
+        if fields["data"]["kind"] in ("random", "signal", "npz"):  # these had settings that they did not use
+            fields["data"] = {"noise": 0.0, "path": None, **fields["data"]}
         del fields["inference"]  # the model that is trained does not depend on it
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -183,10 +185,11 @@ def plan_run(config: Config) -> RunSpec:
     for part, settings, kinds in (("data", data, data_kinds), ("model", model, models)):
         if isinstance(settings, user_code.Function):
             offered = kinds.kind(settings.kind).OFFERED
-            settings._source_ = user_functions.check(part, settings, offered, str(Path.cwd()))
+            sources = user_functions.check(part, settings, offered, str(Path.cwd()))
+            settings._source_ = user_files.digest(sources)
             if part == "model":
-                model.GENERATIONS = user_functions.generations(model._target_, str(Path.cwd()))
-    checks.check_names(replace(config, model=model), runtime)
+                model.GENERATIONS = user_functions.generations(sources)
+    checks.check_generation(model, runtime)
     start = config.runtime.start
     if start == "auto":
         start = "fork" if hasattr(os, "fork") else "spawn"

@@ -5,16 +5,13 @@ with the labels of another one, trains without a word.
 """
 
 import collections
+import math
 
 from . import arrays, tasks
 
 # Each of the four has the structure of the labels: one value, or a dict or a tuple of values.
 # loss: the name of a loss. metrics: a list of names. units, activation: of the output, see models.Output.
 Objectives = collections.namedtuple("Objectives", "loss metrics units activation")
-
-_SPARSE = "sparse_categorical_crossentropy"
-_SHARES = ("binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy")
-_FROM_ZERO_UP = ("poisson", "mean_squared_logarithmic_error")
 
 
 class Mismatch(Exception):
@@ -123,7 +120,7 @@ def _check_one(output, part, shape, labels, loss):
         part,
         _with_samples(own),
     )
-    if loss == _SPARSE:
+    if loss == tasks.SPARSE:
         if len(shape) == 0 or not _alike(shape[:-1], own[:-1] if len(own) == len(shape) else own):
             raise Mismatch("%s: expected %s" % (shown, _with_samples(own[:-1] + ("classes",))))
         classes = shape[-1]
@@ -144,10 +141,11 @@ def _check_one(output, part, shape, labels, loss):
     if not (_alike(shape, own) or _alike(shape + (1,), own) or _alike(shape, own + (1,))):
         raise Mismatch("%s: training.loss=%s expects the same shape" % (shown, loss))
     low, high = labels.min(), labels.max()
-    if (loss in _SHARES and (low < 0 or high > 1)) or (loss in _FROM_ZERO_UP and low < 0):
+    least, greatest = tasks.ACCEPTED.get(loss, (-math.inf, math.inf))
+    if low < least or high > greatest:
         raise Mismatch(
-            "%s holds labels from %g to %g, but training.loss=%s accepts labels from 0 %s"
-            % (part, low, high, loss, "to 1" if loss in _SHARES else "up")
+            "%s holds labels from %g to %g, but training.loss=%s accepts labels from %g %s"
+            % (part, low, high, loss, least, "up" if greatest == math.inf else "to %g" % greatest)
         )
 
 

@@ -5,6 +5,7 @@ process decides it when it knows the labels before the run; otherwise the worker
 """
 
 import collections
+import math
 
 AUTO = "auto"
 BINARY, MULTICLASS, REGRESSION = "binary", "multiclass", "regression"
@@ -26,8 +27,24 @@ Task = collections.namedtuple("Task", "kind classes units")
 # high: the greatest label.
 Labels = collections.namedtuple("Labels", "columns zeros_and_ones one_hot classes whole high")
 
-_SPARSE, _ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
-_OF_TWO_SIGNS = ("hinge", "squared_hinge")
+SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
+# These losses expect -1 and 1. Keras converts 0 and 1 to -1 and 1 in each batch that holds no other labels.
+OF_TWO_SIGNS = ("hinge", "squared_hinge")
+
+# The least and the greatest label that a loss accepts. Keras does not complain about other labels, but the
+# result is meaningless: a cross-entropy falls below zero, and a logarithm is taken of a clipped number or is
+# not defined.
+ACCEPTED = {
+    "binary_crossentropy": (0.0, 1.0),
+    "binary_focal_crossentropy": (0.0, 1.0),
+    ONE_HOT: (0.0, 1.0),
+    "poisson": (0.0, math.inf),
+    "mean_squared_logarithmic_error": (0.0, math.inf),
+    "mean_squared_error": (-math.inf, math.inf),
+    "mean_absolute_error": (-math.inf, math.inf),
+    "log_cosh": (-math.inf, math.inf),
+    "huber": (-math.inf, math.inf),
+}
 
 # What is said of whole numbers that may be classes as well as amounts.
 UNCLEAR = (
@@ -60,13 +77,13 @@ def decide(labels, loss=AUTO):
     loss: AUTO, or the name of the loss, which then decides where the labels leave it open.
     Raises Unclear: whole numbers may be classes as well as amounts, and the loss does not say which.
     """
-    if loss == _SPARSE:
+    if loss == SPARSE:
         return multiclass(max(2, int(labels.high) + 1))
-    if loss == _ONE_HOT:
+    if loss == ONE_HOT:
         return multiclass(labels.columns, one_hot=True)
     if labels.one_hot:
         return multiclass(labels.columns, one_hot=True)
-    if labels.zeros_and_ones or loss in _OF_TWO_SIGNS or loss.startswith("binary"):
+    if labels.zeros_and_ones or loss in OF_TWO_SIGNS or loss.startswith("binary"):
         return binary(labels.columns)
     if loss == AUTO and labels.columns == 1:
         if labels.classes:
@@ -81,7 +98,7 @@ def loss_of(task):
     if task.kind == BINARY:
         return "binary_crossentropy"
     if task.kind == MULTICLASS:
-        return _ONE_HOT if task.units > 1 else _SPARSE
+        return ONE_HOT if task.units > 1 else SPARSE
     return "mean_squared_error"
 
 
@@ -95,14 +112,14 @@ def metrics_of(task):
 
 def units_of(task, loss):
     """Return the number of outputs of a model with this loss."""
-    if loss == _SPARSE:
+    if loss == SPARSE:
         return task.classes
     return task.units
 
 
 def activation_of(task, loss):
     """Return the activation of the last layer that `auto` stands for."""
-    if loss in (_SPARSE, _ONE_HOT):
+    if loss in (SPARSE, ONE_HOT):
         return "softmax"
     return "linear" if task.kind == REGRESSION else "sigmoid"
 

@@ -18,6 +18,8 @@ from .settings import Part, planned
 
 # The folder in which the user works. The parent sets it, so that all runs look for modules in the same place.
 FOLDER = "BACKENDEXP_USER_FOLDER"
+# The keys of a part that are not arguments of the function.
+_OWN = ("kind", "_target_", "_source_")
 # Hydra gives a meaning to these keys, which backendexp does not have.
 RESERVED = ("_args_", "_partial_", "_convert_", "_recursive_")
 _MOST_LINES = 12
@@ -61,14 +63,12 @@ class Function(Part):
 
     @classmethod
     def from_json(cls, fields):
-        own = ("kind", "_target_", "_source_")
-        arguments = {name: value for name, value in fields.items() if name not in own}
-        return cls(arguments=arguments, **{name: fields[name] for name in own if name in fields})
+        return cls(arguments=arguments_of(fields), **{name: fields[name] for name in _OWN if name in fields})
 
 
 def arguments_of(part):
     """Return the arguments that the user has set, from the `data` or `model` part of a plan."""
-    return {name: value for name, value in part.items() if name not in ("kind", "_target_", "_source_")}
+    return {name: value for name, value in part.items() if name not in _OWN}
 
 
 def keep(parts, directory):
@@ -291,11 +291,7 @@ def _is_users(path):
 
 
 def _short(path):
-    """Return a path as the user would write it, relative to the folder in which the user works."""
-    if not path:
-        return "?"
-    relative = os.path.relpath(path, folder())
-    return path if relative.startswith("..") else relative
+    return user_files.shown(path, folder()) if path else "?"
 
 
 def described(value):

@@ -202,6 +202,12 @@ def _is_below(path, root):
     return os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), ""))
 
 
+def shown(path, folder):
+    """Return a path as the user would write it, relative to the folder if it is below that."""
+    relative = os.path.relpath(path, folder)
+    return path if relative.startswith("..") else relative
+
+
 def digest(named):
     """Return the SHA-256 of files and their names, in hexadecimal.
 
