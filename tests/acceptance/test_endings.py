@@ -3,7 +3,6 @@ run, and how soon, is in test_interrupts.py.
 """
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -172,14 +171,14 @@ def test_a_run_that_gets_no_memory_fails_as_out_of_memory(lab: Project) -> None:
     """The data would take 9 GiB as NumPy draws them, and the process may not have 8."""
     limit = 8 * 2**30
     sizes = [*SMALL, "data.samples=600000", "data.features=2000"]
+    command = [sys.executable, "-m", "backendexp", "backend=theano", "runtime=keras2", *sizes]
     answer = subprocess.run(
-        [sys.executable, "-m", "backendexp", "backend=theano", "runtime=keras2", *sizes],
+        ["prlimit", f"--as={limit}", *command],
         cwd=lab.folder,
         env=lab.environment,
         capture_output=True,
         text=True,
         timeout=300,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     assert answer.returncode == 1, answer.stderr
     assert "out_of_memory" in answer.stdout

@@ -4,12 +4,10 @@ These tests measure time, so nothing else may run beside them.
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import termios
 import time
 
 import pytest
@@ -46,14 +44,12 @@ def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
 def test_a_closed_terminal_ends_a_run_as_killed_with_what_it_had(lab: Project) -> None:
     ours, theirs = os.openpty()
     begun = subprocess.Popen(
-        [sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
+        ["setsid", "--ctty", sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
         cwd=lab.folder,
         env=lab.environment,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
     os.set_blocking(ours, False)

@@ -183,7 +183,7 @@ TABLE: tuple[Measure, ...] = (
     _time("time/cpu_s", "processor time", "cpu_s", compared=False),
     Measure(
         SAMPLES_PER_S,
-        "prediction",
+        "prediction rate",
         "samples/s",
         Kind.RATE,
         Better.MORE,
