@@ -21,7 +21,7 @@ STAGES = {
     "mlflow end": "backendexp.runs.session:Session._end_tracking",
     "record begin": "backendexp.runs.record:begin",
     "record finish": "backendexp.runs.record:finish",
-    "worker": "backendexp.runs.workers:Worker.run",
+    "worker": "backendexp.runs.worker_pool:Worker.run",
 }
 
 Span = tuple[str, float, float]

@@ -31,7 +31,7 @@ from backendexp.errors import UserError
 from backendexp.reporting.tables import Table
 from backendexp.runs import machine
 from backendexp.runs.plan import RunSpec, plan_run, usable_cores
-from backendexp.runs.workers import worker_environment
+from backendexp.runs.worker_pool import worker_environment
 from backendexp.runtimes import build, catalogue, inventory, prepare
 
 BARE_SCRIPT = Path(__file__).with_name("bare_tutorial.py")

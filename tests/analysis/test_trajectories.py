@@ -116,7 +116,7 @@ def test_bound_of_a_steady_loss_grows_with_every_epoch(losses: list[float], step
 
 def test_equal_trajectories_agree(make: Make) -> None:
     records = [make("tensorflow"), make("jax"), make("theano", "keras2")]
-    differences = trajectories.judge(records)
+    differences = trajectories.differences_of_runs(records)
     assert [(d.title, d.agrees, d.distance) for d in differences] == [
         ("jax on keras3, seed 0", True, 0.0),
         ("theano on keras2, seed 0", True, 0.0),
@@ -133,7 +133,7 @@ def test_backend_that_computes_something_else_differs(make: Make, parity_spec: R
         make("tensorflow", losses=moved(1e-8), probe=1),
         make("jax", losses=[0.7, 0.6, 0.501]),
     ]
-    (difference,) = trajectories.judge(records)
+    (difference,) = trajectories.differences_of_runs(records)
     assert difference.agrees is False
     assert difference.distance == pytest.approx(1e-3)
     assert difference.epoch == 3
@@ -148,28 +148,30 @@ def test_backend_that_computes_something_else_differs(make: Make, parity_spec: R
 
 def test_distance_that_probes_of_the_reference_explain_is_agreement(make: Make) -> None:
     other = make("jax", losses=moved(5e-6))
-    assert [d.agrees for d in trajectories.judge([make("tensorflow"), other])] == [False]
+    assert [d.agrees for d in trajectories.differences_of_runs([make("tensorflow"), other])] == [False]
     probed = [make("tensorflow"), make("tensorflow", losses=moved(4e-6), probe=1), other]
-    assert [d.agrees for d in trajectories.judge(probed)] == [True]
+    assert [d.agrees for d in trajectories.differences_of_runs(probed)] == [True]
 
 
 def test_probes_of_another_backend_explain_nothing(make: Make) -> None:
     records = [make("tensorflow"), make("jax", losses=moved(4e-6), probe=1), make("jax", losses=moved(5e-6))]
-    assert [d.agrees for d in trajectories.judge(records)] == [False]
+    assert [d.agrees for d in trajectories.differences_of_runs(records)] == [False]
 
 
 def test_difference_that_vanishes_again_is_still_reported(make: Make) -> None:
     """The largest distance is within the bound of its epoch, but a smaller, earlier distance is not."""
     reference = make("tensorflow", losses=(0.5, 0.5, 0.5))
     probe = make("tensorflow", losses=(0.5, 0.5, 0.6), probe=1)
-    (difference,) = trajectories.judge([reference, probe, make("jax", losses=(0.51, 0.5, 0.58))])
+    (difference,) = trajectories.differences_of_runs(
+        [reference, probe, make("jax", losses=(0.51, 0.5, 0.58))]
+    )
     assert (difference.agrees, difference.epoch) == (False, 1)
 
 
 def test_loss_of_zero_can_be_judged(make: Make) -> None:
     """A hinge loss can be exactly zero, where rounding explains no difference."""
     reference, other = make("tensorflow", losses=(0.5, 0.0)), make("jax", losses=(0.5, 1e-3))
-    (difference,) = trajectories.judge([reference, other])
+    (difference,) = trajectories.differences_of_runs([reference, other])
     assert (difference.agrees, difference.epoch) == (False, 2)
 
 
@@ -190,7 +192,7 @@ def test_unlike_formulas_are_not_compared_and_it_is_reported_why(make: Make) -> 
         make("tensorflow", "keras2", losses=(0.7, 0.5, 0.3), optimizer="rmsprop"),
         make("theano", "keras2", losses=(0.7, 0.5, 0.3), optimizer="rmsprop"),
     ]
-    differences = trajectories.judge(records)
+    differences = trajectories.differences_of_runs(records)
     assert [(d.title.split(",")[0], d.reference.split(",")[0], d.agrees) for d in differences] == [
         ("jax on keras3", "tensorflow on keras3", True),
         ("theano on keras2", "tensorflow on keras2", True),
@@ -206,7 +208,7 @@ def test_run_that_is_alone_with_its_formula_is_distinguished(make: Make) -> None
         make("tensorflow", "keras2", losses=(0.7, 0.5, 0.3), optimizer="adam"),
         make("theano", "keras2", optimizer="adam"),
     ]
-    differences = trajectories.judge(records)
+    differences = trajectories.differences_of_runs(records)
     alone = next(d for d in differences if d.title.startswith("tensorflow on keras2"))
     assert (alone.agrees, alone.bound) == (None, None)
     assert alone.unlike == catalogue.UNLIKE_FORMULAS["adam", "keras2", "tensorflow"]
@@ -220,7 +222,7 @@ def test_run_that_is_alone_with_its_formula_is_distinguished(make: Make) -> None
 def test_runs_with_dropout_are_not_compared_and_do_not_count_as_agreement(make: Make) -> None:
     records = [make("tensorflow"), make("jax")]
     dropping = [replace(r, spec=replace(r.spec, model=replace(r.spec.model, dropout=0.5))) for r in records]
-    differences = trajectories.judge(dropping)
+    differences = trajectories.differences_of_runs(dropping)
     assert [d.agrees for d in differences] == [None]
     agree, text = trajectories.verdict(differences, dropping, [])
     assert not agree
@@ -234,7 +236,7 @@ def judged(records: list[RunRecord], **results: object) -> tuple[list[bool | Non
         replace(record, result=replace(record.result, **results))  # type: ignore[type-var, arg-type]
         for record in records
     ]
-    differences = trajectories.judge(told)
+    differences = trajectories.differences_of_runs(told)
     return [d.agrees for d in differences], trajectories.verdict(differences, told, [])[1]
 
 
@@ -263,7 +265,7 @@ def test_run_of_an_engine_with_another_formula_is_not_compared(make: Make) -> No
     odd = make("theano", "keras2", losses=moved(0.1))
     odd = replace(odd, result=replace(odd.result, unlike_engine="it pools in its own way"))  # type: ignore[type-var]
     records = [make("tensorflow"), make("jax"), odd]
-    agree, text = trajectories.verdict(trajectories.judge(records), records, [])
+    agree, text = trajectories.verdict(trajectories.differences_of_runs(records), records, [])
     assert agree
     assert "theano on keras2, seed 0: not compared with" in text
     assert "it pools in its own way" in text
@@ -302,7 +304,7 @@ def test_runs_that_draw_their_own_weights_or_batches_are_not_compared(control: s
         replace(r, spec=replace(r.spec, controls=replace(r.spec.controls, **{control: False})))
         for r in (make("tensorflow"), make("jax"))
     ]
-    assert [d.agrees for d in trajectories.judge(records)] == [None]
+    assert [d.agrees for d in trajectories.differences_of_runs(records)] == [None]
 
 
 @pytest.mark.parametrize(
@@ -314,12 +316,12 @@ def test_runs_with_other_data_or_weights_are_refused(fields: dict[str, str], wha
         UserError,
         match=rf"jax on keras3, seed 0 had different {what} from tensorflow on keras3, seed 0: their digests",
     ):
-        trajectories.judge([make("tensorflow"), make("jax", **fields)])
+        trajectories.differences_of_runs([make("tensorflow"), make("jax", **fields)])
 
 
 def test_run_that_failed_spoils_the_verdict_and_is_named(make: Make) -> None:
     records = [make("tensorflow"), make("jax"), make("theano", "keras2", stream=streams.killed_in_epoch_3())]
-    differences = trajectories.judge(records)
+    differences = trajectories.differences_of_runs(records)
     assert [d.title for d in differences] == ["jax on keras3, seed 0"]
     agree, text = trajectories.verdict(differences, records, [])
     assert not agree
@@ -328,14 +330,14 @@ def test_run_that_failed_spoils_the_verdict_and_is_named(make: Make) -> None:
 
 def test_no_finished_runs_do_not_count_as_agreement(make: Make) -> None:
     records = [make(backend, stream=streams.killed_in_epoch_3()) for backend in ("tensorflow", "jax")]
-    assert trajectories.judge(records) == []
+    assert trajectories.differences_of_runs(records) == []
     assert trajectories.verdict([], records, [])[0] is False
 
 
 def test_missing_backends_are_named(make: Make) -> None:
     records = [make("tensorflow"), make("jax")]
     _, text = trajectories.verdict(
-        trajectories.judge(records), records, ["torch on keras3: no module named 'torch'"]
+        trajectories.differences_of_runs(records), records, ["torch on keras3: no module named 'torch'"]
     )
     assert text.endswith("- not here: torch on keras3: no module named 'torch'")
 

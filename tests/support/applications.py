@@ -27,7 +27,7 @@ def run(app: Application, project: Path, *arguments: str, mode: str = "RUN") -> 
     try:
         app.run_job(compose_tree(*TINY, *arguments), hydra)
     finally:
-        code = app.conclude()
+        code = app.finish()
     return code
 
 

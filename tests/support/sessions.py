@@ -11,7 +11,7 @@ from backendexp.errors import TrackingError
 from backendexp.runs import machine
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.session import Destination, Session
-from backendexp.runs.workers import Worker, WorkerPool, worker_environment
+from backendexp.runs.worker_pool import Worker, WorkerPool, worker_environment
 from backendexp.runtimes.prepare import Interpreter
 from backendexp.tracking.base import Report
 from support.memory import MemoryTracker

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from backendexp.cli import main
-from backendexp.runs import workers
+from backendexp.runs import worker_pool
 
-workers.WORKER = Path(__file__).parent / "workers" / f"{sys.argv.pop(1)}.py"
+worker_pool.WORKER = Path(__file__).parent / "workers" / f"{sys.argv.pop(1)}.py"
 sys.exit(main.main())

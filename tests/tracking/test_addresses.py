@@ -19,7 +19,7 @@ from backendexp.errors import ConfigError, TrackingError
 from backendexp.runs import record, session, summary_run
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.session import Destination
-from backendexp.runs.workers import worker_environment
+from backendexp.runs.worker_pool import worker_environment
 from backendexp.tracking import addresses, links
 from backendexp.tracking.base import Report
 from support import streams

@@ -10,7 +10,7 @@ import pytest
 
 from backendexp.errors import TrackingError
 from backendexp.runs.plan import RunSpec
-from backendexp.runs.workers import worker_environment
+from backendexp.runs.worker_pool import worker_environment
 from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_connection import (
     connect,

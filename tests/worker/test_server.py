@@ -13,7 +13,7 @@ from backendexp.runs import results
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.results import RunResult
-from backendexp.runs.workers import Worker, worker_environment
+from backendexp.runs.worker_pool import Worker, worker_environment
 from backendexp.worker import server
 
 MakeSpec = Callable[..., RunSpec]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from backendexp.runs.workers import THREAD_VARIABLES
+from backendexp.runs.worker_pool import THREAD_VARIABLES
 
 SCRIPT = Path(__file__).with_name("keras_fit.py")
 # Width, batch and depth. First those of the tutorial, then each of them varied separately, then extremes.

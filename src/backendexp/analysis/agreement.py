@@ -41,7 +41,7 @@ class Agreement:
             yield f"It was not checked whether {', '.join(unchecked)} computed the same as the others."
 
 
-def judge(runs: Sequence[TrackedRun], sides: Sequence[Side], by: str | None = None) -> Agreement:
+def agreement_of(runs: Sequence[TrackedRun], sides: Sequence[Side], by: str | None = None) -> Agreement:
     """Judge the parity runs of a comparison.
 
     by: the setting whose values are compared, or None.
@@ -65,7 +65,7 @@ def judge(runs: Sequence[TrackedRun], sides: Sequence[Side], by: str | None = No
     worst: dict[str, parity.Difference] = {}
     checked: set[str] = set()
     for key, own in trajectories.items():
-        differences = parity.judge_trajectories(own)
+        differences = parity.differences_between(own)
         good, said = parity.agreement_in_words(differences, own)
         agree, sentences = agree and good, [*sentences, *said]
         for difference in differences:

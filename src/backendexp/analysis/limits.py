@@ -105,7 +105,7 @@ def _check_one(comparison: Comparison, limit: Limit) -> Iterator[LimitOutcome]:
         if baseline is not None:
             at = (limit.measure.key, baseline, group.label)
             pair = next((p for p in pairs if (p.measure.key, p.baseline, p.candidate) == at), None)
-            yield _judge(limit, f"{group.label} against {baseline}", pair)
+            yield _outcome(limit, f"{group.label} against {baseline}", pair)
     for label in comparison.baselines:
         # A backend that is missing from the second sweep must not pass for one that kept the limit.
         if all(pair.baseline != label for pair in pairs):
@@ -114,7 +114,7 @@ def _check_one(comparison: Comparison, limit: Limit) -> Iterator[LimitOutcome]:
             )
 
 
-def _judge(limit: Limit, who: str, pair: Contrast | QualityContrast | None) -> LimitOutcome:
+def _outcome(limit: Limit, who: str, pair: Contrast | QualityContrast | None) -> LimitOutcome:
     said = f"{limit.expression}: {who}"
     if pair is None:
         return LimitOutcome(False, f"{said}: cannot tell, {limit.measure.title} was not compared")

@@ -90,7 +90,7 @@ def analyse(
     own_starts = common.get("controls.initial_weights") == "False" or guards.changes_start(by)
     guards.refuse_unlike_starts(pairs, own_starts)
 
-    parity = agreement.judge([run for run in selected if run.role == "parity"], every, by)
+    parity = agreement.agreement_of([run for run in selected if run.role == "parity"], every, by)
     beside = guards.beside_others(selected)
     side_by_side = {pair.labels: guards.why_side_by_side(pair, by_sweep) for pair in pairs}
     qualities = _qualities(pairs, judged, side_by_side)

@@ -121,12 +121,12 @@ def plan_parity(spec: RunSpec, probes: int, say: Callable[[str], None]) -> Parit
     return ParityPlan(specs, missing)
 
 
-def judge(records: list[RunRecord]) -> list[Difference]:
-    """The differences between the runs of experiment=parity, see `judge_trajectories`."""
-    return judge_trajectories([trajectory_of(record) for record in records])
+def differences_of_runs(records: list[RunRecord]) -> list[Difference]:
+    """The differences between the runs of experiment=parity, see `differences_between`."""
+    return differences_between([trajectory_of(record) for record in records])
 
 
-def judge_trajectories(trajectories: Sequence[Trajectory]) -> list[Difference]:
+def differences_between(trajectories: Sequence[Trajectory]) -> list[Difference]:
     """The difference of each finished run from the first run that computes the same formula.
 
     Raises UserError: runs that should have started equal had different data or different initial weights.

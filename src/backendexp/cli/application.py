@@ -137,7 +137,7 @@ class Application:
         """Remember the sweep before its jobs start, because a launcher may run them in other processes."""
         self.group = sweep.sweep_of(directory)
 
-    def conclude(self) -> int:
+    def finish(self) -> int:
         """Stop the workers and report the results and where to find them. Returns the exit code."""
         self.session.close()
         for why in self.session.unwritten:

@@ -75,7 +75,7 @@ def experiment(arguments: list[str]) -> int:
     try:
         application.run_hydra(conf_dir(), _job)
     finally:
-        code = app.conclude()
+        code = app.finish()
     return code
 
 

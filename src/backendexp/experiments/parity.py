@@ -57,7 +57,7 @@ class ParityCheck:
         Raises UserError: runs that should have started equal had different data or different initial weights.
         """
         runs = list(records)
-        differences = trajectories.judge(runs)
+        differences = trajectories.differences_of_runs(runs)
         agree, verdict = trajectories.verdict(differences, runs, self.plan.missing)
         greatest = [d.distance for d in differences if d.agrees is not None]
         note = sweep.markdown(runs, verdict)

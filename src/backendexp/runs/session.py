@@ -19,7 +19,7 @@ from backendexp.runs.machine import Fate
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.progress import Progress, progress_for
 from backendexp.runs.record import RunRecord
-from backendexp.runs.workers import WorkerPool
+from backendexp.runs.worker_pool import WorkerPool
 from backendexp.runtimes import prepare
 from backendexp.tracking import addresses
 from backendexp.tracking.base import Tracker

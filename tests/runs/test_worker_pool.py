@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from backendexp import cache
 from backendexp.cli import main
-from backendexp.runs import results, workers
+from backendexp.runs import results, worker_pool
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.results import RunResult
-from backendexp.runs.workers import Worker, WorkerPool, worker_environment
+from backendexp.runs.worker_pool import Worker, WorkerPool, worker_environment
 from backendexp.runtimes.prepare import Interpreter
 from support.sessions import SCRIPTS
 
@@ -325,7 +325,7 @@ def test_pytensor_compiles_into_our_cache_and_keeps_the_flags_of_the_user(
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
     """A pool whose workers run tests/support/workers/finishes.py, which is ready immediately."""
-    monkeypatch.setattr(workers, "WORKER", SCRIPTS / "finishes.py")
+    monkeypatch.setattr(worker_pool, "WORKER", SCRIPTS / "finishes.py")
     pool = WorkerPool()
     yield pool
     pool.close()
@@ -365,7 +365,7 @@ def test_worker_that_broke_the_contract_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     """Ending it takes a moment, in which the next run may begin."""
-    monkeypatch.setattr(workers, "WORKER", SCRIPTS / "sends_garbage.py")
+    monkeypatch.setattr(worker_pool, "WORKER", SCRIPTS / "sends_garbage.py")
     pool = WorkerPool()
     try:
         for _ in range(5):
@@ -394,9 +394,9 @@ def test_closed_pool_leaves_no_process(pool: WorkerPool, make_spec: MakeSpec) ->
 
 @given(st.floats(0.1, 1e6), st.floats(0, 1e6))
 def test_waits_never_exceed_the_deadline(seconds: float, left: float) -> None:
-    wait = workers._at_most(time.monotonic() + left, seconds)
+    wait = worker_pool._at_most(time.monotonic() + left, seconds)
     assert 0 <= wait <= min(seconds, left)
-    assert workers._at_most(None, seconds) == seconds
+    assert worker_pool._at_most(None, seconds) == seconds
 
 
 # -- refusals of the real worker ---------------------------------------------------------------------
