@@ -17,18 +17,20 @@ pytestmark = pytest.mark.slow
 DATA = """
 from dataclasses import dataclass
 
+from .. import rows, tasks
 from ..settings import setting
-from .. import tasks
-from . import random
 
-TASK = tasks.binary()
 LABELS_ARE_CHANCE = False
 
 
 @dataclass
-class Settings(random.Settings):
+class Settings(rows.Settings):
     kind: str = "halves"
     border: float = setting(0.5, low=0, high=1, example="data.border=0.5")
+
+
+def task(data):
+    return tasks.binary()
 
 
 def make(data, seed):

@@ -262,9 +262,9 @@ def test_class_that_only_the_test_data_have_is_one_of_the_classes() -> None:
 
 
 def test_labels_of_a_kind_have_the_range_that_it_tells() -> None:
-    assert labels.of_kind(addition) == Labels(0, 2, None)
-    assert labels.of_kind(digits) == DIGITS
-    assert labels.of_kind(signal) == COINS
+    assert labels.of_kind(addition, addition.task({})) == Labels(0, 2, None)
+    assert labels.of_kind(digits, digits.task({})) == DIGITS
+    assert labels.of_kind(signal, signal.task({})) == COINS
 
 
 def test_hinge_needs_only_the_order_of_the_outputs() -> None:

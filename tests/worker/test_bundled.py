@@ -53,7 +53,7 @@ def test_shapes_and_dtypes_are_as_told(kind: str, shapes: list[tuple[int, ...]],
     assert shapes[0][0] + shapes[1][0] == settings.ROWS
     assert settings.SHAPE == settings().sample_shape() == shapes[0][1:]
     assert settings().size_bytes() == sum(array.nbytes for array in made)
-    assert tasks.of_labels(made.y_train, made.y_test) == data.kind(kind).TASK
+    assert tasks.of_labels(made.y_train, made.y_test) == data.kind(kind).task({})
 
 
 @pytest.mark.filterwarnings("ignore")

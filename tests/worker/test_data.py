@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from backendexp.worker import arrays, batches, contract, data, drawing, environment
 from support.arrays import _add_text, good_arrays
 
-RANDOM = {"kind": "random", "samples": 100, "features": 5, "test_samples": 40, "noise": 0.0, "path": None}
-SIGNAL = {**RANDOM, "kind": "signal", "noise": 0.1}
+SIZES = {"samples": 100, "features": 5, "test_samples": 40}
+RANDOM = {"kind": "random", **SIZES, "classes": 2}
+SIGNAL = {"kind": "signal", **SIZES, "noise": 0.1}
 
 
 @pytest.mark.parametrize("wanted", [RANDOM, SIGNAL], ids=["random", "signal"])

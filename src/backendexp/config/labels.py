@@ -105,12 +105,12 @@ class Labels:
         return f"the labels {', '.join(others)} and {last}"
 
 
-def of_kind(kind: Any) -> Labels:
+def of_kind(kind: Any, task: Any) -> Labels:
     """Return a description of the labels that a kind of data makes.
 
-    kind: the module of the kind. It has a TASK, and, if the labels are amounts, may have a LABEL_RANGE.
+    kind: the module of the kind. If the labels are amounts, it may have a LABEL_RANGE.
+    task: what it says that the labels ask for, a `worker.tasks.Task`.
     """
-    task = kind.TASK
     if task.kind == tasks.REGRESSION:
         low, high = getattr(kind, "LABEL_RANGE", (-math.inf, math.inf))
         return Labels(low, high, None, task.units)

@@ -21,6 +21,7 @@ _OF_COMPILE = ("optimizer", "learning_rate", "loss", "metrics")
 
 # Settings that plans have got since, with the value that all plans had before. With it, a plan keeps its id.
 _ADDED: tuple[tuple[str, str, Any], ...] = (
+    ("data", "classes", 2),
     ("model", "kind", "mlp"),
     ("training", "metrics", ["accuracy"]),
     ("training", "steps_per_execution", 1),
@@ -171,7 +172,8 @@ def plan_run(config: Config) -> RunSpec:
     else:
         bundled.file_of(data)  # so that a missing package is told before anything starts
         kind = data_kinds.kind(data.kind)
-        outputs = [{"y_train": labels.of_kind(kind)}] if kind.TASK is not None else []
+        task = kind.task(data.to_json())
+        outputs = [{"y_train": labels.of_kind(kind, task)}] if task is not None else []
         where = f"data={data.kind}: "
     inputs = data.sample_shape()
     if inputs is not None and (fault := models.input_fault(model, inputs)):

@@ -66,6 +66,11 @@ def multiclass(classes, one_hot=False):
     return Task(MULTICLASS, classes, classes if one_hot else 1)
 
 
+def of_classes(classes):
+    """Return the task of labels that are numbers of classes in one column."""
+    return binary() if classes == 2 else multiclass(classes)
+
+
 def regression(units=1):
     return Task(REGRESSION, None, units)
 

@@ -17,7 +17,7 @@ def test_shapes_and_dtypes_are_as_told() -> None:
         "x_test": ((100, 25, 2), "float32"),
         "y_test": ((100, 1), "float32"),
     }
-    assert tasks.of_labels(made.y_train, made.y_test) == addition.TASK
+    assert tasks.of_labels(made.y_train, made.y_test) == addition.task({})
     settings = addition.Settings(samples=300, test_samples=100, steps=25)
     assert settings.sample_shape() == made.x_train.shape[1:]
     assert settings.size_bytes() == sum(array.nbytes for array in made)

@@ -12,7 +12,7 @@ from backendexp.config import bundled, labels
 from backendexp.worker import contract, data, tasks
 
 # The user's own data depend on a file or on code.
-MADE = [name for name in data.kinds() if data.kind(name).TASK is not None]
+MADE = [name for name in data.kinds() if name not in ("npz", "custom")]
 SCRIPT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -59,9 +59,10 @@ def test_python_3_7_makes_the_very_same_data(keras2_python: str) -> None:
 def test_labels_are_what_the_task_of_the_kind_says(name: str) -> None:
     kind = data.kind(name)
     made = data.make_data(order_of(name), 0)
-    assert tasks.of_labels(made.y_train, made.y_test) == kind.TASK
+    task = kind.task(order_of(name))
+    assert tasks.of_labels(made.y_train, made.y_test) == task
     assert kind.Settings().sample_shape() == made.x_train.shape[1:]
-    described = labels.of_kind(kind)
+    described = labels.of_kind(kind, task)
     assert described.within(*sorted((described.low, described.high)))
     for y in (made.y_train, made.y_test):
         assert described.low <= y.min()
@@ -71,5 +72,17 @@ def test_labels_are_what_the_task_of_the_kind_says(name: str) -> None:
 @pytest.mark.parametrize("name", MADE)
 def test_labels_of_a_kind_suit_the_loss_that_auto_stands_for(name: str) -> None:
     kind = data.kind(name)
-    loss = tasks.loss_of(kind.TASK)
-    labels.check("y_train", labels.of_kind(kind), loss, tasks.activation_of(kind.TASK, loss))
+    task = kind.task(order_of(name))
+    loss = tasks.loss_of(task)
+    labels.check("y_train", labels.of_kind(kind, task), loss, tasks.activation_of(task, loss))
+
+
+def test_random_labels_are_drawn_from_all_classes_alike() -> None:
+    order = {**order_of("random"), "samples": 20_000, "features": 1, "classes": 10}
+    made = data.make_data(order, 0)
+    task = data.task_of(order, made, "auto")
+    assert (task.kind, task.classes) == (tasks.MULTICLASS, 10)
+    times = [int((made.y_train == label).sum()) for label in range(10)]
+    assert sum(times) == 20_000
+    # Five standard deviations of a count with probability 0.1 are 5 * (20,000 * 0.1 * 0.9) ** 0.5 = 212.
+    assert all(abs(count - 2000) < 212 for count in times)

@@ -18,7 +18,7 @@ def test_shapes_and_dtypes_are_as_told() -> None:
         "y_test": ((500, 1), "int32"),
     }
     assert set(made.y_train.ravel()) == set(range(10))
-    assert tasks.of_labels(made.y_train, made.y_test) == mnist1d.TASK
+    assert tasks.of_labels(made.y_train, made.y_test) == mnist1d.task({})
     assert mnist1d.Settings(samples=2000, test_samples=500).sample_shape() == made.x_train.shape[1:]
     assert mnist1d.Settings(samples=2000, test_samples=500).size_bytes() == sum(a.nbytes for a in made)
 

@@ -2,14 +2,14 @@
 
 A kind has
     Settings           the dataclass of its settings, a subclass of settings.Part
-    TASK               what the labels ask for, see worker/tasks.py, or None if that is not known before the
-                       arrays are made
     LABELS_ARE_CHANCE  whether the labels are independent of x, so that nothing can be learned
     LABEL_RANGE        optional, the least and the greatest label, if the labels are amounts
+    task(data)         takes the `data` part of the plan and returns what the labels ask for, see
+                       worker/tasks.py, or None if that is not known before the arrays are made
     make(data, seed)   takes the `data` part of the plan and returns an arrays.Dataset. If the settings have a
                        FILE, data["file"] is its path
 
-The parent process reads the first three, so no module here imports numpy before `make` is called.
+The parent process uses all but `make`, so no module here imports numpy before `make` is called.
 """
 
 import sys
@@ -41,8 +41,7 @@ def labels_classes(params):
 
     params: the plan under its dotted names, as text.
     """
-    classes = params.get("data.classes", "2")
-    return int(classes) if classes.isdigit() else 2
+    return int(params.get("data.classes", "2"))  # runs of before the setting had two classes
 
 
 def make_data(data, seed):
@@ -55,7 +54,7 @@ def task_of(data, dataset, loss):
     data: the `data` part of the plan.
     Returns a dict of tasks by the names of the outputs if there are several.
     """
-    known = kind(data["kind"]).TASK
+    known = kind(data["kind"]).task(data)
     if known is not None:
         return known
     pairs = [

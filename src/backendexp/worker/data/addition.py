@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from .. import tasks
 from ..settings import Data, setting
 
-TASK = tasks.regression()
 LABELS_ARE_CHANCE = False
 LABEL_RANGE = (0.0, 2.0)
 
@@ -34,6 +33,10 @@ class Settings(Data):
 
     def size_bytes(self):
         return 4 * (self.samples + self.test_samples) * (2 * self.steps + 1)
+
+
+def task(data):
+    return tasks.regression()
 
 
 def make(data, seed):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from .. import bundled, tasks
 from ..settings import setting
 
-TASK = tasks.binary()
 LABELS_ARE_CHANCE = False
 
 
@@ -26,6 +25,10 @@ class Settings(bundled.Settings):
     FILE = bundled.File(
         "sklearn", "datasets/data/breast_cancer.csv", "scikit-learn", "pip install scikit-learn"
     )
+
+
+def task(data):
+    return tasks.binary()
 
 
 def make(data, seed):

@@ -7,7 +7,6 @@ from .. import user_code
 from ..arrays import Dataset
 from ..settings import Data, setting
 
-TASK = None  # the labels decide
 LABELS_ARE_CHANCE = False
 # What the function gets if it has a parameter of this name.
 OFFERED = ("seed",)
@@ -21,6 +20,10 @@ class Settings(user_code.Function, Data):
     _target_: Optional[str] = setting(
         None, required="a function of yours", example="data._target_=my_data.load"
     )
+
+
+def task(data):
+    return None  # the labels decide
 
 
 def make(data, seed):

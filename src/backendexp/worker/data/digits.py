@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from .. import bundled, tasks
 from ..settings import setting
 
-TASK = tasks.multiclass(10)
 LABELS_ARE_CHANCE = False
 
 
@@ -23,6 +22,10 @@ class Settings(bundled.Settings):
     ROWS = 1797
     SHAPE = (8, 8, 1)
     FILE = bundled.File("sklearn", "datasets/data/digits.csv.gz", "scikit-learn", "pip install scikit-learn")
+
+
+def task(data):
+    return tasks.multiclass(10)
 
 
 def make(data, seed):

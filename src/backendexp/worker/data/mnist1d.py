@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from .. import tasks
 from ..settings import Data, setting
 
-TASK = tasks.multiclass(10)
 LABELS_ARE_CHANCE = False
 
 # One template a class, of 12 points. Each has a near relative, so that its height alone does not tell.
@@ -52,6 +51,10 @@ class Settings(Data):
 
     def size_bytes(self):
         return 4 * (self.samples + self.test_samples) * (_STEPS + 1)
+
+
+def task(data):
+    return tasks.multiclass(10)
 
 
 def make(data, seed):

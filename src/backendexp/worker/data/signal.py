@@ -2,22 +2,24 @@
 
 from dataclasses import dataclass
 
-from .. import tasks
+from .. import rows, tasks
 from ..settings import setting
-from . import random
 
-TASK = tasks.binary()
 LABELS_ARE_CHANCE = False
 
 
 @dataclass
-class Settings(random.Settings):
-    """The settings of `random`, and
+class Settings(rows.Settings):
+    """The settings of drawn rows, and
     noise: the share of the labels that is flipped.
     """
 
     kind: str = "signal"
     noise: float = setting(0.05, low=0, high=0.5, below=True, example="data.noise=0.1")
+
+
+def task(data):
+    return tasks.binary()
 
 
 def make(data, seed):
