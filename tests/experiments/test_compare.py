@@ -107,6 +107,8 @@ def test_sides_are_the_values_of_a_setting(by: str, values: list[object], names:
     assert made.checks_parity == (by != "training.dtype")
     assert {run.tags.get("baseline") for run in made.runs if not run.warm_up} == {names[0]}
     assert compare.first(spec, config) == made.who.specs[0]
+    in_a_block = [run for run in made.runs if run.tags.get("block") == "1"]
+    assert {run.name for run in in_a_block} == {f"jax-keras3-seed1-{name}" for name in names}
 
 
 def test_the_baseline_is_one_of_the_values() -> None:

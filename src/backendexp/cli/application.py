@@ -125,7 +125,7 @@ class Application:
             replace(self.where, kind="none") if planned.warm_up else self.where,
             root / WARM_UP if planned.warm_up else root,
             config_yaml,
-            name=name,
+            name=name or planned.name,
             tags={**shared, **planned.tags},
             run_id=self.session.take_joined() if alone else None,
         )

@@ -23,12 +23,19 @@ class PlannedRun:
     tags: tags of the run, besides those of the sweep.
     place: its place in the experiment, such as "block 3/10", which is shown while the run is under way.
     warm_up: whether it only fills the caches on disk. Then it is not tracked, and not part of the results.
+    side: what distinguishes it from the runs of the same backend and seed, for its name; or "".
     """
 
     spec: RunSpec
     tags: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     warm_up: bool = False
+    side: str = ""
+
+    @property
+    def name(self) -> str:
+        """The run's name in the tracking store, unless the user gives it one."""
+        return f"{self.spec.name}-{self.side}" if self.side else self.spec.name
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,11 @@ class Entrants:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the sides: the backends, or the setting with each of its values."""
-        return tuple(setting_of(spec.params(), self.by) or spec.backend for spec in self.specs)
+        return tuple(self.side_of(spec) or spec.backend for spec in self.specs)
+
+    def side_of(self, spec: RunSpec) -> str:
+        """The setting with its value in the plan of a run; "" if backends are compared."""
+        return setting_of(spec.params(), self.by) or ""
 
     @property
     def place(self) -> str:

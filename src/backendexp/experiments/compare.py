@@ -126,7 +126,10 @@ class BackendComparison:
         parity = parity_check.check_of(specs, self.probes) if self.checks_parity else []
         tracked = [*parity, *blocks.blocks(specs, self.asked.blocks)]
         # The order within a block is shuffled, so the runs themselves do not show which is the baseline.
-        tagged = [replace(run, tags={**run.tags, BASELINE: self.who.baseline}) for run in tracked]
+        tagged = [
+            replace(run, tags={**run.tags, BASELINE: self.who.baseline}, side=self.who.side_of(run.spec))
+            for run in tracked
+        ]
         return [*blocks.warm_ups(specs), *tagged]
 
     @property

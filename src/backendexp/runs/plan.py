@@ -91,6 +91,12 @@ class RunSpec:
         probe = f", rounding probe {self.probe}" if self.probe else ""
         return f"{self.backend} on {self.runtime}, seed {self.seed}{probe}"
 
+    @property
+    def name(self) -> str:
+        """The run's name in the tracking store, unless the user gives it one."""
+        probe = f"-probe{self.probe}" if self.probe else ""
+        return f"{self.backend}-{self.runtime}-seed{self.seed}{probe}"
+
     def to_json(self) -> dict[str, Any]:
         """The plan in the structure of the configuration, as the worker reads it."""
         fields = asdict(self)

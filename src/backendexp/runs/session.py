@@ -115,7 +115,7 @@ class Session:
                 root,
                 spec,
                 config_yaml,
-                name=name or f"{spec.backend}-{spec.runtime}-seed{spec.seed}",
+                name=name or spec.name,
                 kind=where.kind,
                 uri=where.uri,
                 experiment=where.experiment,
