@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,42 +9,18 @@ from typing import Any
 import pytest
 
 from backendexp.runs import events
-from support.projects import QUICK, Answer, Project, named, statuses, summary_of, trained
+from support.entry_points import cloned, mlflow_run, summary_of_entry
+from support.projects import QUICK, Project, named, statuses, trained
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).parents[2]
-LOCAL = "--env-manager=local"
 TINY = "data.samples=256 data.features=8 data.test_samples=64 threads=1"
 
 
 @pytest.fixture
 def clone(new_project: Callable[..., Project]) -> Project:
     """A clone of the repository as it was committed last."""
-    project = new_project()
-    command = ["git", "clone", "--quiet", str(REPOSITORY), str(project.folder)]
-    subprocess.run(command, check=True, capture_output=True)
-    return project
-
-
-def mlflow_run(
-    clone: Project,
-    *parameters: str,
-    entry: str = "main",
-    manager: tuple[str, ...] = (LOCAL,),
-    timeout: float = 300,
-    **env: str,
-) -> Answer:
-    """parameters: NAME=VALUE each. manager: of environments; empty for MLflow's default."""
-    given = [word for parameter in parameters for word in ("-P", parameter)]
-    return clone.run("run", ".", "-e", entry, *manager, *given, module="mlflow", timeout=timeout, **env)
-
-
-def summary_of_entry(entry: str, runs: list[Any]) -> Any:
-    """The summary run, which is the one that MLflow made for the entry point."""
-    summary = summary_of(runs)
-    assert summary.data.tags["mlflow.project.entryPoint"] == entry
-    return summary
+    return cloned(new_project())
 
 
 def only_run(clone: Project) -> Any:
@@ -149,17 +124,6 @@ def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: 
     assert {(run.data.tags["backend"], run.data.params["seed"]) for run in trained(runs)} == {
         (backend, seed) for backend in ("jax", "theano") for seed in ("0", "1")
     }
-
-
-def test_the_parity_entry_point_says_that_the_backends_agree(clone: Project) -> None:
-    overrides = shlex.join([*QUICK, "parity.probes=1"])
-    answer = mlflow_run(clone, f"overrides={overrides}", entry="parity")
-    assert answer.returncode == 0, answer.stderr
-    assert "Agreement" in answer.stdout
-    runs = clone.tracked(experiment="Default")
-    assert set(statuses(runs)) == {"FINISHED"}
-    summary = summary_of_entry("parity", runs)
-    assert "parity/greatest_difference" in summary.data.metrics
 
 
 def test_the_compare_entry_point_concludes_in_mlflows_run(clone: Project) -> None:

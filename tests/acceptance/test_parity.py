@@ -2,11 +2,14 @@
 
 import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from support.entry_points import cloned, mlflow_run, summary_of_entry
 from support.projects import Project, statuses, summary_of
 from support.servers import places
 
@@ -37,24 +40,24 @@ if os.environ.get("KERAS_BACKEND") == "jax" and "BACKENDEXP_WORKER_START" in os.
 
 
 @pytest.fixture(scope="module")
-def agreed(new_project: Callable[..., Project]) -> tuple[Project, str]:
-    project = new_project()
-    answer = project.run("experiment=parity", *SMALL)
+def agreed(new_project: Callable[..., Project]) -> tuple[list[Any], str]:
+    """The runs of a parity check on all backends through its entry point, and what it printed."""
+    clone = cloned(new_project())
+    answer = mlflow_run(clone, f"overrides={shlex.join(SMALL)}", entry="parity")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    return project, answer.stdout
+    return clone.tracked(experiment="Default"), answer.stdout
 
 
 def test_all_backends_of_both_runtimes_agree_and_the_difference_is_a_number(
-    agreed: tuple[Project, str],
+    agreed: tuple[list[Any], str],
 ) -> None:
-    project, printed = agreed
+    runs, printed = agreed
     assert "Agreement" in printed
     assert "NO agreement" not in printed
     greatest = re.search(r"greatest difference of the loss (\S+)", printed)
     assert greatest is not None
-    runs = project.tracked()
     assert set(statuses(runs)) == {"FINISHED"}
-    summary = summary_of(runs)
+    summary = summary_of_entry("parity", runs)
     metric = summary.data.metrics["parity/greatest_difference"]
     assert float(greatest[1]) == pytest.approx(metric, rel=0.01)
     # A float32 loss of about 0.7 is rounded to 6e-8, so it is more than nothing and close to it.
@@ -62,9 +65,9 @@ def test_all_backends_of_both_runtimes_agree_and_the_difference_is_a_number(
     assert "Agreement" in summary.data.tags["mlflow.note.content"]
 
 
-def test_every_place_that_can_run_is_compared_from_one_start(agreed: tuple[Project, str]) -> None:
-    project, printed = agreed
-    runs = [run for run in project.tracked() if run.data.params.get("parity.probe") == "0"]
+def test_every_place_that_can_run_is_compared_from_one_start(agreed: tuple[list[Any], str]) -> None:
+    tracked, printed = agreed
+    runs = [run for run in tracked if run.data.params.get("parity.probe") == "0"]
     ran = {(run.data.tags["runtime"], run.data.tags["backend"]) for run in runs}
     assert ran == set(places())
     assert len({run.data.tags["weights_digest"] for run in runs}) == 1
@@ -79,7 +82,7 @@ def test_an_engine_that_computes_something_else_is_found_out(
     (tmp_path / "sitecustomize.py").write_text(WRONG_GRADIENT)
     before = os.environ.get("PYTHONPATH")
     project = new_project(PYTHONPATH=os.pathsep.join(filter(None, [str(tmp_path), before])))
-    answer = project.run("experiment=parity", *SMALL)
+    answer = project.run("experiment=parity", "parity.probes=1", *SMALL)
     assert answer.returncode == 1, answer.stdout + answer.stderr
     assert "NO agreement" in answer.stdout
     assert "jax on keras3, seed 0 DIFFERS from tensorflow on keras3, seed 0" in answer.stdout

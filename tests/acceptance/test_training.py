@@ -14,6 +14,7 @@ import pytest
 
 from backendexp import cache
 from backendexp.runtimes import build
+from backendexp.worker.data import make_data
 from support.projects import ENDLESS, SMALL, Project, artifact_folder, named, reached, statuses
 from support.projects import trained as trained_runs
 from support.servers import places
@@ -26,10 +27,24 @@ GENERATIONS = {"keras3": "3.", "keras2": "2.3.1"}
 EPOCHS = {"time/first_epoch_s", "time/remaining_epochs_s", "time/steady_epoch_s"}
 PHASES = {"time/import_s", "time/build_s", *EPOCHS, "time/evaluate_s"}
 
+# Runs on Python 3.7 with Keras 2.3 too.
+EVALUATE = """
+import json, sys
+import numpy
+from keras.models import load_model
+
+arrays = numpy.load(sys.argv[2])
+model = load_model(sys.argv[1])
+scores = model.evaluate(arrays["x_test"], arrays["y_test"], verbose=0)
+print("\\n" + json.dumps([float(score) for score in scores]))
+"""
+
 
 @pytest.fixture(scope="module")
 def repository(new_project: NewProject) -> Project:
-    """A project under git, in which every backend has trained the same plan twice, and once spawned."""
+    """A project under git, in which every backend has trained the same plan twice, and once spawned, when it
+    also logged its model.
+    """
     project = new_project()
     git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
     subprocess.run([*git, "init", "--quiet"], cwd=project.folder, check=True)
@@ -40,7 +55,8 @@ def repository(new_project: NewProject) -> Project:
         where = [f"runtime={runtime}", *SMALL, f"backend={backends}"]
         twice = project.run("-m", "tracking.run_name=first,again", *where)
         assert twice.returncode == 0, twice.stderr
-        spawned = project.run("-m", "tracking.run_name=spawned", "runtime.start=spawn", *where)
+        logging = ("tracking.run_name=spawned", "runtime.start=spawn", "tracking.log_model=true")
+        spawned = project.run("-m", *logging, *where)
         assert spawned.returncode == 0, spawned.stderr
     return project
 
@@ -179,6 +195,32 @@ def test_the_same_plan_gives_the_same_losses_again_forked_or_spawned(
     assert losses["spawned"] == losses["first"]
     assert trained["again"].data.metrics["loss"] == trained["first"].data.metrics["loss"]
     assert trained["again"].data.tags["plan"] == trained["first"].data.tags["plan"]
+
+
+def test_a_logged_model_evaluates_to_the_logged_loss_in_a_fresh_process(
+    trained: dict[str, Any], repository: Project, runtime: str, backend: str, tmp_path: Path
+) -> None:
+    run = trained["spawned"]
+    (model,) = (artifact_folder(run) / "model").iterdir()
+    assert model.suffix == (".h5" if runtime == "keras2" else ".keras")
+    sizes = {"samples": 256, "features": 8, "test_samples": 64, "classes": 2}
+    drawn = make_data({"kind": "random", **sizes}, seed=0)
+    numpy.savez(tmp_path / "test.npz", x_test=drawn.x_test, y_test=drawn.y_test)
+    python = build.python_of("keras2") if runtime == "keras2" else sys.executable
+    settings = {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    theano = f"device=cpu,floatX=float32,base_compiledir={cache.folder('compiled', runtime)}"
+    answer = subprocess.run(
+        [python, "-c", EVALUATE, str(model), str(tmp_path / "test.npz")],
+        env={**repository.environment, **settings, "THEANO_FLAGS": theano},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr
+    loss, accuracy = json.loads(answer.stdout.splitlines()[-1])
+    # Batches of another size are summed in another order: float32 rounding.
+    assert loss == pytest.approx(run.data.metrics["test/loss"], rel=1e-5)
+    assert accuracy == pytest.approx(run.data.metrics["test/accuracy"], abs=1e-6)
 
 
 def test_every_run_has_a_process_of_its_own(repository: Project) -> None:

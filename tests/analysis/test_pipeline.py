@@ -331,7 +331,7 @@ def rate_of(verdicts: tuple[str, ...], factors: dict[str, float], blocks: int, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sides", [2, 4])
+@pytest.mark.parametrize("sides", [2, pytest.param(4, marks=pytest.mark.extended)])
 def test_equal_backends_are_called_faster_or_slower_no_more_often_than_the_level_allows(sides: int) -> None:
     factors = dict.fromkeys(["jax", "tensorflow", "theano", "torch"][:sides], 1.0)
     assert rate_of((FASTER, SLOWER), factors, 5, 300) <= most(LEVEL, 300)

@@ -41,7 +41,7 @@ def on_keras_3() -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "theano"])
+@pytest.mark.parametrize("backend", ["theano", pytest.param("tensorflow", marks=pytest.mark.extended)])
 def test_both_generations_draw_the_same_weights(
     backend: str, on_keras_3: dict[str, Any], keras2_python: str
 ) -> None:
