@@ -84,6 +84,7 @@ def test_params_are_the_whole_plan_under_its_dotted_names(
         "runtime.start": "fork",
         "data.kind": "random",
         "data.samples": "256",
+        "data.classes": "2",
         "data.features": "8",
         "data.test_samples": "64",
         "model.kind": "mlp",
