@@ -1,4 +1,5 @@
 import math
+from types import ModuleType
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -7,10 +8,20 @@ from omegaconf.errors import OmegaConfBaseException
 from backendexp import experiments
 from backendexp.config import composition
 from backendexp.config.checks import check_names
-from backendexp.config.schema import Config, check, parse, physical_memory_bytes, schema_node, tree_of
+from backendexp.config.schema import (
+    Config,
+    check,
+    conf_dir,
+    parse,
+    physical_memory_bytes,
+    schema_node,
+    tree_of,
+)
 from backendexp.errors import ConfigError
 from backendexp.runtimes import catalogue
+from backendexp.worker import data, models
 from backendexp.worker.data import addition, digits, npz, signal
+from support.checking import check_config
 from support.plans import default_config, small_config
 
 
@@ -354,3 +365,13 @@ def test_more_samples_than_a_file_has_are_refused() -> None:
     config.data = digits.Settings(samples=1500, test_samples=500)
     with pytest.raises(ConfigError, match=r"together 2000, but data=digits has 1797 samples\. Lower one of"):
         check(config)
+
+
+@pytest.mark.parametrize(("part", "kinds"), [("data", data), ("model", models)])
+def test_file_of_a_kind_sets_the_settings_of_the_kind_and_no_others(part: str, kinds: ModuleType) -> None:
+    files = {path.stem for path in (conf_dir() / part).glob("*.yaml")}
+    assert files == set(kinds.kinds())
+    asked = {"custom": [f"{part}._target_=mine.make"], "npz": ["data.path=mine.npz"]}
+    for name in files:
+        settings = getattr(check_config(f"{part}={name}", *asked.get(name, [])), part)
+        assert type(settings) is kinds.kind(name).Settings
