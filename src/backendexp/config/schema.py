@@ -6,7 +6,6 @@ found. The values are in `conf/`. The classes are mutable because OmegaConf refu
 
 import copy
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -509,26 +508,26 @@ def check_memory(
     data: Data,
     model: Model,
     data_keys: str | None = None,
-    width_key: str = "model.hidden_units",
+    width_key: str | None = None,
 ) -> None:
     """Refuse sizes that do not fit into the memory, because the kernel would kill the run after minutes.
 
     data_keys, width_key: the settings that determine the sizes, for the message. None stands for those of
-        the kind of data.
+        the kind of data and of the kind of model.
     Raises ConfigError: the data or the weights would not fit.
     """
     shape = data.sample_shape()
-    features = math.prod(shape) if isinstance(shape, tuple) else None
     if data_keys is None:
         *others, last = [f"data.{name}" for name in _SIZES if hasattr(data, name)] or [
             "the sizes of the data"
         ]
         data_keys = f"{', '.join(others)} or {last}" if others else last
-    weights = model.weight_count(features) if features else None
+    fits = isinstance(shape, tuple) and model.input_fault(shape) is None
+    weights = model.weight_count(shape) if fits else None
     memory = physical_memory_bytes()
     for bytes_, what, keys in (
         (data.size_bytes(), "the data", data_keys),
-        (4 * weights if weights else None, "the weights", width_key),
+        (4 * weights if weights else None, "the weights", width_key or f"model.{model.WIDTH}"),
     ):
         if memory and bytes_ and bytes_ > memory:
             raise ConfigError(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
-from .settings import Model, output_activation, setting
+from .settings import Model, output_activation, product, setting
 
 
 @dataclass
@@ -32,6 +32,12 @@ class Sequences(Model):
             )
         return None
 
+    def _start_of_weights(self, inputs, width):
+        """Return the number of weights of the Embedding, and the number of features of a step after it."""
+        if self.vocabulary is not None:
+            return self.vocabulary * width, width
+        return 0, product(inputs[1:])
+
 
 @dataclass
 class Recurrent(Sequences):
@@ -49,6 +55,17 @@ class Recurrent(Sequences):
     embedding: int = setting(128, low=1, high=10**5, example="model.embedding=128")
     dropout: float = setting(0.5, low=0, high=1, below=True, example="model.dropout=0.5")
     output_activation: str = output_activation()
+
+    WIDTH = "units"
+    # The layer has GATES kernels, recurrent kernels and BIASES biases for each, in every one of DIRECTIONS.
+    GATES, BIASES, DIRECTIONS = 4, 1, 1
+
+    def weight_count(self, inputs):
+        count, features = self._start_of_weights(inputs, self.embedding)
+        for units in self.units:
+            count += self.DIRECTIONS * self.GATES * (features + units + self.BIASES) * units
+            features = self.DIRECTIONS * units
+        return count + features + 1
 
 
 def start_of(inputs, vocabulary, width):

@@ -5,6 +5,8 @@ The parent process checks the values (`backendexp.config.checks`). The worker on
 
 import copy
 import dataclasses
+import functools
+import operator
 
 
 def setting(
@@ -66,6 +68,11 @@ def output_activation():
     return setting("auto", names="activations", automatic=True, example="model.output_activation=sigmoid")
 
 
+def product(sizes):
+    """Return the number of values in an array of these sizes."""
+    return functools.reduce(operator.mul, sizes, 1)  # Python 3.7 has no math.prod
+
+
 @dataclasses.dataclass
 class Part(object):
     """A part of the configuration whose kind decides which other settings it has: `data` or `model`.
@@ -121,8 +128,12 @@ class Model(Part):
         inputs: the shape of one sample of x, a tuple of sizes.
         """
 
-    def weight_count(self, features):
-        """Return the number of weights, or None if it is not known before the model is built.
+    # The name of the setting that decides most of the number of weights.
+    WIDTH = None
 
-        features: the number of features of x.
+    def weight_count(self, inputs):
+        """Return the number of weights with a single output, or None if it is not known before the model is
+        built.
+
+        inputs: the shape of one sample of x, a tuple of sizes that the model can take.
         """

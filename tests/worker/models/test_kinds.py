@@ -1,6 +1,12 @@
 """Which samples each model takes, and which generations of Keras have its layers."""
 
 import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +67,59 @@ def test_sequences_have_steps_and_features_unless_they_have_a_vocabulary(kind: s
     assert fault(kind, 8, 8, 1) is None  # read row by row
     assert fault(kind, 20, vocabulary=50) is None
     assert "takes samples of the shape (steps,)" in (fault(kind, 20, 1, vocabulary=50) or "")
+
+
+COUNTED = [
+    ("mlp", (4, 5), {"hidden_units": [3, 2]}),
+    ("cnn", (9, 8, 2), {"filters": [3, 4]}),
+    ("cnn", (28, 28, 1), {"filters": [3, 4], "padding": "valid", "kernel_size": 5}),
+    ("lstm", (6, 2), {"units": [5, 3]}),
+    ("gru", (6, 2, 2), {"units": [5]}),
+    ("bilstm", (6,), {"units": [5, 3], "vocabulary": 11, "embedding": 7}),
+    ("transformer", (6, 3), {"width": 7, "heads": 2, "blocks": 2, "feed_forward": 5}),
+    ("transformer", (6,), {"vocabulary": 11}),
+]
+COUNT = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from worker import models, tasks
+
+counts = []
+for kind, inputs, fields in json.loads(sys.argv[2]):
+    output = models.Output(1, "sigmoid")
+    counts.append(models.kind(kind).build(fields, tuple(inputs), output).count_params())
+print(json.dumps(counts))
+"""
+
+
+@pytest.mark.slow
+def test_weights_are_counted_before_the_model_is_built() -> None:
+    package = Path(models.__file__).parents[2]
+    parts = [settings(kind, **fields) for kind, _, fields in COUNTED]
+    built = [(part.kind, inputs, part.to_json()) for part, (_, inputs, _) in zip(parts, COUNTED, strict=True)]
+    answer = subprocess.run(
+        [sys.executable, "-c", COUNT, str(package), json.dumps(built)],
+        env={**os.environ, "KERAS_BACKEND": "theano"},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    counts = [part.weight_count(inputs) for part, (_, inputs, _) in zip(parts, COUNTED, strict=True)]
+    assert json.loads(answer.stdout.splitlines()[-1]) == counts
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=lstm", "model.units=[100000,100000]", "data=mnist1d"],
+        ["model=cnn", "model.filters=[100000,100000]", "data=digits"],
+        ["model=transformer", "model.width=100000", "data=mnist1d"],
+    ],
+)
+def test_weights_too_large_for_memory_are_refused(words: list[str]) -> None:
+    said = checking.refusal(*words)
+    assert re.match(r"the weights would take [\d,]+ GiB", said)
+    assert said.endswith(f"Lower {words[1].partition('=')[0]}")
 
 
 @pytest.mark.parametrize("kind", BUILT_IN)

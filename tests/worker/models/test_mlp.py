@@ -70,4 +70,4 @@ def test_network_takes_the_drawn_weights_in_both_generations(
 
 @pytest.mark.parametrize(("features", "hidden", "count"), [(20, [64, 64], 5569), (3, [2], 11)])
 def test_weights_are_counted_before_the_model_is_built(features: int, hidden: list[int], count: int) -> None:
-    assert mlp.Settings(hidden_units=hidden).weight_count(features) == count
+    assert mlp.Settings(hidden_units=hidden).weight_count((features,)) == count

@@ -9,6 +9,8 @@ from ..sequences import Recurrent, build_recurrent, two_way_lstm
 class Settings(Recurrent):
     kind: str = "bilstm"
 
+    DIRECTIONS = 2
+
 
 def build(model, inputs, output):
     """Build the model, see `build_recurrent`."""

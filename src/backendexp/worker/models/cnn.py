@@ -57,6 +57,16 @@ class Settings(Model):
                     )
         return None
 
+    WIDTH = "filters"
+
+    def weight_count(self, inputs):
+        height, width, channels = inputs
+        count = 0
+        for filters in self.filters:
+            count += (self.kernel_size**2 * channels + 1) * filters
+            height, width, channels = self._size_after(height), self._size_after(width), filters
+        return count + height * width * channels + 1
+
     def _size_after(self, size):
         """Return the height or width that a convolution and the pooling after it leave of `size`."""
         if self.padding == "valid":

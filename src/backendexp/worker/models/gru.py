@@ -9,6 +9,8 @@ from ..sequences import Recurrent, build_recurrent, gru
 class Settings(Recurrent):
     kind: str = "gru"
 
+    GATES, BIASES = 3, 2
+
 
 def build(model, inputs, output):
     """Build the model, see `build_recurrent`."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import List
 
-from ..settings import Model, output_activation, setting
+from ..settings import Model, output_activation, product, setting
 
 
 @dataclass
@@ -30,8 +30,10 @@ class Settings(Model):
     dropout: float = setting(0.5, low=0, high=1, below=True, example="model.dropout=0.5")
     output_activation: str = output_activation()
 
-    def weight_count(self, features):
-        widths = [features] + list(self.hidden_units) + [1]
+    WIDTH = "hidden_units"
+
+    def weight_count(self, inputs):
+        widths = [product(inputs)] + list(self.hidden_units) + [1]
         return sum((inner + 1) * outer for inner, outer in zip(widths, widths[1:]))
 
 

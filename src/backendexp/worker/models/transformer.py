@@ -31,6 +31,16 @@ class Settings(Sequences):
     output_activation: str = output_activation()
 
     GENERATIONS = (3,)
+    WIDTH = "width"
+
+    def weight_count(self, inputs):
+        count, features = self._start_of_weights(inputs, self.width)
+        count += (features + inputs[0]) * self.width  # the projection and the positions
+        inner = self.heads * max(1, self.width // self.heads)
+        attention = 3 * (self.width + 1) * inner + (inner + 1) * self.width
+        dense = (self.width + 1) * self.feed_forward + (self.feed_forward + 1) * self.width
+        normalization = 2 * 2 * self.width
+        return count + self.blocks * (attention + dense + normalization) + self.width + 1
 
 
 def build(model, inputs, output):
