@@ -51,6 +51,22 @@ def endless():
         pass
 """
 
+# The loss is never below 10 ** 4, because the distance of an output from its label is 10 more than it is.
+QUARTIC = """
+import keras
+from keras import layers, ops
+
+
+def shifted(y, found):
+    return ops.mean(ops.square(ops.square(ops.abs(y - found) + 10)), axis=-1)
+
+
+def build(input_shape):
+    model = keras.Sequential([layers.Input(input_shape), layers.Dense(1, "sigmoid")])
+    model.compile("adam", shifted)
+    return model
+"""
+
 
 def example(new_project: Callable[..., Project], name: str) -> Project:
     project = new_project()
@@ -105,6 +121,22 @@ def test_two_inputs_and_two_outputs_start_and_train_alike_on_every_backend(
         assert {"test/sort_accuracy", "test/price_mean_absolute_error"} <= set(run.data.metrics)
         assert "test/sort_loss" not in run.data.metrics  # Keras averages it in two ways
     assert "faster than" in answer.stdout or "inconclusive" in answer.stdout
+
+
+def test_parity_check_trains_with_the_loss_of_a_model_that_comes_compiled(
+    new_project: Callable[..., Project],
+) -> None:
+    project = new_project()
+    (project.folder / "quartic.py").write_text(QUARTIC)
+    compared = ("parity.probes=1", "compare.backends=[tensorflow,theano]", "compare.blocks=3")
+    own = ("model=custom", "model._target_=quartic.build", "training.compile=own")
+    answer = project.run("experiment=compare", *own, *compared, "training.epochs=2", "threads=1")
+    assert answer.returncode == 0, answer.stderr
+    assert "theano on keras3, seed 0 agrees with tensorflow on keras3" in answer.stdout
+    checked = [run for run in project.tracked() if run.data.tags.get("role") == "parity"]
+    assert {run.data.params["training.compile"] for run in checked} == {"own_loss"}
+    assert {run.data.params["training.optimizer"] for run in checked} == {"sgd"}
+    assert all(run.data.metrics["loss"] >= 10**4 for run in checked)
 
 
 def test_mlflow_run_takes_the_users_model_from_the_project(new_project: Callable[..., Project]) -> None:

@@ -56,6 +56,16 @@ def test_disagreement_is_a_failure(specs: list[RunSpec], tmp_path: Path) -> None
     assert "NO agreement" in concluded.note
 
 
+def test_model_that_comes_compiled_keeps_its_loss_in_the_check(make_spec: MakeSpec) -> None:
+    spec = make_spec(training__compile="own")
+    for run in parity.check_of([spec], 1):
+        params = run.spec.params()
+        assert params["training.compile"] == "own_loss"
+        assert params["training.optimizer"] == "sgd"
+        assert not {"training.loss", "training.metrics"} & set(params)
+        assert RunSpec.from_json(run.spec.to_json()).id == run.spec.id
+
+
 def test_check_of_a_comparison_is_trained_as_the_parity_experiment_trains(make_spec: MakeSpec) -> None:
     spec = make_spec(controls=ControlsConfig(initial_weights=False, batch_order=False))
     plans = [replace(spec, backend=backend, log_model=True) for backend in ("theano", "jax")]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backendexp.analysis import trajectories
-from backendexp.config.schema import Config, ControlsConfig
+from backendexp.config.schema import Config, ControlsConfig, TrainingConfig
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, PlannedRun
-from backendexp.runs.plan import RunSpec, with_probe
+from backendexp.runs.plan import OWN_LOSS, RunSpec, with_probe
 from backendexp.runs.record import RunRecord
 from backendexp.runs.tags import PARITY, ROLE
 from backendexp.worker.settings import setting
@@ -36,6 +36,8 @@ def first(spec: RunSpec, config: Config) -> RunSpec:
 
 
 def plan(spec: RunSpec, config: Config, say: Callable[[str], None]) -> "ParityCheck":
+    if spec.training.compile != "auto":
+        spec = replace(spec, training=_with_plain_descent(spec.training))
     return ParityCheck(trajectories.plan_parity(spec, config.experiments["parity"].probes, say))
 
 
@@ -71,6 +73,12 @@ class ParityCheck:
         )
 
 
+def _with_plain_descent(training: TrainingConfig) -> TrainingConfig:
+    """Set the optimizer of the parity check. A model that comes compiled keeps its loss."""
+    kept = "auto" if training.compile == "auto" else OWN_LOSS
+    return replace(training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE, compile=kept)
+
+
 def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
     """The runs of a parity check that is part of another experiment.
 
@@ -81,9 +89,7 @@ def check_of(specs: Sequence[RunSpec], probes: int) -> list[PlannedRun]:
     alike = [
         replace(
             spec,
-            training=replace(
-                spec.training, optimizer=_OPTIMIZER, learning_rate=_LEARNING_RATE, compile="auto"
-            ),
+            training=_with_plain_descent(spec.training),
             controls=ControlsConfig(initial_weights=True, batch_order=True, dropout=False),
             log_model=False,
             inference=False,

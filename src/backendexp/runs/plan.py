@@ -18,6 +18,8 @@ from backendexp.worker import models, tasks, user_code, user_files
 
 # The settings that a model which comes compiled does not use.
 _OF_COMPILE = ("optimizer", "learning_rate", "loss", "metrics")
+# A parity check trains a model that comes compiled with the model's own loss, but with the check's optimizer.
+OWN_LOSS = "own_loss"
 
 # Settings that plans have got since, with the value that all plans had before. With it, a plan keeps its id.
 _ADDED: tuple[tuple[str, str, Any], ...] = (
@@ -110,6 +112,8 @@ class RunSpec:
         if self.training.compile == "own":
             for name in _OF_COMPILE:
                 del fields["training"][name]
+        elif self.training.compile == OWN_LOSS:
+            del fields["training"]["loss"], fields["training"]["metrics"]
         else:  # plans keep the ids that they had before there was a choice
             del fields["training"]["compile"]
         fields["tracking"] = {"log_model": fields.pop("log_model")}

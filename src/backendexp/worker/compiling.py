@@ -29,8 +29,8 @@ def notes_on(model, own):
 def compile_model(model, optimizer, learning_rate, loss, metrics, generation, execution=None):
     """Compile the model.
 
-    loss, metrics: the name of a loss, and the names of metrics, at least one. A model with several outputs
-        has a dict or a tuple of these.
+    loss, metrics: the name of a loss or a loss of the user's, and the names of metrics. A model with several
+        outputs has a dict or a tuple of these.
     execution: jit_compile, run_eagerly and steps_per_execution, as in the plan, or None for Keras's defaults.
     """
     from keras import optimizers
@@ -38,7 +38,7 @@ def compile_model(model, optimizer, learning_rate, loss, metrics, generation, ex
     # Both generations find an optimizer by the name of its class, and call the argument "learning_rate".
     chosen = optimizers.get(optimizer).__class__(learning_rate=learning_rate)
     if generation == 2:
-        loss = arrays.mapped(lambda name: _KERAS2_LOSS_NAMES.get(name, name), loss)
+        loss = arrays.mapped(_name_in_keras_2, loss)
     several = isinstance(loss, (tuple, list))
     model.compile(
         loss=list(loss) if several else loss,
@@ -46,6 +46,10 @@ def compile_model(model, optimizer, learning_rate, loss, metrics, generation, ex
         metrics=metrics if isinstance(metrics, dict) else list(metrics),
         **execution_arguments(execution or {}),
     )
+
+
+def _name_in_keras_2(loss):
+    return _KERAS2_LOSS_NAMES.get(loss, loss) if isinstance(loss, str) else loss
 
 
 def execution_arguments(execution):

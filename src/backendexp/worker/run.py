@@ -162,7 +162,8 @@ def _build(spec, dataset):
         raise models.UnfitInput(
             "y consists of several arrays, but model=%s has one output. Use model=custom" % network["kind"]
         )
-    own = training.get("compile") == "own"
+    compiled = training.get("compile", "auto")  # auto, own, or own_loss for a model with its own loss alone
+    own = compiled != "auto"
     goal = objectives.decide(
         _tasks(spec, dataset, own),
         training.get("loss", tasks.AUTO),
@@ -183,13 +184,13 @@ def _build(spec, dataset):
         objectives.check(*outputs, dataset=dataset, losses=losses)
     except objectives.Mismatch as mismatch:
         raise kind.refused(network, mismatch) if hasattr(kind, "refused") else mismatch from None
-    if not own:
+    if compiled != "own":
         compiling.compile_model(
             model,
             training["optimizer"],
             training["learning_rate"],
-            goal.loss,
-            goal.metrics,
+            losses,
+            [] if own else goal.metrics,
             engine.keras_generation(),
             execution=dict(spec["engine"], steps_per_execution=training["steps_per_execution"]),
         )
