@@ -1,5 +1,6 @@
 """Runs a part of Keras's own tests on the Theano backend, with the bounds of conformance/run.py."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,29 @@ def run(areas: list[str], tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     shutil.copy(CONFORMANCE / "results.json", results)
     command = [sys.executable, str(CONFORMANCE / "run.py"), "--results", str(results), "--areas", *areas]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_test_file_of_keras_is_in_an_area_or_belongs_to_another_backend() -> None:
+    package = importlib.util.find_spec("keras")
+    assert package is not None
+    assert package.origin is not None
+    source = Path(package.origin).parent / "src"
+    spec = importlib.util.spec_from_file_location("conformance_run", CONFORMANCE / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run)
+    files = [file.relative_to(source).as_posix() for file in source.rglob("*_test.py")]
+    assert len(files) > 250
+    for file in files:
+        places = [
+            name
+            for name, area in run.AREAS.items()
+            if not area.select.startswith("not")
+            for path in area.paths
+            if file == path or file.startswith(f"{path}/")
+        ]
+        assert len(places) == (0 if file.startswith(run.OTHER_BACKENDS) else 1), (file, places)
 
 
 def test_a_fast_part_of_keras_own_tests_passes(tmp_path: Path) -> None:
