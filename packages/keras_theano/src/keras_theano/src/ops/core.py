@@ -28,7 +28,22 @@ SUPPORTS_GRADIENT = True
 # that a small model trains.
 IS_THREAD_SAFE = False
 
-globals().update(namespace(eager))
+
+def _slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+    """Return a copy of `inputs` with the updates. Keras's own function writes into its argument."""
+    return eager.slice_update(_copy(inputs), start_indices, np.asarray(updates))
+
+
+def _scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:
+    """Return a copy of `inputs` with the updates. Keras's own function writes into its argument."""
+    return eager.scatter_update(_copy(inputs), indices, updates, reduction)
+
+
+def _copy(x: Any) -> Any:
+    return x.copy() if eager.is_tensor(x) else eager.convert_to_tensor(x)
+
+
+globals().update(namespace(eager, slice_update=_slice_update, scatter_update=_scatter_update))
 
 convert_to_tensor = conversion.convert_to_tensor
 
