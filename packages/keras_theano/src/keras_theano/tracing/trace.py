@@ -23,16 +23,33 @@ class Trace:
     def __init__(self, parent: "Trace | None" = None) -> None:
         self._parent = parent
         self._values: dict[int, tuple[Variable, Tensor]] = {}
+        # The assigned values that were not read since.
+        self._unread: set[int] = set()
 
     def read(self, variable: "Variable") -> "Tensor":
-        if id(variable) in self._values:
-            return self._values[id(variable)][1]
+        """Return the current value. Its gradient is one with respect to the variable, also after an
+        assignment, as on TensorFlow and PyTorch: it does not reach what the assigned value was computed from.
+        """
+        key = id(variable)
+        if key in self._unread:
+            self._unread.remove(key)
+            self._values[key] = (variable, variable.holding(self._values[key][1]))
+        if key in self._values:
+            return self._values[key][1]
         if self._parent is not None:
             return self._parent.read(variable)
         return variable.symbolic()
 
+    def assign(self, variable: "Variable", value: "Tensor") -> None:
+        self.write(variable, value)
+        self._unread.add(id(variable))
+
     def write(self, variable: "Variable", value: "Tensor") -> None:
+        """Let `value` be the current value, with its own gradient: it replaces the variable in this trace, or
+        was read from it in branches or steps.
+        """
         self._values[id(variable)] = (variable, value)
+        self._unread.discard(id(variable))
 
     @property
     def updates(self) -> list[tuple["Variable", "Tensor"]]:

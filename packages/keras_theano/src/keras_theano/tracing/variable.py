@@ -54,7 +54,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
         else:
             from keras_theano.tracing.tensor import Tensor, as_node
 
-            open_trace.write(self, Tensor(as_node(value, self._dtype)))
+            open_trace.assign(self, Tensor(as_node(value, self._dtype)))
 
     def _convert_to_tensor(self, value: Any, dtype: Any = None) -> Any:
         return conversion.convert_to_tensor(value, dtype)
@@ -89,6 +89,14 @@ class Variable(eager.Variable):  # type: ignore[misc]
         from keras_theano.tracing.tensor import Tensor
 
         return Tensor(self.shared)
+
+    def holding(self, value: "Tensor") -> "Tensor":
+        """Return `value`, which was assigned to this variable, with a gradient that goes to the variable."""
+        if not value.dtype.startswith("float"):
+            return value
+        from keras_theano.tracing.custom_gradient import with_gradient
+
+        return with_gradient([value], [self.symbolic()], list)[0]
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
