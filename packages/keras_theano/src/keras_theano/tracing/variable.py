@@ -26,9 +26,10 @@ class Variable(eager.Variable):  # type: ignore[misc]
 
     @property
     def _value(self) -> Any:
-        if self._cell is None:
-            return None
         open_trace = trace.current()
+        if self._cell is None:
+            # Whoever infers shapes needs no initial value.
+            return open_trace.read(self) if isinstance(open_trace, trace.ShapeTrace) else None
         return self._cell[0].copy() if open_trace is None else open_trace.read(self)
 
     @_value.setter
@@ -89,6 +90,14 @@ class Variable(eager.Variable):  # type: ignore[misc]
         from keras_theano.tracing.tensor import Tensor
 
         return Tensor(self.shared)
+
+    def without_value(self) -> "Tensor":
+        """Return a symbol of the variable's shape and dtype."""
+        import pytensor.tensor as pt
+
+        from keras_theano.tracing.tensor import Tensor, traceable
+
+        return Tensor(pt.tensor(dtype=traceable(self._dtype), shape=tuple(self._shape)))
 
     def holding(self, value: "Tensor") -> "Tensor":
         """Return `value`, which was assigned to this variable, with a gradient that goes to the variable."""

@@ -53,13 +53,58 @@ device_scope = eager.device_scope
 def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return the KerasTensors that `fn` returns for KerasTensors.
 
-    `fn` runs on zeros. If sizes are unknown, it runs twice with different sizes, and a size that differs
-    between the two results is unknown.
+    If sizes are unknown, `fn` is recorded, and nothing is computed. If all sizes are known, it runs on zeros.
+    If it cannot be recorded, it runs twice on zeros, with different numbers in place of the unknown sizes.
     """
     known = all(None not in leaf.shape for leaf in tree.flatten((args, kwargs)) if _is_keras(leaf))
+    if known:
+        return _spec_of_zeros(fn, args, kwargs, _UNKNOWN_SIZES[:1])
+    try:
+        return _spec_of_recorded(fn, args, kwargs)
+    except Exception as failure:
+        # Whatever went wrong, it may go well with arrays: Python code may need numbers, or call other
+        # libraries. If it does not, that error is easier to understand.
+        reason = failure
+    try:
+        return _spec_of_zeros(fn, args, kwargs, _UNKNOWN_SIZES)
+    except Exception as failure:
+        raise failure from reason
+
+
+def _spec_of_recorded(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    from keras_theano.execution.sizes import known_sizes
+    from keras_theano.tracing.tensor import Tensor
+
+    recorded = trace.ShapeTrace()
+    with StatelessScope(), SymbolicScope(), trace.opened(recorded), np.errstate(all="ignore"):
+        positional, named = tree.map_structure(_symbol, (args, kwargs))
+        results = fn(*positional, **named)
+    leaves = [leaf for leaf in tree.flatten(results) if isinstance(leaf, Tensor)]
+    shapes = iter(known_sizes([leaf.node for leaf in leaves]))
+
+    def spec(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return _spec(leaf)
+        return KerasTensor(next(shapes), recorded.half if leaf.dtype == "float16" else leaf.dtype)
+
+    return tree.map_structure(spec, results)
+
+
+def _symbol(leaf: Any) -> Any:
+    if not _is_keras(leaf):
+        return leaf
+    import pytensor.tensor as pt
+
+    from keras_theano.tracing.tensor import Tensor, traceable
+
+    return Tensor(pt.tensor(dtype=traceable(leaf.dtype), shape=leaf.shape))
+
+
+def _spec_of_zeros(fn: Callable[..., Any], args: Any, kwargs: Any, unknown_sizes: tuple[int, ...]) -> Any:
+    """Run `fn` once for each of `unknown_sizes`. A size that differs between the results is unknown."""
     runs = []
     with trace.opened(None), StatelessScope(), SymbolicScope(), np.errstate(all="ignore"):
-        for size in _UNKNOWN_SIZES[: 1 if known else 2]:
+        for size in unknown_sizes:
             positional, named = tree.map_structure(lambda leaf, n=size: _zeros(leaf, n), (args, kwargs))
             runs.append(fn(*positional, **named))
     return tree.map_structure(_spec, *runs)
