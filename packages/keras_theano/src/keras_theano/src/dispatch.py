@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_theano.tracing import trace
+from keras_theano.tracing.array import as_arrays
 from keras_theano.tracing.values import refuse_none
 
 # The module in keras_theano.symbolic for each namespace.
@@ -73,6 +74,7 @@ def _multiplies(function: Callable[..., Any]) -> bool:
 def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: bool) -> Callable[..., Any]:
     in_matrices = module == "linalg" or name == "matmul"
     needed = _needed(name, eager)
+    finished = _unchanged if name in _NOT_TENSORS else as_arrays
 
     def op(*args: Any, **kwargs: Any) -> Any:
         for place, argument in needed:
@@ -88,14 +90,22 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: 
             from keras_theano.execution.threads import limited_for
 
             with limited_for(args + tuple(kwargs.values()), in_matrices), np.errstate(all="ignore"):
-                return eager(*args, **kwargs)
+                return finished(eager(*args, **kwargs))
         with np.errstate(all="ignore"):  # infinities and NaN are ordinary values, as on the other backends
-            return eager(*args, **kwargs)
+            return finished(eager(*args, **kwargs))
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = eager.__doc__
     op.__wrapped__ = eager  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
     return op
+
+
+# These return something else than tensors, or whatever a function of the user returns.
+_NOT_TENSORS = {"convert_to_numpy", "device_scope", "cond", "switch", "ndim", "size", "shape", "vectorize"}
+
+
+def _unchanged(results: Any) -> Any:
+    return results
 
 
 def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:

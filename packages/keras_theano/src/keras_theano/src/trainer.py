@@ -450,11 +450,14 @@ def _concatenated(outputs: list[Any]) -> Any:
     """Concatenate nested structures of arrays that have the same structure. The result consists of new
     arrays.
     """
-    return tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+    return tree.map_structure(lambda *parts: np.asarray(np.concatenate(parts)), *outputs)
 
 
 def _as_arrays(data: Any) -> Any:
     with trace.opened(None):
         return tree.map_structure(
-            lambda leaf: leaf if leaf is None or core.is_tensor(leaf) else core.convert_to_tensor(leaf), data
+            lambda leaf: (
+                leaf if leaf is None or isinstance(leaf, np.ndarray) else core.convert_to_tensor(leaf)
+            ),
+            data,
         )

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import conversion, trace
+from keras_theano.tracing.array import Array
 
 if TYPE_CHECKING:
     from pytensor.compile.sharedvalue import SharedVariable
@@ -30,7 +31,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
         if self._cell is None:
             # Whoever infers shapes needs no initial value.
             return open_trace.read(self) if isinstance(open_trace, trace.ShapeTrace) else None
-        return self._cell[0].copy() if open_trace is None else open_trace.read(self)
+        return self._cell[0].copy().view(Array) if open_trace is None else open_trace.read(self)
 
     @_value.setter
     def _value(self, value: Any) -> None:

@@ -14,6 +14,7 @@ from keras.src.backend.common.symbolic_scope import SymbolicScope
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.dispatch import namespace
 from keras_theano.tracing import conversion, trace
+from keras_theano.tracing.array import Array, is_array
 from keras_theano.tracing.variable import Variable as Variable
 
 eager = numpy_ops("core")
@@ -122,7 +123,7 @@ def _zeros(leaf: Any, size: int) -> Any:
     if not _is_keras(leaf):
         return leaf
     shape = [size if axis is None else axis for axis in leaf.shape]
-    return np.zeros(shape, leaf.dtype)
+    return np.zeros(shape, leaf.dtype).view(Array)
 
 
 def _spec(*results: Any) -> Any:
@@ -138,7 +139,7 @@ def cast(x: Any, dtype: Any) -> Any:
 
 
 def is_tensor(x: Any) -> bool:
-    return bool(eager.is_tensor(x)) or type(x).__module__ == "keras_theano.tracing.tensor"
+    return is_array(x) or type(x).__module__ == "keras_theano.tracing.tensor"
 
 
 def shape(x: Any) -> tuple[Any, ...]:
