@@ -38,7 +38,11 @@ def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Call
     """
     return {
         name: _dispatching(
-            name, mended.get(name, function), eager.__name__.rsplit(".", 1)[1], _multiplies(function)
+            name,
+            mended.get(name, function),
+            eager.__name__.rsplit(".", 1)[1],
+            _multiplies(function),
+            function,
         )
         for name, function in vars(eager).items()
         if callable(function)
@@ -71,7 +75,18 @@ def _multiplies(function: Callable[..., Any]) -> bool:
     return False
 
 
-def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: bool) -> Callable[..., Any]:
+def plain_signature(like: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function without annotations. The functions of Keras's backends have none,
+    and Keras's tests compare the signatures.
+    """
+    signature = inspect.signature(like)
+    parameters = [part.replace(annotation=part.empty) for part in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)
+
+
+def _dispatching(
+    name: str, eager: Callable[..., Any], module: str, multiplies: bool, of_keras: Callable[..., Any]
+) -> Callable[..., Any]:
     in_matrices = module == "linalg" or name == "matmul"
     needed = _needed(name, eager)
     finished = _unchanged if name in _NOT_TENSORS else as_arrays
@@ -96,7 +111,8 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: 
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = eager.__doc__
-    op.__wrapped__ = eager  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
+    op.__wrapped__ = eager  # type: ignore[attr-defined]
+    op.__signature__ = plain_signature(of_keras)  # type: ignore[attr-defined]
     return op
 
 

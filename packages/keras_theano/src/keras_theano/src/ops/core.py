@@ -12,7 +12,7 @@ from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
 from keras_theano.hook.keras_versions import numpy_ops
-from keras_theano.src.dispatch import namespace
+from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.tracing import conversion, trace
 from keras_theano.tracing.array import Array, is_array
 from keras_theano.tracing.variable import Variable as Variable
@@ -150,6 +150,10 @@ def shape(x: Any) -> tuple[Any, ...]:
         if isinstance(x, Tensor):
             return shape_of(x)
     return tuple(x.shape)
+
+
+for _function in (convert_to_tensor, cast, is_tensor, shape):
+    _function.__signature__ = plain_signature(_function)
 
 
 def random_seed_dtype() -> str:
