@@ -153,7 +153,7 @@ def shape(x: Any) -> tuple[Any, ...]:
 
 
 for _function in (convert_to_tensor, cast, is_tensor, shape):
-    _function.__signature__ = plain_signature(_function)
+    _function.__signature__ = plain_signature(_function)  # type: ignore[union-attr]
 
 
 def random_seed_dtype() -> str:
