@@ -1,15 +1,14 @@
 """Training from the same start ends at the same weights on Theano, JAX and TensorFlow."""
 
 import functools
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from oracles.backends import trained
 
 pytestmark = pytest.mark.slow
 
@@ -57,19 +56,6 @@ model.fit(x, y, epochs=3, batch_size=10, shuffle=False, verbose=0)
 predicted = {"predicted": model.predict(x, verbose=0)}
 np.savez(sys.argv[1], **{str(n): w for n, w in enumerate(model.get_weights())}, **predicted)
 """
-
-
-def trained(backend: str, folder: Path, script: str, *arguments: str, mode: str = "auto") -> dict[str, Any]:
-    path = folder / f"{backend}.npz"
-    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(
-        [sys.executable, "-c", script, str(path), *arguments],
-        env={**environment, "KERAS_THEANO_MODE": mode},
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return dict(np.load(path))
 
 
 @pytest.fixture(scope="module")

@@ -391,7 +391,7 @@ def test_run_eagerly_trains_the_same_and_runs_the_python_code_for_each_batch() -
     assert calls.count("Tensor") == 3 * 7
     calls.clear()
     eager.predict(X, batch_size=100, verbose=0)
-    assert calls == ["ndarray"] * 2
+    assert calls == ["Array"] * 2
 
 
 def test_saved_model_predicts_and_continues_training_the_same(tmp_path: Path) -> None:

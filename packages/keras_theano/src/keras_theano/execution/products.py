@@ -45,13 +45,18 @@ def multiplications(
     If a size cannot be determined, it counts as the greatest first axis of all inputs, which is the batch
     size.
     """
-    sizes = _Sizes(max([shape[0] for shape in shapes if shape], default=1))
+    sizes = Sizes(max([shape[0] for shape in shapes if shape], default=1))
     for variable, shape in zip(inputs, shapes, strict=True):
         sizes.shapes[variable] = list(shape)
     return sizes.largest_product([], outputs)
 
 
-class _Sizes:
+class Sizes:
+    """Finds the shapes of all variables of a graph.
+
+    batch: the size that stands for every size which cannot be determined.
+    """
+
     def __init__(self, batch: int) -> None:
         self._batch = batch
         self.shapes: dict[Variable, list[int]] = {}
@@ -163,8 +168,14 @@ class _Sizes:
             return self._of_parts(op, node)
         if isinstance(op, Blockwise):
             return self._of_matrices(op, node, n)
+        inner = getattr(op, "fgraph", None)
+        if inner is not None and not isinstance(op, Scan):
+            return self._shape(inner.outputs[n])
+        return self._by_another_rule(node, n)
+
+    def _by_another_rule(self, node: Apply, n: int) -> list[int] | None:
         # Most other ops keep the shape of their first input.
-        return first
+        return self._shape(node.inputs[0]) if node.inputs else []
 
     def _of_slices(self, node: Apply, before: list[int]) -> list[int] | None:
         inputs = [self._value(part) for part in node.inputs[1:]]

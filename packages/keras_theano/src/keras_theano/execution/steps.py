@@ -9,8 +9,8 @@ import pytensor.tensor as pt
 from keras.src import tree
 
 from keras_theano.execution.programs import Program
-from keras_theano.tracing.tensor import UNTRACEABLE_DTYPES, WIDENED, Tensor, as_node
-from keras_theano.tracing.trace import Trace, opened
+from keras_theano.tracing.tensor import UNTRACEABLE_DTYPES, NoValueYet, Tensor, as_node
+from keras_theano.tracing.trace import WIDENED, Trace, opened
 
 
 class Step:
@@ -20,21 +20,54 @@ class Step:
     function: takes one batch, which is a nested structure of tuples, lists and dicts with arrays and None.
         The function may assign to Variables.
     record_anew: whether to record the function at every call.
+    fixed_batch: whether all batches have the same number of samples.
+
+    The number of samples may change without a new recording, so `x.shape[0]` is None while the function is
+    recorded. It is known, and each number of samples is recorded separately, if all batches have the same, if
+    every call is recorded, or if it turns out that the function cannot be recorded otherwise.
     """
 
-    def __init__(self, name: str, function: Callable[[Any], Any], record_anew: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        record_anew: bool = False,
+        fixed_batch: bool = False,
+    ) -> None:
         self._name = name
         self._function = function
         self._record_anew = record_anew
+        self._sized = fixed_batch or record_anew
         self._programs: dict[Any, tuple[Program, Callable[[list[Any]], Any]]] = {}
 
     def __call__(self, data: Any) -> Any:
         arrays: list[np.ndarray[Any, Any]] = []
         kind = _flatten(data, arrays)
-        if kind not in self._programs or self._record_anew:
-            self._programs[kind] = self._record(data)
-        program, pack = self._programs[kind]
+        recording = self._programs.get(self._key(kind, arrays))
+        if recording is None or self._record_anew:
+            if self._record_anew:
+                self._programs.clear()
+            recording = self._recorded(data)
+            self._programs[self._key(kind, arrays)] = recording
+        program, pack = recording
         return pack(program(arrays))
+
+    def _key(self, kind: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+        return (kind, *[array.shape[:1] for array in arrays]) if self._sized else kind
+
+    def _recorded(self, data: Any) -> tuple[Program, Callable[[list[Any]], Any]]:
+        try:
+            return self._record(data)
+        except (TypeError, ValueError, NotImplementedError) as failure:
+            if self._sized or isinstance(failure, NoValueYet):
+                raise
+        # Perhaps the function computes with `x.shape[0]`, or needs the number of samples for other reasons.
+        self._sized = True
+        try:
+            return self._record(data)
+        except Exception:
+            self._sized = False
+            raise
 
     def _record(self, data: Any) -> tuple[Program, Callable[[list[Any]], Any]]:
         inputs: list[Any] = []
@@ -45,7 +78,7 @@ class Step:
             array = _array(leaf)
             # Only the size of a batch may vary; everything else is fixed when the step is compiled. A batch
             # of one sample broadcasts, and larger batches do not.
-            size = 1 if array.shape[:1] == (1,) else None
+            size = array.shape[0] if array.ndim and (self._sized or array.shape[0] == 1) else None
             shape = (size, *array.shape[1:]) if array.ndim else ()
             inputs.append(pt.tensor(dtype=array.dtype.name, shape=shape))
             return Tensor(inputs[-1])

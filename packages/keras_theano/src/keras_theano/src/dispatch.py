@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_theano.tracing import trace
+from keras_theano.tracing.array import as_arrays
 from keras_theano.tracing.values import refuse_none
 
 # The module in keras_theano.symbolic for each namespace.
@@ -37,7 +38,11 @@ def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Call
     """
     return {
         name: _dispatching(
-            name, mended.get(name, function), eager.__name__.rsplit(".", 1)[1], _multiplies(function)
+            name,
+            mended.get(name, function),
+            eager.__name__.rsplit(".", 1)[1],
+            _multiplies(function),
+            function,
         )
         for name, function in vars(eager).items()
         if callable(function)
@@ -70,9 +75,21 @@ def _multiplies(function: Callable[..., Any]) -> bool:
     return False
 
 
-def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: bool) -> Callable[..., Any]:
+def plain_signature(like: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function without annotations. The functions of Keras's backends have none,
+    and Keras's tests compare the signatures.
+    """
+    signature = inspect.signature(like)
+    parameters = [part.replace(annotation=part.empty) for part in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)
+
+
+def _dispatching(
+    name: str, eager: Callable[..., Any], module: str, multiplies: bool, of_keras: Callable[..., Any]
+) -> Callable[..., Any]:
     in_matrices = module == "linalg" or name == "matmul"
     needed = _needed(name, eager)
+    finished = _unchanged if name in _NOT_TENSORS else as_arrays
 
     def op(*args: Any, **kwargs: Any) -> Any:
         for place, argument in needed:
@@ -88,14 +105,23 @@ def _dispatching(name: str, eager: Callable[..., Any], module: str, multiplies: 
             from keras_theano.execution.threads import limited_for
 
             with limited_for(args + tuple(kwargs.values()), in_matrices), np.errstate(all="ignore"):
-                return eager(*args, **kwargs)
+                return finished(eager(*args, **kwargs))
         with np.errstate(all="ignore"):  # infinities and NaN are ordinary values, as on the other backends
-            return eager(*args, **kwargs)
+            return finished(eager(*args, **kwargs))
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = eager.__doc__
-    op.__wrapped__ = eager  # type: ignore[attr-defined]  # so that inspect.signature shows the arguments
+    op.__wrapped__ = eager  # type: ignore[attr-defined]
+    op.__signature__ = plain_signature(of_keras)  # type: ignore[attr-defined]
     return op
+
+
+# These return something else than tensors, or whatever a function of the user returns.
+_NOT_TENSORS = {"convert_to_numpy", "device_scope", "cond", "switch", "ndim", "size", "shape", "vectorize"}
+
+
+def _unchanged(results: Any) -> Any:
+    return results
 
 
 def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:

@@ -19,6 +19,7 @@ from keras.src.random.seed_generator import draw_seed as draw_seed
 from keras.src.random.seed_generator import make_default_seed as make_default_seed
 
 from keras_theano.tracing import trace
+from keras_theano.tracing.array import Array, as_arrays
 
 
 def _eager_only(name: str) -> Any:
@@ -33,7 +34,7 @@ def _eager_only(name: str) -> Any:
                 f"the Theano backend cannot trace keras.random.{name}: it draws until a sample is accepted. "
                 "Draw outside of the model and pass the numbers in, or use another backend"
             )
-        return draw(*args, **kwargs)
+        return as_arrays(draw(*args, **kwargs))
 
     return function
 
@@ -194,7 +195,7 @@ class _Draw:
 
     def done(self, x: Any, dtype: Any) -> Any:
         if not self.symbolic:
-            return np.asarray(x).astype(dtype or floatx())
+            return np.asarray(x).astype(dtype or floatx()).view(Array)
         from keras_theano.tracing.tensor import Tensor, as_node
 
         return Tensor(as_node(Tensor(x), dtype or floatx()))

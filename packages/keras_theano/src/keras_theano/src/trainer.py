@@ -98,7 +98,15 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
                 # the call.
                 self._clear_losses()
 
-        return Step(f"{name} {self.name}", recorded, record_anew)
+        return Step(f"{name} {self.name}", recorded, record_anew, self._batch_is_fixed())
+
+    def _batch_is_fixed(self) -> bool:
+        """Return whether the number of samples is part of the inputs, as in `Input(batch_shape=(32, 10))`."""
+        try:
+            inputs = tree.flatten(self.inputs)
+        except AttributeError:  # only functional and sequential models know their inputs
+            return False
+        return bool(inputs) and all(len(x.shape) > 0 and x.shape[0] is not None for x in inputs)
 
     def _compiled_or_eager(self, name: str, step: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
         """Return the compiled step. If it turns out that the step cannot be recorded, run it op by op
@@ -442,11 +450,14 @@ def _concatenated(outputs: list[Any]) -> Any:
     """Concatenate nested structures of arrays that have the same structure. The result consists of new
     arrays.
     """
-    return tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+    return tree.map_structure(lambda *parts: np.asarray(np.concatenate(parts)), *outputs)
 
 
 def _as_arrays(data: Any) -> Any:
     with trace.opened(None):
         return tree.map_structure(
-            lambda leaf: leaf if leaf is None or core.is_tensor(leaf) else core.convert_to_tensor(leaf), data
+            lambda leaf: (
+                leaf if leaf is None or isinstance(leaf, np.ndarray) else core.convert_to_tensor(leaf)
+            ),
+            data,
         )

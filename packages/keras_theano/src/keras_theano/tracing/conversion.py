@@ -4,8 +4,12 @@ eager work never waits for it.
 
 from typing import Any
 
+from keras.src.backend.common.dtypes import result_type
+from keras.src.backend.common.variables import standardize_dtype
+
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import trace
+from keras_theano.tracing.array import Array, as_arrays
 from keras_theano.tracing.values import refuse_none
 
 eager = numpy_ops("core")
@@ -21,4 +25,6 @@ def convert_to_tensor(
 
         if is_traced(x):
             return Tensor(as_node(x, dtype))
-    return eager.convert_to_tensor(x, dtype, sparse, ragged)
+    if type(x) is Array and x.dtype == (result_type(x.dtype) if dtype is None else standardize_dtype(dtype)):
+        return x
+    return as_arrays(eager.convert_to_tensor(x, dtype, sparse, ragged))

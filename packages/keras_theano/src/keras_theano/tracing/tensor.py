@@ -11,14 +11,11 @@ from keras.src.backend.common.variables import standardize_dtype
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.hook.keras_versions import numpy_ops
-from keras_theano.tracing import values
+from keras_theano.tracing import trace, values
 from keras_theano.tracing.values import refuse_none
 
 convert_to_tensor = numpy_ops("core").convert_to_tensor
 
-# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. Mixed
-# precision would compute in these dtypes. Here it computes in float32, which is wider and never narrower.
-WIDENED = {"float16": "float32", "bfloat16": "float32"}
 UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
 # For each dtype: binary digits after the point, least exponent, greatest number, and what numbers beyond it
 # become (https://arxiv.org/abs/2209.05433).
@@ -259,7 +256,15 @@ def common_dtype(*xs: Any) -> str:
 def _dtype_or_type(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return common_dtype(*x) if is_traced(x) else convert_to_tensor(x).dtype
-    return getattr(x, "dtype", type(x))
+    dtype = getattr(x, "dtype", None)
+    return type(x) if dtype is None else _computed_in(str(dtype))
+
+
+def _computed_in(dtype: str) -> str:
+    return (trace.current() or _NO_TRACE).computed_in(dtype)
+
+
+_NO_TRACE = trace.Trace()
 
 
 def traceable(dtype: Any) -> str:
@@ -267,8 +272,7 @@ def traceable(dtype: Any) -> str:
 
     Raises NotImplementedError if there is no such dtype.
     """
-    name = str(standardize_dtype(dtype))
-    name = WIDENED.get(name, name)
+    name = _computed_in(str(standardize_dtype(dtype)))
     if name in UNTRACEABLE_DTYPES:
         raise NotImplementedError(
             f"the Theano backend does not compute in {name} when it trains or compiles. Use float32: "

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from keras_theano.tracing.tensor import Tensor
     from keras_theano.tracing.variable import Variable
 
+# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. Mixed
+# precision would compute in these dtypes. Here it computes in float32, which is wider and never narrower.
+WIDENED = {"float16": "float32", "bfloat16": "float32"}
+
 
 class Trace:
     """The current values of variables during one run of a Python function with symbolic inputs.
@@ -23,16 +27,36 @@ class Trace:
     def __init__(self, parent: "Trace | None" = None) -> None:
         self._parent = parent
         self._values: dict[int, tuple[Variable, Tensor]] = {}
+        # The assigned values that were not read since.
+        self._unread: set[int] = set()
 
     def read(self, variable: "Variable") -> "Tensor":
-        if id(variable) in self._values:
-            return self._values[id(variable)][1]
+        """Return the current value. Its gradient is one with respect to the variable, also after an
+        assignment, as on TensorFlow and PyTorch: it does not reach what the assigned value was computed from.
+        """
+        key = id(variable)
+        if key in self._unread:
+            self._unread.remove(key)
+            self._values[key] = (variable, variable.holding(self._values[key][1]))
+        if key in self._values:
+            return self._values[key][1]
         if self._parent is not None:
             return self._parent.read(variable)
+        return self._start(variable)
+
+    def _start(self, variable: "Variable") -> "Tensor":
         return variable.symbolic()
 
+    def assign(self, variable: "Variable", value: "Tensor") -> None:
+        self.write(variable, value)
+        self._unread.add(id(variable))
+
     def write(self, variable: "Variable", value: "Tensor") -> None:
+        """Let `value` be the current value, with its own gradient: it replaces the variable in this trace, or
+        was read from it in branches or steps.
+        """
         self._values[id(variable)] = (variable, value)
+        self._unread.discard(id(variable))
 
     @property
     def updates(self) -> list[tuple["Variable", "Tensor"]]:
@@ -42,7 +66,33 @@ class Trace:
         return list(self._values.values())
 
     def branch(self) -> "Trace":
-        return Trace(self)
+        return type(self)(self)
+
+    def computed_in(self, dtype: str) -> str:
+        """Return the dtype in which values of this dtype are computed."""
+        return WIDENED.get(dtype, dtype)
+
+
+class ShapeTrace(Trace):
+    """A trace for the shapes and dtypes of the results alone. Nothing will be computed, so variables need no
+    values and results have the dtypes that Keras gives them.
+
+    half: the dtype that float16 stands for. PyTensor has no dtype bfloat16.
+    """
+
+    half = "float16"
+
+    def _start(self, variable: "Variable") -> "Tensor":
+        self.write(variable, variable.without_value())
+        return self.read(variable)
+
+    def computed_in(self, dtype: str) -> str:
+        if self._parent is not None:
+            return self._parent.computed_in(dtype)
+        if dtype == "bfloat16":
+            self.half = dtype
+            return "float16"
+        return dtype
 
 
 class _State(threading.local):

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import conversion, trace
+from keras_theano.tracing.array import Array
 
 if TYPE_CHECKING:
     from pytensor.compile.sharedvalue import SharedVariable
@@ -26,10 +27,11 @@ class Variable(eager.Variable):  # type: ignore[misc]
 
     @property
     def _value(self) -> Any:
-        if self._cell is None:
-            return None
         open_trace = trace.current()
-        return self._cell[0].copy() if open_trace is None else open_trace.read(self)
+        if self._cell is None:
+            # Whoever infers shapes needs no initial value.
+            return open_trace.read(self) if isinstance(open_trace, trace.ShapeTrace) else None
+        return self._cell[0].copy().view(Array) if open_trace is None else open_trace.read(self)
 
     @_value.setter
     def _value(self, value: Any) -> None:
@@ -54,7 +56,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
         else:
             from keras_theano.tracing.tensor import Tensor, as_node
 
-            open_trace.write(self, Tensor(as_node(value, self._dtype)))
+            open_trace.assign(self, Tensor(as_node(value, self._dtype)))
 
     def _convert_to_tensor(self, value: Any, dtype: Any = None) -> Any:
         return conversion.convert_to_tensor(value, dtype)
@@ -89,6 +91,22 @@ class Variable(eager.Variable):  # type: ignore[misc]
         from keras_theano.tracing.tensor import Tensor
 
         return Tensor(self.shared)
+
+    def without_value(self) -> "Tensor":
+        """Return a symbol of the variable's shape and dtype."""
+        import pytensor.tensor as pt
+
+        from keras_theano.tracing.tensor import Tensor, traceable
+
+        return Tensor(pt.tensor(dtype=traceable(self._dtype), shape=tuple(self._shape)))
+
+    def holding(self, value: "Tensor") -> "Tensor":
+        """Return `value`, which was assigned to this variable, with a gradient that goes to the variable."""
+        if not value.dtype.startswith("float"):
+            return value
+        from keras_theano.tracing.custom_gradient import with_gradient
+
+        return with_gradient([value], [self.symbolic()], list)[0]
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

@@ -12,8 +12,9 @@ from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
 from keras_theano.hook.keras_versions import numpy_ops
-from keras_theano.src.dispatch import namespace
+from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.tracing import conversion, trace
+from keras_theano.tracing.array import Array, is_array
 from keras_theano.tracing.variable import Variable as Variable
 
 eager = numpy_ops("core")
@@ -28,7 +29,22 @@ SUPPORTS_GRADIENT = True
 # that a small model trains.
 IS_THREAD_SAFE = False
 
-globals().update(namespace(eager))
+
+def _slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+    """Return a copy of `inputs` with the updates. Keras's own function writes into its argument."""
+    return eager.slice_update(_copy(inputs), start_indices, np.asarray(updates))
+
+
+def _scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:
+    """Return a copy of `inputs` with the updates. Keras's own function writes into its argument."""
+    return eager.scatter_update(_copy(inputs), indices, updates, reduction)
+
+
+def _copy(x: Any) -> Any:
+    return x.copy() if eager.is_tensor(x) else eager.convert_to_tensor(x)
+
+
+globals().update(namespace(eager, slice_update=_slice_update, scatter_update=_scatter_update))
 
 convert_to_tensor = conversion.convert_to_tensor
 
@@ -38,13 +54,58 @@ device_scope = eager.device_scope
 def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return the KerasTensors that `fn` returns for KerasTensors.
 
-    `fn` runs on zeros. If sizes are unknown, it runs twice with different sizes, and a size that differs
-    between the two results is unknown.
+    If sizes are unknown, `fn` is recorded, and nothing is computed. If all sizes are known, it runs on zeros.
+    If it cannot be recorded, it runs twice on zeros, with different numbers in place of the unknown sizes.
     """
     known = all(None not in leaf.shape for leaf in tree.flatten((args, kwargs)) if _is_keras(leaf))
+    if known:
+        return _spec_of_zeros(fn, args, kwargs, _UNKNOWN_SIZES[:1])
+    try:
+        return _spec_of_recorded(fn, args, kwargs)
+    except Exception as failure:
+        # Whatever went wrong, it may go well with arrays: Python code may need numbers, or call other
+        # libraries. If it does not, that error is easier to understand.
+        reason = failure
+    try:
+        return _spec_of_zeros(fn, args, kwargs, _UNKNOWN_SIZES)
+    except Exception as failure:
+        raise failure from reason
+
+
+def _spec_of_recorded(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    from keras_theano.execution.sizes import known_sizes
+    from keras_theano.tracing.tensor import Tensor
+
+    recorded = trace.ShapeTrace()
+    with StatelessScope(), SymbolicScope(), trace.opened(recorded), np.errstate(all="ignore"):
+        positional, named = tree.map_structure(_symbol, (args, kwargs))
+        results = fn(*positional, **named)
+    leaves = [leaf for leaf in tree.flatten(results) if isinstance(leaf, Tensor)]
+    shapes = iter(known_sizes([leaf.node for leaf in leaves]))
+
+    def spec(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return _spec(leaf)
+        return KerasTensor(next(shapes), recorded.half if leaf.dtype == "float16" else leaf.dtype)
+
+    return tree.map_structure(spec, results)
+
+
+def _symbol(leaf: Any) -> Any:
+    if not _is_keras(leaf):
+        return leaf
+    import pytensor.tensor as pt
+
+    from keras_theano.tracing.tensor import Tensor, traceable
+
+    return Tensor(pt.tensor(dtype=traceable(leaf.dtype), shape=leaf.shape))
+
+
+def _spec_of_zeros(fn: Callable[..., Any], args: Any, kwargs: Any, unknown_sizes: tuple[int, ...]) -> Any:
+    """Run `fn` once for each of `unknown_sizes`. A size that differs between the results is unknown."""
     runs = []
     with trace.opened(None), StatelessScope(), SymbolicScope(), np.errstate(all="ignore"):
-        for size in _UNKNOWN_SIZES[: 1 if known else 2]:
+        for size in unknown_sizes:
             positional, named = tree.map_structure(lambda leaf, n=size: _zeros(leaf, n), (args, kwargs))
             runs.append(fn(*positional, **named))
     return tree.map_structure(_spec, *runs)
@@ -62,7 +123,7 @@ def _zeros(leaf: Any, size: int) -> Any:
     if not _is_keras(leaf):
         return leaf
     shape = [size if axis is None else axis for axis in leaf.shape]
-    return np.zeros(shape, leaf.dtype)
+    return np.zeros(shape, leaf.dtype).view(Array)
 
 
 def _spec(*results: Any) -> Any:
@@ -78,7 +139,7 @@ def cast(x: Any, dtype: Any) -> Any:
 
 
 def is_tensor(x: Any) -> bool:
-    return bool(eager.is_tensor(x)) or type(x).__module__ == "keras_theano.tracing.tensor"
+    return is_array(x) or type(x).__module__ == "keras_theano.tracing.tensor"
 
 
 def shape(x: Any) -> tuple[Any, ...]:
@@ -89,6 +150,10 @@ def shape(x: Any) -> tuple[Any, ...]:
         if isinstance(x, Tensor):
             return shape_of(x)
     return tuple(x.shape)
+
+
+for _function in (convert_to_tensor, cast, is_tensor, shape):
+    _function.__signature__ = plain_signature(_function)  # type: ignore[union-attr]
 
 
 def random_seed_dtype() -> str:

@@ -14,14 +14,26 @@ from keras_theano.symbolic.windows import pooled
 eager = numpy_ops("nn")
 
 
-def _dot_product_attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+def _dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Any:
     """Compute attention in which several heads of the query may share one head of the key and the value.
     Keras's own NumPy function does not support this.
     """
     if len(query.shape) == 4 and query.shape[2] != key.shape[2]:
         shared = query.shape[2] // key.shape[2]
         key, value = np.repeat(key, shared, axis=2), np.repeat(value, shared, axis=2)
-    return eager.dot_product_attention(query, key, value, *args, **kwargs)
+    return eager.dot_product_attention(
+        query, key, value, bias, mask, scale, is_causal, flash_attention, attn_logits_soft_cap
+    )
 
 
 def _max_pool(

@@ -1,0 +1,27 @@
+"""Runs a script in a process of its own on a chosen backend of Keras."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def trained(backend: str, folder: Path, script: str, *arguments: str, mode: str = "auto") -> dict[str, Any]:
+    """Return the arrays that the script saved as an `npz` file at the path in `sys.argv[1]`.
+
+    arguments: further arguments of the script.
+    mode: KERAS_THEANO_MODE.
+    """
+    path = folder / f"{backend}.npz"
+    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-c", script, str(path), *arguments],
+        env={**environment, "KERAS_THEANO_MODE": mode},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return dict(np.load(path))
