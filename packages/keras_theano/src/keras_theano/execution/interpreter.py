@@ -30,6 +30,7 @@ from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
 from keras_theano.execution.threads import limited_for
 from keras_theano.tracing import loop
+from keras_theano.tracing.computed import Computed
 from keras_theano.tracing.conditional import IfElse
 from keras_theano.tracing.loop import Loop
 
@@ -333,6 +334,17 @@ def _(op: IfElse, node: Apply) -> Function:  # type: ignore[type-arg]
         return chosen[0] if count == 1 else chosen
 
     return choose
+
+
+@function_of.register
+def _(op: Computed, node: Apply) -> Function:  # type: ignore[type-arg]
+    run, alone = op.run, len(op.types) == 1
+
+    def call(*arrays: Any) -> Any:
+        results = run(*[np.asarray(array) for array in arrays])
+        return results[0] if alone else tuple(results)
+
+    return call
 
 
 # Loops
