@@ -11,6 +11,7 @@ from keras.src.backend.common import dtypes
 from pytensor.compile.mode import Mode
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 
+import keras_theano.execution.interpreter  # noqa: F401  # runs the loops in a graph
 from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor
 
