@@ -22,8 +22,8 @@ from keras.src.backend.config import floatx
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from pytensor.tensor.signal import convolve1d
 
-from keras_theano.symbolic import ufuncs
 from keras_theano.symbolic.bounds import checked, within
+from keras_theano.symbolic.complexes import of_complex
 from keras_theano.symbolic.occurrences import nonzero as nonzero
 from keras_theano.symbolic.occurrences import true_places
 from keras_theano.symbolic.occurrences import unique as unique
@@ -248,14 +248,20 @@ copy = _plain(lambda node: node)
 
 def absolute(x: Any) -> Tensor:
     node = as_node(x)
-    return Tensor(node if node.type.dtype == "bool" else pt.abs(node))
+    if node.type.dtype == "bool":
+        return Tensor(node)
+    return Tensor(of_complex(pt.abs(node)) if _is_complex(node) else pt.abs(node))
 
 
 abs = absolute
 
 
 def _angle(node: Node) -> Node:
-    return pt.arctan2(pt.zeros_like(node), node) if _is_float(node) else pt.angle(node)
+    if _is_float(node):
+        return pt.arctan2(pt.zeros_like(node), node)
+    if _is_complex(node):
+        return of_complex(pt.arctan2(pt.imag(node), pt.real(node)))
+    return pt.angle(node)
 
 
 angle = _unary(_angle, _floating)
@@ -326,9 +332,13 @@ isposinf = _plain(_equals_infinity(math.inf))
 isneginf = _plain(_equals_infinity(-math.inf))
 isreal = _plain(lambda node: pt.eq(pt.imag(node), 0) if _is_complex(node) else pt.invert(_nowhere(node)))
 signbit = _plain(_signbit)
-real = _plain(lambda node: pt.real(node) if _is_complex(node) else node)
+real = _plain(lambda node: of_complex(pt.real(node)) if _is_complex(node) else node)
 imag = _plain(
-    lambda node: pt.imag(node) if _is_complex(node) else _filled(_dims(node), _constant(0, node.type.dtype))
+    lambda node: (
+        of_complex(pt.imag(node))
+        if _is_complex(node)
+        else _filled(_dims(node), _constant(0, node.type.dtype))
+    )
 )
 
 
@@ -596,18 +606,27 @@ def ldexp(x1: Any, x2: Any) -> Tensor:
     return Tensor(_to(_to(first, "float64") * power * power * rest, dtype))
 
 
+def _by_numpy(function: Op, first: Node, second: Node) -> Node:
+    """Return a ufunc of NumPy of two nodes of one dtype. It has no gradient. Numba has these functions too,
+    but its gcd is wrong for some numbers.
+    """
+    # Adding zeros broadcasts by the rules of a recorded step.
+    both = first + pt.zeros_like(second), second + pt.zeros_like(first)
+    return computed(function, both, [(first.type.dtype, both[0].type.shape)])[0]
+
+
 def _of_whole_numbers(function: Op) -> Op:
     def op(x1: Any, x2: Any) -> Tensor:
         first, second = _together(x1, x2)
         if not _is_whole(first) or first.type.dtype == "bool":
             raise TypeError(f"expected whole numbers. Received: arguments of dtype {first.type.dtype}")
-        return Tensor(function(first, second))
+        return Tensor(_by_numpy(function, first, second))
 
     return op
 
 
-gcd = _of_whole_numbers(ufuncs.gcd)
-lcm = _of_whole_numbers(ufuncs.lcm)
+gcd = _of_whole_numbers(np.gcd)
+lcm = _of_whole_numbers(np.lcm)
 
 
 def nextafter(x1: Any, x2: Any) -> Tensor:
@@ -617,7 +636,7 @@ def nextafter(x1: Any, x2: Any) -> Tensor:
     # As in NumPy, the neighbour is one among the numbers of the dtype of the arguments.
     common = np.result_type(*[node.type.dtype for node in nodes])
     first, second = [_to(node, common.name if common.kind == "f" else "float64") for node in nodes]
-    found = ufuncs.nextafter(first, second)
+    found = _by_numpy(np.nextafter, first, second)
     moved = first + pt.zeros_like(found)
     (found,) = as_nodes(*with_gradient([Tensor(found)], [Tensor(moved)], lambda upstream: upstream))
     return Tensor(_to(found, dtype))

@@ -119,7 +119,7 @@ class Loop(Op):
                 constant.append((result.type(), cotangent))
                 new.append((result, constant[-1][0]))
         real = [part for part in self.step_inputs if _is_real(part)]
-        found = dict(zip(real, self._merged(_gradients(new, real)), strict=True))
+        found = dict(zip(real, self._merged(gradients_from(new, real)), strict=True))
 
         # Values of the first loop that the gradients are computed from.
         kept = dict(zip(elements, sequences, strict=True))
@@ -251,7 +251,7 @@ class _End(Op):
         return list(cotangents)
 
 
-def _gradients(known: Sequence[tuple[Any, Any]], wrt: Sequence[Any]) -> list[Any]:
+def gradients_from(known: Sequence[tuple[Any, Any]], wrt: Sequence[Any]) -> list[Any]:
     """Return the gradients with respect to each variable in `wrt`, or None where there is none.
 
     known: pairs of a result and its gradient.
