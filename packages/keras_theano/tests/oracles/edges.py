@@ -284,6 +284,19 @@ CASES: dict[Any, dict[str, Case]] = {
     },
 }
 
+# Ops that Keras has since 3.16.
+if hasattr(ops, "copysign"):
+    CASES[ops] |= {
+        **_named(ops, (EDGES, OTHERS), "copysign float_power"),
+        "cov": (ops.cov, (ROWS,)),
+        "column_stack": (lambda x, y: ops.column_stack([x, y]), (EDGES, OTHERS)),
+    }
+    CASES[math] |= {
+        "lgamma": (math.lgamma, (EDGES,)),
+        "gammainc": (math.gammainc, (floats(1, 2, 0, INF, NAN, 2), floats(0, INF, 1, 1, 1, NAN))),
+    }
+    CASES[linalg] |= {"matrix_power": (lambda x: linalg.matrix_power(x, 3), (FINITE,))}
+
 # Of matrices that have no inverse or no factors, each op says so in its own way: with NaN or with an error.
 MATRICES = {
     "singular": floats([1, 2], [2, 4]),

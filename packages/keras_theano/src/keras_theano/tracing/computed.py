@@ -72,7 +72,11 @@ class Computed(Op):
         ]
         found = self.gradient(inputs, outputs, upstream, **self._named)
         return [
-            disconnected_type() if gradient is None or not _is_real(given) else gradient
+            disconnected_type()
+            if not _is_real(given)
+            else given.zeros_like()
+            if gradient is None
+            else gradient
             for given, gradient in zip(inputs, found, strict=True)
         ]
 
