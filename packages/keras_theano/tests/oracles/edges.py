@@ -91,7 +91,7 @@ CASES: dict[Any, dict[str, Case]] = {
         **_named(
             ops,
             (BITS, OTHER_BITS),
-            "bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor left_shift "
+            "bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor gcd lcm left_shift "
             "right_shift",
         ),
         **_named(ops, (BITS,), "bitwise_invert bitwise_not"),
@@ -121,6 +121,8 @@ CASES: dict[Any, dict[str, Case]] = {
         "logspace": (lambda x: ops.logspace(x, 2.0, 4), (floats(1, INF, NAN, -INF, 50),)),
         "matmul": (lambda x, y: ops.matmul(x, ops.transpose(y)), (ROWS, ROWS[::-1].copy())),
         "meshgrid": (lambda x, y: ops.meshgrid(x, y), (EDGES, OTHERS)),
+        "nextafter": (ops.nextafter, (EDGES, OTHERS)),
+        "nonzero": (ops.nonzero, (ROWS,)),
         "moveaxis": (lambda x: ops.moveaxis(x, 0, 1), (ROWS,)),
         "nanpercentile": (lambda x: ops.nanpercentile(x, 30.0, axis=1), (ROWS,)),
         "nanquantile": (lambda x: ops.nanquantile(x, 0.3, axis=1), (ROWS,)),
@@ -139,6 +141,8 @@ CASES: dict[Any, dict[str, Case]] = {
         "take_along_axis": (lambda x, i: ops.take_along_axis(x, i[:, None], axis=1), (ROWS, STEPS)),
         "tensordot": (lambda x, y: ops.tensordot(x, y, [[1], [1]]), (ROWS, ROWS[::-1].copy())),
         "tile": (lambda x: ops.tile(x, (2, 1)), (ROWS,)),
+        "unique": (lambda x: ops.unique(x, return_index=True, return_counts=True, size=20), (EDGES,)),
+        "view": (lambda x: ops.view(x, "int32"), (EDGES,)),
         "vsplit": (lambda x: ops.vsplit(x[:4], [2]), (ROWS,)),
         "vstack": (lambda x, y: ops.vstack([x, y]), (EDGES, OTHERS)),
         "where": (lambda x, y: ops.where(x, x, y), (EDGES, OTHERS)),
@@ -202,6 +206,9 @@ CASES: dict[Any, dict[str, Case]] = {
             for name in ("average_pool", "max_pool")
         },
         **_named(nn, (PIXELS,), "adaptive_average_pool adaptive_max_pool", output_size=(3, 2)),
+        "ctc_decode": (lambda x: nn.ctc_decode(x, whole(10)), (ROWS[None],)),
+        "fold": (lambda x: nn.fold(ops.reshape(x, (2, 4, 8)), (3, 5), 2), (PIXELS,)),
+        "unfold": (lambda x: nn.unfold(x, 2, padding=1, stride=2), (PIXELS,)),
         "depth_to_space": (lambda x: nn.depth_to_space(ops.reshape(x, (-1, 2, 2, 8)), 2), (PIXELS,)),
         "space_to_depth": (lambda x: nn.space_to_depth(x, 2), (PIXELS,)),
         "dot_product_attention": (nn.dot_product_attention, (HEADS, HEADS, HEADS)),
@@ -217,6 +224,12 @@ CASES: dict[Any, dict[str, Case]] = {
         "logsumexp": (lambda x: math.logsumexp(x, axis=1), (ROWS,)),
         "cdist": (math.cdist, (ROWS, ROWS[::-1].copy())),
         "extract_sequences": (lambda x: math.extract_sequences(x, 2, 1), (ROWS,)),
+        "fft": (lambda x: math.fft((x, x)), (ROWS,)),
+        "fft2": (lambda x: math.fft2((x, 2 * x)), (FINITE,)),
+        "ifft2": (lambda x: math.ifft2((x, 2 * x)), (FINITE,)),
+        "rfft": (lambda x: math.rfft(x, 3), (ROWS,)),
+        "irfft": (lambda x: math.irfft((x, x), 5), (ROWS,)),
+        "istft": (lambda x: math.istft((x[:, :3], x[:, :3]), 4, 2, 4), (ROWS,)),
         "in_top_k": (lambda x, i: math.in_top_k(i, x, 2), (ROWS, STEPS)),
         "top_k": (lambda x: math.top_k(x, 2)[0], (ROWS,)),
         "logdet": (math.logdet, (FINITE,)),
@@ -271,6 +284,19 @@ CASES: dict[Any, dict[str, Case]] = {
     },
 }
 
+# Ops that Keras has since 3.16.
+if hasattr(ops, "copysign"):
+    CASES[ops] |= {
+        **_named(ops, (EDGES, OTHERS), "copysign float_power"),
+        "cov": (ops.cov, (ROWS,)),
+        "column_stack": (lambda x, y: ops.column_stack([x, y]), (EDGES, OTHERS)),
+    }
+    CASES[math] |= {
+        "lgamma": (math.lgamma, (EDGES,)),
+        "gammainc": (math.gammainc, (floats(1, 2, 0, INF, NAN, 2), floats(0, INF, 1, 1, 1, NAN))),
+    }
+    CASES[linalg] |= {"matrix_power": (lambda x: linalg.matrix_power(x, 3), (FINITE,))}
+
 # Of matrices that have no inverse or no factors, each op says so in its own way: with NaN or with an error.
 MATRICES = {
     "singular": floats([1, 2], [2, 4]),
@@ -317,7 +343,10 @@ EXCEPTIONS: dict[Any, dict[str, str]] = {
     },
     core: {"raises in a trace, which has no numbers yet": "convert_to_numpy"},
     image: {},
-    linalg: {},
-    math: {},
-    nn: {},
+    linalg: {
+        "always complex in a trace": "eig",
+        "takes a function": "jvp",
+    },
+    math: {"its twin in SciPy spreads NaN between the two parts of a number": "stft"},
+    nn: {"sums up logarithms, where the twin in NumPy multiplies infinite ones by 0": "ctc_loss"},
 }

@@ -11,6 +11,7 @@ from keras.src.backend.common import dtypes
 from pytensor.compile.mode import Mode
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 
+import keras_theano.execution.interpreter  # noqa: F401  # runs the loops in a graph
 from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor
 
@@ -64,7 +65,7 @@ def gradient_of(
     tolerance: the largest allowed deviation, relative to the largest entry of the gradient.
     """
     args = _map(args, np.ndarray, lambda x: x.astype("float64") if x.dtype.kind == "f" else x)
-    with _wide():
+    with wide():
         symbols, arrays = _symbols(args, unknown_batch)
         result = _record(function, symbols)
     inputs = _leaves(symbols, Tensor, node=True)
@@ -128,7 +129,7 @@ def _leaves(nest: Any, kind: type, node: bool = False) -> list[Any]:
 
 
 @contextmanager
-def _wide() -> Iterator[None]:
+def wide() -> Iterator[None]:
     """Let Keras return results in 64 bits. It usually narrows them to 32, which hides small differences."""
     narrowed = dict(dtypes.BIT64_TO_BIT32_DTYPE)
     dtypes.BIT64_TO_BIT32_DTYPE.clear()

@@ -12,6 +12,7 @@ from keras import random
 from keras_theano.execution.interpreter import INTERPRETED
 from keras_theano.tracing.tensor import Tensor, as_node
 from keras_theano.tracing.trace import Trace, opened
+from oracles.tracing import gradient_of
 
 N = 40_000
 # Each test would reject a correct generator once in a million times.
@@ -25,6 +26,7 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[Any], Any], Any]] = {
         scipy.stats.truncnorm(-2, 2, 1, 2),
     ),
     "gamma": (lambda seed: random.gamma((N,), 3.0, seed=seed), scipy.stats.gamma(3)),
+    "gamma near 0": (lambda seed: random.gamma((N,), 0.2, seed=seed), scipy.stats.gamma(0.2)),
     "beta": (lambda seed: random.beta((N,), 2.0, 3.0, seed=seed), scipy.stats.beta(2, 3)),
 }
 
@@ -98,6 +100,9 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "randint": lambda seed: random.randint((50,), 0, 1000, seed=seed),
     "categorical": lambda seed: random.categorical(np.zeros((4, 6), "float32"), 5, seed=seed),
     "dropout": lambda seed: random.dropout(np.ones((30, 4), "float32"), 0.5, seed=seed),
+    "gamma": lambda seed: random.gamma((9, 2), np.array([0.3, 4.0], "float32"), seed=seed),
+    "beta": lambda seed: random.beta((20,), 0.5, 2.0, seed=seed),
+    "binomial": lambda seed: random.binomial((20,), 9, 0.4, dtype="int32", seed=seed),
     "shuffle": lambda seed: random.shuffle(np.arange(30, dtype="int32"), seed=seed),
 }
 
@@ -119,12 +124,24 @@ def test_compiled_code_draws_what_eager_code_draws(name: str) -> None:
     np.testing.assert_array_equal(generator.state.numpy(), twin.state.numpy())
 
 
-@pytest.mark.parametrize("draw", [random.gamma, random.binomial])
-def test_draw_that_rejects_samples_is_refused_in_a_trace(draw: Callable[..., Any]) -> None:
-    with opened(Trace()), pytest.raises(NotImplementedError, match="cannot trace"):
-        draw(
-            (3,),
-            2.0,
-            **({"probabilities": 0.5} if draw is random.binomial else {}),
-            seed=random.SeedGenerator(1),
-        )
+def test_successes_follow_the_binomial_distribution() -> None:
+    drawn = random.binomial((N,), 6, 0.3, seed=4)
+    counts = np.bincount(drawn.astype("int64"), minlength=7)
+    assert counts.size == 7
+    expected = scipy.stats.binom(6, 0.3).pmf(range(7)) * N
+    assert scipy.stats.chisquare(counts, expected).pvalue > UNLIKELY
+    np.testing.assert_array_equal(random.binomial((3,), [0, 5, 5], [0.5, 0.0, 1.0], seed=4), [0, 0, 5])
+
+
+def test_parameters_broadcast_to_the_shape() -> None:
+    drawn = random.gamma((N, 2), np.array([1.0, 50.0], "float32"), seed=4)
+    np.testing.assert_allclose(drawn.mean(0), [1, 50], rtol=0.05)
+    drawn = random.beta((2, N), [[1.0], [2.0]], 1.0, seed=4)
+    np.testing.assert_allclose(drawn.mean(1), [1 / 2, 2 / 3], rtol=0.05)
+
+
+@pytest.mark.parametrize("parameters", [(2.5,), (0.4,), (2.0, 3.0), (0.5, 0.7)])
+def test_numbers_move_with_their_parameters_as_quantiles_do(parameters: tuple[float, ...]) -> None:
+    arrays = [np.full(20, value) for value in parameters]
+    draw = random.gamma if len(arrays) == 1 else random.beta
+    gradient_of(lambda *values: draw((20,), *values, dtype="float64", seed=9), *arrays, tolerance=1e-4)

@@ -40,12 +40,6 @@ def pairs(carry, x):
     return (total + x["a"] * x["b"], count + 1), {"total": total, "count": count}
 
 
-@pytest.fixture(autouse=True)
-def loops_are_interpreted_too():
-    with pytensor.config.change_flags(mode="FAST_COMPILE"):
-        yield
-
-
 # Calls of each function, as the positional arguments and the named ones.
 CASES = {
     "cond": [
@@ -282,20 +276,100 @@ def test_map_repeats_what_does_not_depend_on_the_element():
     agrees(core.map, (lambda x: ops.ones((2,)), X), {})
 
 
-def test_loops_refuse_assignments():
-    variable = keras.Variable(0.0, name="total")
+def test_loops_carry_what_they_assign_to_variables():
+    total = keras.Variable(np.float32(1))
 
     def step(carry, x):
+        total.assign_add(ops.sum(x))
+        return carry + total, total * 2
+
+    def run(x):
+        total.assign(1.0)
+        return core.scan(step, np.float32(0), x), total.value + 0
+
+    expected = run(X)
+    for ours, theirs in zip(keras.tree.flatten(traced(run, X)), keras.tree.flatten(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_map_refuses_assignments():
+    variable = keras.Variable(0.0, name="total")
+
+    def function(x):
         variable.assign_add(ops.sum(x))
-        return carry, x
+        return x
 
     with pytest.raises(NotImplementedError, match=r"cannot assign to variables inside a traced loop \(total"):
-        traced(lambda x: core.scan(step, np.float32(0), x), X)
+        traced(lambda x: core.map(function, x), X)
+
+
+def test_map_over_a_loop_takes_one_element_at_a_time():
+    def cumulated(row):
+        return ops.scan(lambda c, x: (c * 0.5 + x, c * x), row[0], row)
+
+    agrees(core.map, (cumulated, X), {})
+    gradient_of(lambda x: keras.tree.flatten(core.map(cumulated, x)), X)
+    logits = floats(3, 1, 6, 4)
+    agrees(lambda x: core.map(lambda part: ops.ctc_loss([[1, 2]], part, [2], [6]), x), (logits,), {})
+    gradient_of(lambda x: core.map(lambda part: ops.ctc_loss([[1, 2]], part, [2], [6]), x), logits)
+
+
+@pytest.mark.parametrize("start", [0.5, 3.0, 200.0])
+def test_while_loop_without_a_limit_has_a_gradient(start):
+    def doubled(x, w):
+        return core.while_loop(lambda x, n: ops.sum(x) < 100.0, lambda x, n: (x * w * 2, n + 1), (x, 0))
+
+    args = np.array([start, 1.0], "float32"), np.array([1.5, 1.25], "float32")
+    agrees(doubled, args, {})
+    gradient_of(doubled, *args)
+
+
+def test_body_of_a_while_loop_does_not_run_once_the_condition_fails():
+    x = np.array([5, 7, 9], "int32")
+    found = traced(
+        lambda x: core.while_loop(
+            lambda n, t: n < 3, lambda n, t: (n + 1, t + x[n]), (np.array(0), np.array(0))
+        ),
+        x,
+        unknown_batch=False,
+    )
+    assert [int(part) for part in found] == [3, 21]
+
+
+def test_loops_without_steps_return_their_start_and_have_a_gradient():
+    def none(x, w):
+        carry, outputs = core.scan(lambda c, row: (c @ w + row, c @ w), x[0], x[3:])
+        return carry, outputs, core.fori_loop(ops.size(x) // 100, 0, lambda n, c: c @ w, x)
+
+    args = X, floats(4, 4)
+    carry, outputs, value = traced(none, *args, unknown_batch=False)
+    np.testing.assert_array_equal(carry, X[0])
+    np.testing.assert_array_equal(value, X)
+    assert outputs.shape == (0, 4)
+    of_x, of_w = gradient_of(none, *args, unknown_batch=False)
+    assert np.count_nonzero(of_x) > 0
+    np.testing.assert_array_equal(of_w, np.zeros((4, 4)))
+
+
+def test_scan_takes_only_as_many_elements_as_it_has_steps():
+    agrees(core.scan, (running, floats(4), X), {"length": 2})
+    with pytest.raises(IndexError, match="has fewer elements than the scan has steps"):
+        traced(lambda x: core.scan(running, np.zeros(4, "float32"), x, length=5), X)
+
+
+def test_long_loop_is_one_node_and_keeps_the_dtype_of_its_first_step():
+    def halved(x):
+        return core.fori_loop(0, 1000, lambda n, c: c * 0.5 + x * ops.cast(n, "float32"), 0)
+
+    agrees(halved, (X,), {})
+    gradient_of(halved, X)
+    with trace.opened(trace.Trace()):
+        found = halved(Tensor(pytensor.tensor.matrix(dtype="float32")))
+    assert found.dtype == "float32"
+    assert len(list(io_toposort([], [found.node]))) < 50
 
 
 def test_loops_explain_what_they_need():
-    with pytest.raises(NotImplementedError, match="only with maximum_iterations"):
-        traced(lambda x: core.while_loop(lambda x: True, lambda x: x, x), X)
     with pytest.raises(NotImplementedError, match=r"needs its size before the call"):
         traced(lambda x: core.associative_scan(lambda a, b: a + b, x), X)
     with pytest.raises(ValueError, match="takes 1 values and returns 2"):

@@ -8,7 +8,7 @@ from keras import losses
 import keras_theano.symbolic.nn as under_test
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.ops import nn
-from oracles.cases import agrees, gradients, in_64_bits, ops_of, refuses
+from oracles.cases import agrees, gradients, in_64_bits, ops_of
 from oracles.tracing import gradient_of, traced
 
 eager = numpy_ops("nn")
@@ -260,8 +260,3 @@ def test_wrong_shapes_are_refused_as_in_eager_code(name, args):
         getattr(nn, name)(*[np.asarray(arg) for arg in args])
     with pytest.raises(ValueError, match=r"shape|rank|divisible|match|4D"):
         traced(getattr(nn, name), *[np.asarray(arg) for arg in args], unknown_batch=False)
-
-
-@pytest.mark.parametrize("name", ["ctc_loss", "fold", "unfold"])
-def test_function_that_cannot_be_traced_is_named(name):
-    refuses(getattr(nn, name), name, IMAGES)

@@ -191,6 +191,8 @@ CASES: dict[str, list[Case]] = {
         case(MASK, X, 0.0),
         case(MASK, 1, X, dtypes=("float32", "int8", "bool")),
         case(WHOLE_NUMBERS.astype("int32"), X, ROW),
+        case(MASK),
+        case(X, dtypes=("float32", "int32"), smooth=False),
     ],
     "select": [
         case([MASK, MASK[::-1]], [X, Y], dtypes=(*NUMBERS, ("float32", "int32"))),
@@ -530,8 +532,50 @@ CASES: dict[str, list[Case]] = {
             for x, y in ((numbers(7), ROW), (numbers(7), numbers(4)), (numbers(4), numbers(7)), (ROW, ROW))
         ],
     ],
+    "gcd": [case(12 * X, 8 * Y, dtypes=(*WHOLE, ("int32", "uint8"))), case(X, ROW, dtypes=("int32",))],
+    "lcm": [case(12 * X, 8 * Y, dtypes=(*WHOLE, ("int32", "uint8"))), case(12 * X, 10, dtypes=("int32",))],
+    "nextafter": [
+        case(X, Y, dtypes=("float32", ("float64", "float32"), "int32")),
+        case(X, X, smooth=False),
+        case(SPECIAL, 0.0, smooth=False),
+    ],
+    "nonzero": [
+        case(X * (X > 0), dtypes=ANY, smooth=False),
+        case(np.round(CUBE), smooth=False),
+    ],
+    "unique": [
+        case(np.array([3, 1, 2, 1, 3], "float32"), dtypes=ANY, smooth=False),
+        case(X),
+        case(np.round(X), return_index=True, return_inverse=True, return_counts=True, smooth=False),
+        case(X, size=4),
+        case(X, size=20, fill_value=7.0, return_counts=True, return_index=True),
+        case(X, axis=1, return_inverse=True),
+        case(np.round(X[[0, 1, 0]]), axis=0, size=4, smooth=False),
+    ],
+    "view": [
+        *[case(X, dtype, smooth=False) for dtype in ("int32", "uint8", "int16")],
+        case(numbers(2, 4), "float64", smooth=False, dtypes=("float32", "int32")),
+        case(X, "float32", dtypes=("float32",), smooth=False),
+        case(X, "int8", dtypes=("uint8",), smooth=False),
+    ],
     "slogdet": [case(numbers(3, 3), dtypes=("float32",)), case(numbers(4, 3, 3), dtypes=("float32",))],
 }
+
+
+NEW_IN_KERAS_3_16: dict[str, list[Case]] = {
+    "copysign": [
+        *binary(dtypes=(*FLOATS, "int32")),
+        case(np.array([0.0, -0.0, 2.0], "float32"), np.array([-0.0, 1.0, -np.inf], "float32"), smooth=False),
+    ],
+    "float_power": [case(POSITIVE, X, dtypes=(*REALS, ("float32", "int32"))), case(POSITIVE, 2)],
+    "column_stack": [
+        case([X, X[:, 0], X]),
+        case([ROW, numbers(3, seed=2)]),
+        case([X, X[:, 0]], dtypes=("int32",)),
+    ],
+    "cov": [case(X, dtypes=REALS), case(ROW), case(X[:1])],
+}
+CASES |= NEW_IN_KERAS_3_16
 
 
 OPS = sorted(
@@ -638,20 +682,72 @@ def test_arguments_have_the_names_of_the_eager_op(name: str) -> None:
     assert list(ours) == list(theirs)
 
 
-def test_only_the_listed_ops_are_left_out() -> None:
+def test_every_op_is_traced() -> None:
     public = {
         name
         for name, function in inspect.getmembers(eager, inspect.isfunction)
         if function.__module__ == eager.__name__
     }
-    left_out = {"gcd", "lcm", "nextafter", "nonzero", "unique", "vectorize", "view"}
-    new_in_keras_3_16 = {"column_stack", "copysign", "cov", "float_power"}
-    assert public - set(OPS) == left_out | (new_in_keras_3_16 & public)
+    assert public - set(OPS) == {"vectorize"}
 
 
-def test_where_without_choices_is_refused() -> None:
-    with pytest.raises(NotImplementedError, match=r"cannot trace keras\.ops\.where of a condition alone"):
-        traced(ops.where, MASK)
+@pytest.mark.parametrize("name", NEW_IN_KERAS_3_16)
+def test_op_of_keras_3_16_equals_that_of_numpy(name: str) -> None:
+    op = getattr(symbolic, name)
+    for one in NEW_IN_KERAS_3_16[name]:
+        for dtypes in one.dtypes:
+            arguments = with_dtypes(one.arguments, dtypes)
+            found = traced(lambda *xs, run=one.run: run(op, xs), *arguments, unknown_batch=False)
+            expected = one.run(getattr(np, name), arguments)
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+        if one.smooth and one.dtypes[0] == "float32":
+            gradient_of(lambda *xs, run=one.run: run(op, xs), *one.arguments, unknown_batch=False)
+
+
+def test_bytes_read_as_another_dtype_are_those_of_numpy() -> None:
+    with pytest.raises(NotImplementedError, match=r"view of float16, because it computes in float32"):
+        traced(lambda x: ops.view(x, "float16"), X)
+    with pytest.raises(ValueError, match=r"of uint8 and shape \(None, 3\) cannot be read as int32"):
+        traced(lambda x: ops.view(x, "int32"), (X > 0).astype("uint8"))
+
+
+def test_values_that_are_picked_where_others_are_not_zero_have_a_gradient() -> None:
+    def picked(x: Any) -> Any:
+        return ops.take(ops.reshape(x, (-1,)), ops.nonzero(ops.reshape(x, (-1,)) > 0)[0]) ** 2
+
+    np.testing.assert_allclose(traced(picked, X), X[X > 0] ** 2, rtol=1e-6)
+    gradient_of(picked, X)
+
+
+VECTORIZED: list[tuple[Any, dict[str, Any], tuple[Any, ...]]] = [
+    (lambda x, y: ops.where(x > y, x * y, y), {}, (X, Y)),
+    (lambda x, y: (x + y, x), {}, (X, ROW)),
+    (lambda x, y: x * y, {}, (numbers(4, 1, 3), numbers(5, 1, seed=1))),
+    (
+        lambda x, y: ops.dot(x, y),
+        {"signature": "(n),(n)->()"},
+        (X, numbers(5, 1, 3, seed=1)[:, :, : X.shape[1]]),
+    ),
+    (lambda x, n: x * n, {"excluded": {1}}, (X, 3)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(VECTORIZED)))
+def test_vectorized_function_equals_that_of_numpy(number: int) -> None:
+    function, options, arguments = VECTORIZED[number]
+    expected = flat(ops.vectorize(function, **options)(*arguments))
+    vectorized = ops.vectorize(function, **options)
+    found = flat(traced(vectorized, *arguments, unknown_batch=False))
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+    gradient_of(vectorized, *arguments, unknown_batch=False)
+
+
+def test_signature_with_another_number_of_arguments_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"has 1 arguments\. Received: 2"):
+        traced(ops.vectorize(lambda x, y: x, signature="(n)->()"), X, X)
 
 
 def test_number_that_does_not_fit_the_dtype_is_compared_by_value() -> None:

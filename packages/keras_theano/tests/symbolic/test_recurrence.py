@@ -186,11 +186,29 @@ def test_cell_that_returns_other_states_is_refused() -> None:
 
 
 def test_long_sequences_are_recorded_once_and_stay_in_the_interpreter() -> None:
-    model = keras.Sequential([keras.Input((600, 2)), layers.LSTM(4), layers.Dense(1)])
+    model = keras.Sequential([keras.Input((2048, 2)), layers.LSTM(4), layers.Dense(1)])
     model.compile("sgd", "mse")
     began = time.process_time()
     for _ in range(3):
-        model.train_on_batch(np.ones((2, 600, 2), "float32"), np.ones((2, 1), "float32"))
+        model.train_on_batch(np.ones((2, 2048, 2), "float32"), np.ones((2, 1), "float32"))
     assert time.process_time() - began < 2
     ran = keras_theano.report()[-1]
     assert (ran.tier, ran.calls, ran.compiling) == ("interpreter", {"interpreter": 3}, False)
+
+
+def test_shapes_of_long_sequences_are_found_with_one_step() -> None:
+    steps: list[Any] = []
+
+    def step(x: Any, states: Any) -> Any:
+        steps.append(x)
+        h = ops.concatenate([x, states[0]], axis=-1)
+        return h, [h[:, :4]]
+
+    def run(x: Any, h: Any) -> Any:
+        return rnn(step, x, [h], mask=np.ones((2, 5), "bool"), zero_output_for_mask=True)
+
+    last, outputs, states = keras.src.backend.compute_output_spec(
+        run, keras.KerasTensor((2, 5, 3)), keras.KerasTensor((2, 4))
+    )
+    assert len(steps) == 1
+    assert (last.shape, outputs.shape, states[0].shape) == ((2, 7), (2, 5, 7), (2, 4))

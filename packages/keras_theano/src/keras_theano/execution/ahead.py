@@ -25,7 +25,6 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import io_toposort
 
-from keras_theano.execution.numba_mode import COMPILED
 from keras_theano.tracing.depth import as_deep_as
 from keras_theano.tracing.loop import Loop
 
@@ -154,6 +153,8 @@ def _same_flags() -> str:
 
 
 def main(job: str) -> None:
+    from keras_theano.execution.numba_mode import COMPILED
+
     os.nice(10)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     graph, arrays = pickle.loads(Path(job).read_bytes())

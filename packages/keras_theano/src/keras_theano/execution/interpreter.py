@@ -7,6 +7,7 @@ takes less than one.
 
 from collections.abc import Callable
 from functools import partial, reduce, singledispatch
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
 from keras_theano.execution.threads import limited_for
 from keras_theano.tracing import loop
+from keras_theano.tracing.computed import Computed
 from keras_theano.tracing.conditional import IfElse
 from keras_theano.tracing.loop import Loop
 
@@ -335,6 +337,17 @@ def _(op: IfElse, node: Apply) -> Function:  # type: ignore[type-arg]
     return choose
 
 
+@function_of.register
+def _(op: Computed, node: Apply) -> Function:  # type: ignore[type-arg]
+    run, alone = op.run, len(op.types) == 1
+
+    def call(*arrays: Any) -> Any:
+        results = run(*[np.asarray(array) for array in arrays])
+        return results[0] if alone else tuple(results)
+
+    return call
+
+
 # Loops
 
 _UNUSED, _AS_LIST, _AS_ARRAY = range(3)
@@ -362,6 +375,7 @@ def _loop(op: Loop, uses: list[int]) -> Function:
     MergeOptimizer().rewrite(inner)
     step = _joined(inner)
     sequences, backwards = op.sequences, op.backwards
+    going = None if op.condition is None else _condition(op)
     stacked = [n for n in parts[count:] if n < count + many]
     as_list = [uses[n] == _AS_LIST for n in stacked]
     end = count + len(stacked)
@@ -371,15 +385,19 @@ def _loop(op: Loop, uses: list[int]) -> Function:
     def run(*arrays: Any) -> Any:
         over, states = arrays[:sequences], arrays[sequences : sequences + count]
         shared = [_contiguous(part) for part in arrays[sequences + count :]]
-        steps = len(over[0])
-        if not steps or any(len(part) != steps for part in over):
-            raise ValueError(_lengths([len(part) for part in over]))
-        rows = list(zip(*over, strict=True))
+        steps = len(over[0]) if over else 0
+        if any(len(part) != steps for part in over):
+            raise ValueError(
+                f"a loop needs sequences of one length. Received: {[len(part) for part in over]}"
+            )
+        rows: Any = list(zip(*over, strict=True)) if going is None else repeat(())
         kept: list[list[Any]] = [[] for _ in stacked]
         totals: list[Any] = []
         # The products of a step are smaller than those around the loop, and there are many.
-        with limited_for([*rows[0], *states, *shared], in_matrices=False):
+        with limited_for([*(rows[0] if steps else ()), *states, *shared], in_matrices=False):
             for row in reversed(rows) if backwards else rows:
+                if going is not None and not going(*states, *shared)[0]:
+                    break
                 results = step(*row, *states, *shared)
                 states = results[:count]
                 for all_of_them, result in zip(kept, results[count:end], strict=True):
@@ -391,10 +409,18 @@ def _loop(op: Loop, uses: list[int]) -> Function:
                     totals = [np.array(results[n]) for n in sums]
         outputs = empty.copy()
         outputs[:count] = states
-        for n, all_of_them, whole in zip(stacked, kept, as_list, strict=True):
-            if backwards:
-                all_of_them.reverse()
-            outputs[n] = all_of_them if whole else np.stack(all_of_them)
+        if (kept and not kept[0]) or len(totals) < len(sums):
+            # There was no step. One on zeros shows the shapes of the results.
+            row = tuple([np.zeros(np.shape(part)[1:], getattr(part, "dtype", None)) for part in over])
+            results = step(*row, *states, *shared)
+            for n, result in zip(stacked, results[count:end], strict=True):
+                outputs[n] = np.empty((0, *np.shape(result)), np.asarray(result).dtype)
+            totals = [np.zeros_like(results[n]) for n in sums]
+        else:
+            for n, all_of_them, whole in zip(stacked, kept, as_list, strict=True):
+                if backwards:
+                    all_of_them.reverse()
+                outputs[n] = all_of_them if whole else np.stack(all_of_them)
         for n, total in zip(parts[end:], totals, strict=True):
             outputs[n] = total
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
@@ -402,15 +428,18 @@ def _loop(op: Loop, uses: list[int]) -> Function:
     return run
 
 
+def _condition(op: Loop) -> Function:
+    """Return the function that decides whether there is another step."""
+    graph = FunctionGraph(op.step_inputs, [op.condition], clone=True)
+    MergeOptimizer().rewrite(graph)
+    return _joined(graph)
+
+
 def _contiguous(array: Any) -> Any:
     """Return the array, but a copy of a matrix that is the view of a transposition or of a part. A product
     with the copy takes half as long, and a loop uses it many times.
     """
     return np.ascontiguousarray(array) if np.ndim(array) == 2 else array
-
-
-def _lengths(lengths: list[int]) -> str:
-    return f"a loop needs sequences of one length, with at least one element. Received: the lengths {lengths}"
 
 
 def _loop_alone(op: Loop) -> Function:

@@ -21,7 +21,6 @@ from pytensor.compile.mode import Mode
 from keras_theano.errors import CompilerMissing
 from keras_theano.execution import ahead
 from keras_theano.execution.interpreter import INTERPRETED
-from keras_theano.execution.numba_mode import COMPILED, keeping_nan
 from keras_theano.execution.products import multiplications
 from keras_theano.execution.threads import limited, one_thread
 
@@ -54,6 +53,9 @@ def mode_of(tier: str) -> Mode:
     """Return PyTensor's mode for a tier."""
     if tier == INTERPRETER:
         return INTERPRETED
+    # Importing Numba takes a second, which a step that starts in the interpreter does not wait for.
+    from keras_theano.execution.numba_mode import COMPILED, keeping_nan
+
     if tier == NUMBA:
         return COMPILED
     return keeping_nan(Mode("cvm", "fast_run"))

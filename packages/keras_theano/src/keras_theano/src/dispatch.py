@@ -28,6 +28,8 @@ _MAY_BE_NONE = (
     "device_name",
 )
 _ABSENT: Any = object()
+# Ops that take a function which may read traced values, even if no other argument is traced.
+_LOOPS = ("scan", "associative_scan", "while_loop", "fori_loop", "map", "vectorized_map")
 
 
 def namespace(eager: ModuleType, **mended: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
@@ -99,7 +101,7 @@ def _dispatching(
         if trace.current() is not None:
             from keras_theano.tracing.tensor import is_traced
 
-            if is_traced(args) or is_traced(kwargs):
+            if is_traced(args) or is_traced(kwargs) or name in _LOOPS:
                 return traced_op(module, name)(*args, **kwargs)
         if multiplies:
             from keras_theano.execution.threads import limited_for

@@ -13,33 +13,12 @@ from typing import Any
 
 import numpy as np
 from keras.src.backend.config import floatx
-from keras.src.backend.numpy import random as eager
 from keras.src.random.seed_generator import SeedGenerator as SeedGenerator
 from keras.src.random.seed_generator import draw_seed as draw_seed
 from keras.src.random.seed_generator import make_default_seed as make_default_seed
 
 from keras_theano.tracing import trace
-from keras_theano.tracing.array import Array, as_arrays
-
-
-def _eager_only(name: str) -> Any:
-    """Return Keras's NumPy function, but refuse it in a trace: it rejects samples, which a recorded graph
-    cannot do.
-    """
-    draw = getattr(eager, name)
-
-    def function(*args: Any, **kwargs: Any) -> Any:
-        if trace.current() is not None:
-            raise NotImplementedError(
-                f"the Theano backend cannot trace keras.random.{name}: it draws until a sample is accepted. "
-                "Draw outside of the model and pass the numbers in, or use another backend"
-            )
-        return as_arrays(draw(*args, **kwargs))
-
-    return function
-
-
-gamma, beta, binomial = _eager_only("gamma"), _eager_only("beta"), _eager_only("binomial")
+from keras_theano.tracing.array import Array
 
 # The increment of SplitMix64, and the multipliers of its finalizer.
 _WORDS = [np.array([word], "uint64") for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)]
@@ -113,6 +92,31 @@ def dropout(inputs: Any, rate: float, noise_shape: Sequence[Any] | None = None, 
     return draw.done(x * (kept * np.asarray(1.0 / keep, dtype=x.dtype)), inputs.dtype)
 
 
+def gamma(shape: Sequence[Any], alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
+    """Draw numbers from gamma distributions of scale 1. They have a gradient with respect to `alpha`.
+
+    alpha: the shapes of the distributions, greater than 0. They broadcast to `shape`.
+    """
+    draw = _Draw(draw_seed(seed), shape, [alpha])
+    return draw.done(draw.quantile("gamma", alpha), dtype)
+
+
+def beta(shape: Sequence[Any], alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Any:
+    """Draw numbers from beta distributions. They have gradients with respect to `alpha` and `beta`, which are
+    greater than 0 and broadcast to `shape`.
+    """
+    draw = _Draw(draw_seed(seed), shape, [alpha, beta])
+    return draw.done(draw.quantile("beta", alpha, beta), dtype)
+
+
+def binomial(
+    shape: Sequence[Any], counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None
+) -> Any:
+    """Draw how many of `counts` trials succeed. The arguments broadcast to `shape`, and have no gradient."""
+    draw = _Draw(draw_seed(seed), shape, [counts, probabilities])
+    return draw.done(draw.quantile("binomial", counts, probabilities), dtype)
+
+
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     from keras_theano.src.ops import core, numpy
 
@@ -126,8 +130,8 @@ class _Draw:
 
     seed: uint32, shape (2,).
     shape: the shape of the numbers, of ints or symbolic sizes.
-    with_: another value that takes part in the computation. If this, the seed or the shape is symbolic, the
-        draw is symbolic.
+    with_: another value, or a list of values, that takes part in the computation. If this, the seed or the
+        shape is symbolic, the draw is symbolic.
     xp: the module whose functions are used, numpy or pytensor.tensor.
     """
 
@@ -192,6 +196,26 @@ class _Draw:
         from scipy.special import erfinv
 
         return erfinv(x)
+
+    def quantile(self, name: str, *parameters: Any) -> Any:
+        """Return numbers from a distribution, of the shape of the draw.
+
+        name: the function in quantiles.
+        """
+        from keras_theano.symbolic import quantiles
+
+        function = getattr(quantiles, name)
+        if not self.symbolic:
+            values = [np.broadcast_to(np.asarray(value, "float64"), self.shape) for value in parameters]
+            return function(self.unit(), *values)
+        from keras_theano.tracing.computed import computed
+        from keras_theano.tracing.tensor import as_node
+
+        shares = self.unit()
+        nodes = [self.xp.broadcast_to(as_node(value, "float64"), self.shape) for value in parameters]
+        known = [size if isinstance(size, int) else None for size in self.shape]
+        gradient = getattr(quantiles, f"slopes_of_{name}", None)
+        return computed(function, [shares, *nodes], [("float64", known)], gradient=gradient)[0]
 
     def done(self, x: Any, dtype: Any) -> Any:
         if not self.symbolic:

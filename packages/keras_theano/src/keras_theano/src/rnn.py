@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from keras.src import tree
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_theano.src.dispatch import namespace
 
@@ -40,7 +41,9 @@ def _rnn(
     if valid is not None and valid.ndim > 2:
         valid = valid.any(axis=tuple(range(2, valid.ndim)))
     states, kept, output = initial_states, [], None
-    times = range(len(sequences[0]))
+    length = len(sequences[0])
+    # If only the shapes are wanted, one step shows them.
+    times = range(min(length, 1) if in_symbolic_scope() else length)
     for n in reversed(times) if go_backwards else times:
         before = tree.flatten(states)
         given = tree.pack_sequence_as(inputs, [part[n] for part in sequences])
@@ -56,6 +59,8 @@ def _rnn(
         raise ValueError("a recurrent layer needs at least one time step. Received: none")
     wanted = kept[-1:] if unroll and not return_all_outputs else kept
     stacks = [np.stack(parts) for parts in zip(*wanted, strict=True)]
+    if in_symbolic_scope() and wanted is kept:
+        stacks = [np.broadcast_to(part, (length, *part.shape[1:])) for part in stacks]
     outputs = [part if time_major else np.swapaxes(part, 0, 1) for part in stacks]
     return tree.pack_sequence_as(output, kept[-1]), tree.pack_sequence_as(output, outputs), states
 

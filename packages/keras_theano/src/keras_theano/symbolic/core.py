@@ -8,20 +8,22 @@ import builtins
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import pytensor
 import pytensor.tensor as pt
 from keras.src import tree
 from keras.src.backend.common import KerasVariable
 from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import vectorize_graph
-from pytensor.scan.utils import until
+from pytensor.graph.traversal import io_toposort
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.symbolic.bounds import checked, within
+from keras_theano.symbolic.loops import looped
 from keras_theano.symbolic.math import MAX, MIN, PROD, grouped
 from keras_theano.tracing import trace
+from keras_theano.tracing.computed import Computed
 from keras_theano.tracing.conditional import ifelse
+from keras_theano.tracing.loop import Loop
 from keras_theano.tracing.subgraphs import edges, next_number, rebuilt
 from keras_theano.tracing.tensor import (
     Tensor,
@@ -174,26 +176,30 @@ def scan(
         raise ValueError("Got no `xs` to scan over and `length` not provided.")
     carried = [_tensor(part) for part in tree.flatten(init)]
     sequences = [_tensor(part) for part in tree.flatten(xs)] if xs is not None else []
-    steps = length if length is not None else _size(sequences[0], 0)
-    sequences = [_long_enough(part, steps) for part in sequences]
+    steps = _steps(length if length is not None else _size(sequences[0], 0))
+    given = [_cut(part, steps) for part in sequences] or [pt.arange(steps)]
     nest: list[Any] = []
 
-    def step(elements: list[TensorVariable], carry: list[TensorVariable]) -> list[TensorVariable]:
-        element = None if xs is None else tree.pack_sequence_as(xs, [Tensor(part) for part in elements])
-        carry_out, output = f(tree.pack_sequence_as(init, [Tensor(part) for part in carry]), element)
-        nest[:] = [[Tensor(pt.zeros_like(part)) for part in carry] if output is None else output]
-        return _like_carry(carry_out, carry) + [as_node(part) for part in tree.flatten(nest[0])]
+    def step(elements: list[Tensor], carry: list[Tensor]) -> tuple[list[Any], list[Any]]:
+        element = None if xs is None else tree.pack_sequence_as(xs, elements)
+        moved, output = f(tree.pack_sequence_as(init, carry), element)
+        nest[:] = [[Tensor(pt.zeros_like(part.node)) for part in carry] if output is None else output]
+        return tree.flatten(nest[0]), _as_many(moved, carry)
 
-    last, outputs = _loop(step, carried, sequences, _steps(steps), reverse)
+    outputs, last = looped(step, given, carried, reverse)
     stacked = tree.pack_sequence_as(nest[0], [Tensor(part) for part in outputs])
     return tree.pack_sequence_as(init, [Tensor(part) for part in last]), stacked
 
 
-def _long_enough(sequence: TensorVariable, steps: Any) -> TensorVariable:
-    size, steps = _size(sequence, 0), _steps(steps)
-    enough = size >= steps if isinstance(steps, int) and isinstance(size, int) else pt.ge(size, steps)
+def _cut(sequence: TensorVariable, steps: Any) -> TensorVariable:
+    """Return the first elements of a sequence, as many as there are steps."""
+    size = _size(sequence, 0)
+    known = isinstance(steps, int) and isinstance(size, int)
+    if steps is size or (known and steps == size):
+        return sequence
     message = "an array to scan over has fewer elements than the scan has steps"
-    return checked(sequence, IndexError, message, enough)
+    part = checked(sequence, IndexError, message, size >= steps if known else pt.ge(size, steps))[:steps]
+    return pt.specify_shape(part, (steps if isinstance(steps, int) else None, *sequence.type.shape[1:]))
 
 
 def map(f: Function, xs: Any) -> Any:
@@ -205,11 +211,18 @@ def vectorized_map(function: Function, elements: Any) -> Any:
 
 
 def _vectorized(f: Function, xs: Any) -> Any:
-    """Record `f` for one element, and compute it for all elements at once."""
+    """Record `f` for one element, and compute it for all elements at once, unless it contains a loop."""
     arrays = [as_node(part) for part in tree.flatten(xs)]
     one = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in arrays]
     result = _pure(f, tree.pack_sequence_as(xs, [Tensor(part) for part in one]))
     outputs = [as_node(part) for part in tree.flatten(result)]
+    if any(isinstance(node.op, (Loop, Computed)) for node in io_toposort(one, outputs)):
+
+        def step(elements: list[Tensor], _: list[Tensor]) -> tuple[list[Any], list[Any]]:
+            return tree.flatten(f(tree.pack_sequence_as(xs, elements))), []
+
+        stacks, _ = looped(step, arrays, [])
+        return tree.pack_sequence_as(result, [Tensor(part) for part in stacks])
     batched = vectorize_graph(outputs, dict(zip(one, arrays, strict=True)))
     rows = arrays[0].shape[0]
     leaves = [
@@ -265,52 +278,62 @@ def associative_scan(f: Function, elems: Any, reverse: bool = False, axis: int =
 
 
 def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
-    """Run the loop in a trace.
+    """Run `body` as long as `cond` holds, at most `maximum_iterations` times. Both take the variables of the
+    loop.
 
-    Raises NotImplementedError without maximum_iterations, because the values of every step are kept.
+    The gradient goes through the steps that were run.
     """
-    if maximum_iterations is None:
-        raise NotImplementedError(
-            "the Theano backend traces keras.ops.while_loop only with maximum_iterations, because it "
-            "reserves the memory for all steps before they run"
-        )
     is_sequence = isinstance(loop_vars, (tuple, list))
     start = tuple(loop_vars) if is_sequence else (loop_vars,)
     carried = [_tensor(part) for part in tree.flatten(start)]
+    limited = maximum_iterations is not None
 
-    def step(_: list[TensorVariable], carry: list[TensorVariable]) -> tuple[list[TensorVariable], Any]:
-        packed = tree.pack_sequence_as(start, [Tensor(part) for part in carry])
-        going = pt.neq(as_node(cond(*packed)), 0)
-        found = body(*packed)
-        moved = _like_carry(tuple(found) if isinstance(found, (list, tuple)) else (found,), carry)
-        # The step at which the condition fails must change nothing.
-        kept = [_either(going, new, old) for new, old in zip(moved, carry, strict=True)]
-        return kept, until(pt.invert(going))
+    def packed(carry: list[Tensor]) -> Any:
+        return tree.pack_sequence_as(start, carry[: len(carried)])
 
-    last = carried
-    if maximum_iterations > 0:
-        last, _ = _loop(step, carried, [], maximum_iterations, False)
-    packed = tree.pack_sequence_as(start, [Tensor(part) for part in last])
-    return packed if is_sequence else packed[0]
+    def going(carry: list[Tensor]) -> Tensor:
+        more = pt.neq(as_node(cond(*packed(carry))), 0)
+        if limited:
+            more = pt.and_(more, pt.lt(carry[-1].node, as_node(maximum_iterations, "int64")))
+        return Tensor(more)
+
+    def step(_: list[Tensor], carry: list[Tensor]) -> tuple[list[Any], list[Any]]:
+        found = body(*packed(carry))
+        moved = _as_many(tuple(found) if isinstance(found, (list, tuple)) else (found,), carried)
+        return [], [*moved, *[Tensor(part.node + 1) for part in carry[len(carried) :]]]
+
+    counter = [as_node(0, "int64")] if limited else []
+    _, last = looped(step, [], [*carried, *counter], condition=going)
+    found = packed([Tensor(part) for part in last])
+    return found if is_sequence else found[0]
+
+
+# A loop of more steps than this is recorded as one node. The graph would grow with each step otherwise.
+_UNROLLED_STEPS = 8
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
-    """Run the loop in a trace. It is unrolled if the bounds are numbers."""
+    """Call `body_fun` with each number from `lower` to `upper` - 1 and the last value.
+
+    If the bounds are numbers, the first call gets a Python number, and so do all calls of a short loop.
+    """
+    value, first = init_val, lower
     if not is_traced((lower, upper)):
-        value = init_val
-        for index in range(int(lower), int(upper)):
+        unrolled = 1 if int(upper) - int(lower) > _UNROLLED_STEPS else _UNROLLED_STEPS
+        first = min(int(lower) + unrolled, max(int(lower), int(upper)))
+        for index in range(int(lower), first):
             value = body_fun(index, value)
-        return value
-    first, end = (as_node(bound, "int32") for bound in (lower, upper))
-    carried = [as_node(part) for part in tree.flatten(init_val)]
+        if first >= int(upper):
+            return value
+    carried = [as_node(part) for part in tree.flatten(value)]
 
-    def step(elements: list[TensorVariable], carry: list[TensorVariable]) -> list[TensorVariable]:
-        packed = tree.pack_sequence_as(init_val, [Tensor(part) for part in carry])
-        return _like_carry(body_fun(Tensor(elements[0]), packed), carry)
+    def step(elements: list[Tensor], carry: list[Tensor]) -> tuple[list[Any], list[Any]]:
+        return [], _as_many(body_fun(elements[0], tree.pack_sequence_as(value, carry)), carry)
 
-    indices = pt.arange(first, end, dtype="int32")
-    last, _ = _loop(step, carried, [indices], cast(pt.maximum(end - first, 0), "int64"), False)
-    return tree.pack_sequence_as(init_val, [Tensor(part) for part in last])
+    begin, end = (as_node(bound, "int32") for bound in (first, upper))
+    indices = pt.arange(begin, pt.maximum(begin, end), dtype="int32")
+    _, last = looped(step, [indices], carried)
+    return tree.pack_sequence_as(value, [Tensor(part) for part in last])
 
 
 def _size(node: TensorVariable, axis: int) -> Any:
@@ -325,12 +348,12 @@ def _steps(steps: Any) -> Any:
     )
 
 
-def _like_carry(result: Any, carry: list[TensorVariable]) -> list[TensorVariable]:
-    """Return the results of a step, cast to the dtypes of its carry."""
-    flat = tree.flatten(result)
+def _as_many(result: Any, carry: Sequence[Any]) -> list[Any]:
+    """Return the results of a step as a list, which must be as long as its carry."""
+    flat = list(tree.flatten(result))
     if len(flat) != len(carry):
         raise ValueError(f"a step of the loop takes {len(carry)} values and returns {len(flat)}")
-    return [as_node(part, old.type.dtype) for part, old in zip(flat, carry, strict=True)]
+    return flat
 
 
 def _pure(function: Function, *args: Any) -> Any:
@@ -345,59 +368,6 @@ def _pure(function: Function, *args: Any) -> Any:
             "values through the loop, and assign after it"
         )
     return result
-
-
-def _loop(
-    step: Function, carried: list[TensorVariable], sequences: list[TensorVariable], steps: Any, reverse: bool
-) -> tuple[list[TensorVariable], list[TensorVariable]]:
-    """Return the carry after the last step, and the other outputs of all steps, stacked.
-
-    step: takes the elements and the carry, and returns the next carry and the outputs. It may return a pair
-        of these and an `until`.
-    carried: the carry before the first step.
-    sequences: arrays whose elements along the first axis go to the steps.
-    steps: the number of steps.
-    reverse: whether the last element comes first.
-    """
-    since = next_number()
-    elements = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in sequences]
-    # The result of a step may not show the sizes of the carry.
-    carry = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape) for part in carried]
-    found = _pure(step, elements, carry)
-    results, ends = found if isinstance(found, tuple) else (found, None)
-    results = [
-        pt.specify_shape(part, given.type.shape) if n < len(carry) else part
-        for n, (part, given) in enumerate(zip(results, carry + results[len(carry) :], strict=True))
-    ]
-    everything = results if ends is None else [*results, ends.condition]
-    # These are computed once outside of the loop, and passed into it.
-    own = {*elements, *carry}
-    outside = [edge for edge in edges(everything, since) if edge not in own]
-
-    def inner(*args: TensorVariable) -> Any:
-        replaced = rebuilt(everything, dict(zip([*elements, *carry, *outside], args, strict=True)))
-        return replaced if ends is None else (replaced[:-1], until(replaced[-1]))
-
-    outputs = pytensor.scan(
-        inner,
-        sequences=[pt.flip(part, 0) for part in sequences] if reverse else sequences,
-        outputs_info=[*carried, *[None] * (len(results) - len(carried))],
-        non_sequences=outside,
-        n_steps=steps,
-        strict=True,
-        return_list=True,
-        return_updates=False,
-    )
-    final = [
-        pt.specify_shape(
-            # If there is no step, only the start exists.
-            out[-1] if isinstance(steps, int) and steps > 0 else pt.concatenate([start[None], out])[-1],
-            start.type.shape,
-        )
-        for out, start in zip(outputs, carried, strict=False)
-    ]
-    stacked = outputs[len(carried) :]
-    return final, [pt.flip(part, 0) for part in stacked] if reverse else stacked
 
 
 # Parts of arrays

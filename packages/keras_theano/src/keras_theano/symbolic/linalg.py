@@ -1,17 +1,16 @@
 """Decompositions, solvers and norms. They work on the last two axes.
 
-`eig` stays eager, because the dtype of its result depends on values.
-
 A matrix may have no result because it is singular, not positive definite, NaN or infinite. A recorded step
 then returns NaN or raises numpy.linalg.LinAlgError or ValueError, depending on the routine that the tier
 uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
+from keras.src import tree
 from keras.src.backend.common.dtypes import result_type
 from pytensor.graph.basic import Apply
 from pytensor.tensor.blockwise import Blockwise
@@ -20,7 +19,9 @@ from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.symbolic.bounds import checked
 from keras_theano.symbolic.math import root
+from keras_theano.tracing.computed import computed
 from keras_theano.tracing.custom_gradient import with_gradient
+from keras_theano.tracing.loop import gradients_from
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype, traceable
 
 
@@ -46,8 +47,81 @@ def eigh(a: Any) -> tuple[Tensor, Tensor]:
     return Tensor(values), Tensor(vectors)
 
 
+def eig(a: Any) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalues and the eigenvectors, which are always complex. In eager code they are real if
+    all eigenvalues are.
+
+    They have no gradient, because PyTensor has no gradients of complex numbers.
+    """
+    node = _floats(a)
+    dtype = np.result_type(node.type.dtype, "complex64").name
+    values, vectors = computed(
+        np.linalg.eig, [node], [(dtype, node.type.shape[:-1]), (dtype, node.type.shape)]
+    )
+    return Tensor(values), Tensor(vectors)
+
+
 def inv(a: Any) -> Tensor:
     return Tensor(pt.linalg.inv(_floats(a)))
+
+
+def matrix_power(a: Any, n: int) -> Tensor:
+    """Multiply `n` copies of a matrix in log2(n) products. A negative power is one of the inverse."""
+    node = as_node(a)
+    if n < 0:
+        node, n = pt.linalg.inv(_floats(Tensor(node))), -n
+    found = None
+    while n:
+        if n % 2:
+            found = node if found is None else pt.matmul(found, node)
+        n //= 2
+        if n:
+            node = pt.matmul(node, node)
+    if found is None:
+        found = pt.zeros_like(node) + pt.eye(node.shape[-1], dtype=node.type.dtype)
+    return Tensor(pt.specify_shape(found, node.type.shape))
+
+
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
+    """Return what `fun` returns for `primals`, and how it changes if these change in the direction of
+    `tangents`.
+
+    fun: takes the tensors in `primals`. With `has_aux`, it returns a pair, whose second part is returned as
+        it is.
+    primals, tangents: sequences of nested tensors with equal shapes.
+
+    The derivative is the gradient of a gradient, because this one is linear in what it starts from
+    (https://j-towns.github.io/2017/06/12/A-new-trick.html).
+    """
+    given = tree.map_structure(lambda part: Tensor(as_node(part)), list(primals))
+    inputs = [part.node for part in tree.flatten(given)]
+    directions = [as_node(part) for part in tree.flatten(list(tangents))]
+    if [part.type.ndim for part in inputs] != [part.type.ndim for part in directions]:
+        raise ValueError("jvp needs primals and tangents of the same structure and the same shapes")
+    result = fun(*given)
+    outputs, aux = result if has_aux else (result, None)
+    nodes = [as_node(part) for part in tree.flatten(outputs)]
+    real = [node for node in nodes if node.type.dtype.startswith("float")]
+    starts = {node: pt.zeros_like(node) for node in real}
+    slopes = gradients_from(list(starts.items()), inputs)
+    known = [
+        (slope, cast(direction, slope.type.dtype))
+        for slope, direction in zip(slopes, directions, strict=True)
+        if slope is not None
+    ]
+    changes = dict(zip(starts, gradients_from(known, list(starts.values())), strict=True))
+    moved = [changes.get(node) for node in nodes]
+    tangent = tree.pack_sequence_as(
+        outputs,
+        [
+            Tensor(pt.zeros_like(node) if change is None else change)
+            for node, change in zip(nodes, moved, strict=True)
+        ],
+    )
+    values = tree.pack_sequence_as(outputs, [Tensor(node) for node in nodes])
+    return (values, tangent, aux) if has_aux else (values, tangent)
 
 
 def lu_factor(a: Any) -> tuple[Tensor, Tensor]:
@@ -101,29 +175,35 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Tensor:
-    _no_rcond("lstsq", rcond)
+    """rcond: singular values below this share of the greatest count as 0."""
     left, right = _pair(_narrow(a), _narrow(b))
-    return Tensor(pt.matmul(_pinv(left), right))
+    return Tensor(pt.matmul(_pinv(left, rcond), right))
 
 
 def pinv(x: Any, rcond: float | None = None) -> Tensor:
-    _no_rcond("pinv", rcond)
-    return Tensor(_pinv(_floats(_narrow(x))))
+    """rcond: singular values up to this share of the greatest count as 0."""
+    return Tensor(_pinv(_floats(_narrow(x)), rcond))
 
 
-def _pinv(x: TensorVariable) -> TensorVariable:
+def _pinv(x: TensorVariable, rcond: float | None = None) -> TensorVariable:
     """The pseudoinverse, computed from those singular values that are not 0 apart from rounding.
 
-    The limit is the one that NumPy uses for the rank. PyTensor's own op has a limit for 64 bits, so with 32
-    bits Numba gave a matrix without full rank a pseudoinverse with entries of ten million.
+    Without `rcond`, the limit is the one that NumPy uses for the rank. PyTensor's own op has a limit for 64
+    bits, so with 32 bits Numba gave a matrix without full rank a pseudoinverse with entries of ten million.
     """
     left, values, right = pt.linalg.svd(x, full_matrices=False)
-    real = values > _rounding(x, values)
+    limit = _rounding(x, values)
+    if rcond is not None:
+        limit = pt.max(values, axis=-1, keepdims=True) * as_node(rcond, values.type.dtype)
+    real = values > limit
     one, zero = as_node(1, values.type.dtype), as_node(0, values.type.dtype)
     inverse = pt.switch(real, one / pt.switch(real, values, one), zero)
     # NaN is not greater than the limit either, but it must stay NaN.
     inverse = pt.switch(pt.isnan(values), values, inverse)
     found = pt.matmul(_adjoint(right) * inverse[..., None, :], _adjoint(left))
+    if rcond is not None:
+        # What is left out is not 0, and the formula below would ignore how it turns what is left.
+        return found
 
     def gradient(upstream: list[Tensor]) -> list[Tensor]:
         # Golub and Pereyra, https://doi.org/10.1137/0710036, equation 4.12. The gradient does not go through
@@ -228,8 +308,3 @@ def _pair(a: Any, b: Any) -> tuple[TensorVariable, TensorVariable]:
     left, right = _floats(a), _floats(b)
     dtype = str(np.result_type(left.type.dtype, right.type.dtype))
     return cast(left, dtype), cast(right, dtype)
-
-
-def _no_rcond(name: str, rcond: float | None) -> None:
-    if rcond is not None:
-        raise NotImplementedError(f"the Theano backend traces keras.ops.{name} with the default rcond only")

@@ -1,4 +1,4 @@
-"""Segments, top-k, distances and special functions. Fourier transforms are eager only."""
+"""Segments, top-k, distances, Fourier transforms and special functions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,13 @@ from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.symbolic.bounds import checked
+from keras_theano.symbolic.fourier import fft as fft
+from keras_theano.symbolic.fourier import fft2 as fft2
+from keras_theano.symbolic.fourier import ifft2 as ifft2
+from keras_theano.symbolic.fourier import irfft as irfft
+from keras_theano.symbolic.fourier import istft as istft
+from keras_theano.symbolic.fourier import rfft as rfft
+from keras_theano.symbolic.fourier import stft as stft
 from keras_theano.symbolic.nn import elementwise
 from keras_theano.tracing.tensor import Tensor, as_node, cast, is_traced, traceable
 
@@ -219,6 +226,18 @@ rsqrt = _special(lambda x: 1 / pt.sqrt(x))
 erf = _special(pt.erf)
 erfc = _special(pt.erfc, float)
 erfinv = _special(pt.erfinv, float)
+
+
+lgamma = _special(pt.gammaln, float)
+
+
+def gammainc(x1: Any, x2: Any) -> Tensor:
+    """Return the regularized lower incomplete gamma function of `x2` with the shape `x1`."""
+    first, second = as_node(x1), as_node(x2)
+    dtype = traceable(result_type(first.type.dtype, second.type.dtype, float))
+    both = np.result_type(first.type.dtype, second.type.dtype)
+    working = both.name if both.kind == "f" else "float64"
+    return Tensor(cast(pt.gammainc(cast(first, working), cast(second, working)), dtype))
 
 
 def logdet(x: Any) -> Tensor:

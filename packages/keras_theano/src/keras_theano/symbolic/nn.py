@@ -21,6 +21,10 @@ from keras_theano.symbolic.convolution import conv as conv
 from keras_theano.symbolic.convolution import conv_transpose as conv_transpose
 from keras_theano.symbolic.convolution import depthwise_conv as depthwise_conv
 from keras_theano.symbolic.convolution import separable_conv as separable_conv
+from keras_theano.symbolic.ctc import ctc_decode as ctc_decode
+from keras_theano.symbolic.ctc import ctc_loss as ctc_loss
+from keras_theano.symbolic.patches import fold as fold
+from keras_theano.symbolic.patches import unfold as unfold
 from keras_theano.symbolic.pooling import adaptive_average_pool as adaptive_average_pool
 from keras_theano.symbolic.pooling import adaptive_max_pool as adaptive_max_pool
 from keras_theano.symbolic.pooling import average_pool as average_pool

@@ -7,10 +7,6 @@ number.
 
 If a size is known before the call, it stays known. PyTensor broadcasts an axis only if it knows that its size
 is 1.
-
-These functions are missing, because the shape of their results depends on values: nonzero, unique, and
-`where` with only a condition. PyTensor has no op that computes gcd, lcm, nextafter or view. vectorize takes a
-Python function instead of a tensor.
 """
 
 import builtins
@@ -27,7 +23,13 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from pytensor.tensor.signal import convolve1d
 
 from keras_theano.symbolic.bounds import checked, within
-from keras_theano.tracing.tensor import Tensor, as_node, as_nodes, cast, sizes
+from keras_theano.symbolic.complexes import of_complex
+from keras_theano.symbolic.occurrences import nonzero as nonzero
+from keras_theano.symbolic.occurrences import true_places
+from keras_theano.symbolic.occurrences import unique as unique
+from keras_theano.tracing.computed import computed
+from keras_theano.tracing.custom_gradient import with_gradient
+from keras_theano.tracing.tensor import Tensor, as_node, as_nodes, cast, sizes, traceable
 
 Op = Callable[..., Any]
 # PyTensor's variables have attributes that depend on their type, so they cannot be typed.
@@ -246,14 +248,20 @@ copy = _plain(lambda node: node)
 
 def absolute(x: Any) -> Tensor:
     node = as_node(x)
-    return Tensor(node if node.type.dtype == "bool" else pt.abs(node))
+    if node.type.dtype == "bool":
+        return Tensor(node)
+    return Tensor(of_complex(pt.abs(node)) if _is_complex(node) else pt.abs(node))
 
 
 abs = absolute
 
 
 def _angle(node: Node) -> Node:
-    return pt.arctan2(pt.zeros_like(node), node) if _is_float(node) else pt.angle(node)
+    if _is_float(node):
+        return pt.arctan2(pt.zeros_like(node), node)
+    if _is_complex(node):
+        return of_complex(pt.arctan2(pt.imag(node), pt.real(node)))
+    return pt.angle(node)
 
 
 angle = _unary(_angle, _floating)
@@ -324,9 +332,13 @@ isposinf = _plain(_equals_infinity(math.inf))
 isneginf = _plain(_equals_infinity(-math.inf))
 isreal = _plain(lambda node: pt.eq(pt.imag(node), 0) if _is_complex(node) else pt.invert(_nowhere(node)))
 signbit = _plain(_signbit)
-real = _plain(lambda node: pt.real(node) if _is_complex(node) else node)
+real = _plain(lambda node: of_complex(pt.real(node)) if _is_complex(node) else node)
 imag = _plain(
-    lambda node: pt.imag(node) if _is_complex(node) else _filled(_dims(node), _constant(0, node.type.dtype))
+    lambda node: (
+        of_complex(pt.imag(node))
+        if _is_complex(node)
+        else _filled(_dims(node), _constant(0, node.type.dtype))
+    )
 )
 
 
@@ -594,6 +606,53 @@ def ldexp(x1: Any, x2: Any) -> Tensor:
     return Tensor(_to(_to(first, "float64") * power * power * rest, dtype))
 
 
+def _by_numpy(function: Op, first: Node, second: Node) -> Node:
+    """Return a ufunc of NumPy of two nodes of one dtype. It has no gradient. Numba has these functions too,
+    but its gcd is wrong for some numbers.
+    """
+    # Adding zeros broadcasts by the rules of a recorded step.
+    both = first + pt.zeros_like(second), second + pt.zeros_like(first)
+    return computed(function, both, [(first.type.dtype, both[0].type.shape)])[0]
+
+
+def _of_whole_numbers(function: Op) -> Op:
+    def op(x1: Any, x2: Any) -> Tensor:
+        first, second = _together(x1, x2)
+        if not _is_whole(first) or first.type.dtype == "bool":
+            raise TypeError(f"expected whole numbers. Received: arguments of dtype {first.type.dtype}")
+        return Tensor(_by_numpy(function, first, second))
+
+    return op
+
+
+gcd = _of_whole_numbers(np.gcd)
+lcm = _of_whole_numbers(np.lcm)
+
+
+def nextafter(x1: Any, x2: Any) -> Tensor:
+    """Return the number next to `x1` in the direction of `x2`. The gradient is that of `x1`."""
+    nodes = [_tensor(x) for x in (x1, x2)]
+    dtype = result_type(*[node.type.dtype for node in nodes], float)
+    # As in NumPy, the neighbour is one among the numbers of the dtype of the arguments.
+    common = np.result_type(*[node.type.dtype for node in nodes])
+    first, second = [_to(node, common.name if common.kind == "f" else "float64") for node in nodes]
+    found = _by_numpy(np.nextafter, first, second)
+    moved = first + pt.zeros_like(found)
+    (found,) = as_nodes(*with_gradient([Tensor(found)], [Tensor(moved)], lambda upstream: upstream))
+    return Tensor(_to(found, dtype))
+
+
+def copysign(x1: Any, x2: Any) -> Tensor:
+    first, second = _together(x1, x2, float)
+    return Tensor(pt.switch(_signbit(second), -pt.abs(first), pt.abs(first)))
+
+
+def float_power(x1: Any, x2: Any) -> Tensor:
+    """Return the power, computed in float64 also for whole numbers."""
+    dtype = result_type(*[as_node(x).type.dtype for x in (x1, x2)], float)
+    return Tensor(_to(pt.power(as_node(x1, "float64"), as_node(x2, "float64")), dtype))
+
+
 def _to_shift(x: Any, y: Any) -> tuple[Node, Node]:
     if isinstance(y, int):
         node = _tensor(x)
@@ -654,12 +713,9 @@ def isin(x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False) ->
     return Tensor(pt.invert(found) if invert else found)
 
 
-def where(condition: Any, x1: Any = None, x2: Any = None) -> Tensor:
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     if x1 is None or x2 is None:
-        raise NotImplementedError(
-            "the Theano backend cannot trace keras.ops.where of a condition alone, because the number of "
-            "results depends on values. Pass x1 and x2 as well"
-        )
+        return true_places(condition)
     first, second = as_nodes(x1, x2)
     return Tensor(pt.switch(_to(as_node(condition), "bool"), first, second))
 
@@ -1483,6 +1539,12 @@ def stack(x: Any, axis: int = 0) -> Tensor:
     return Tensor(pt.join(axis, *[pt.expand_dims(node, axis) for node in nodes]))
 
 
+def column_stack(xs: Any) -> Tensor:
+    """Join vectors and matrices along the second axis. A vector is one column."""
+    nodes = [_at_least(node, 1) for node in _in_one_dtype([Tensor(_tensor(x)) for x in xs])]
+    return Tensor(pt.join(1, *[pt.expand_dims(node, 1) if node.type.ndim == 1 else node for node in nodes]))
+
+
 def vstack(xs: Any) -> Tensor:
     return Tensor(pt.join(0, *[_at_least(node, 2) for node in _in_one_dtype(xs)]))
 
@@ -1599,6 +1661,34 @@ _PADDED_PLACES: dict[str, Op] = {
     "symmetric": lambda places, last: pt.minimum(places % (2 * last + 2), (-1 - places) % (2 * last + 2)),
     "wrap": lambda places, last: places % (last + 1),
 }
+
+
+def view(x: Any, dtype: Any = None) -> Tensor:
+    """Read the same bytes as numbers of another dtype. Where the size of a number changes, so does the size
+    of the last axis. There is no gradient, unless the dtype stays the same.
+
+    Raises NotImplementedError for a dtype that a recorded step does not compute in.
+    """
+    node = _tensor(x)
+    new = np.dtype(dtype)
+    if new == node.type.dtype:
+        return Tensor(node)
+    if traceable(new) != new.name:
+        raise NotImplementedError(
+            f"the Theano backend cannot trace keras.ops.view of {new.name}, because it computes in "
+            f"{traceable(new)} instead. Use a dtype of 32 or 64 bits"
+        )
+    shape = list(node.type.shape)
+    old = np.dtype(node.type.dtype)
+    if old.itemsize != new.itemsize:
+        if not shape or (shape[-1] is not None and shape[-1] * old.itemsize % new.itemsize):
+            raise ValueError(f"an array of {old.name} and shape {tuple(shape)} cannot be read as {new.name}")
+        shape[-1] = None if shape[-1] is None else shape[-1] * old.itemsize // new.itemsize
+    return Tensor(computed(_read_as, [node], [(new.name, shape)], dtype=new.name)[0])
+
+
+def _read_as(x: Any, *, dtype: str) -> Any:
+    return np.ascontiguousarray(x).reshape(x.shape).view(dtype).copy()
 
 
 # Elements -----------------------------------------------------------------------------------------
@@ -1925,6 +2015,29 @@ def cross(
     return Tensor(pt.moveaxis(pt.stack(parts, axis=-1), -1, axisc))
 
 
+def _products_of_deviations(node: Node) -> tuple[Node, Node]:
+    """Return the products of the deviations of all pairs of variables from their means, added up, and the
+    number of observations. Both are float64.
+
+    node: the variables in rows, or a single variable.
+    """
+    rows = _to(_at_least(node, 2), "float64")
+    centered = rows - _mean(rows, [1], True)
+    return pt.dot(centered, centered.T), _to(rows.shape[1], "float64")
+
+
+def cov(x: Any) -> Tensor:
+    """Return covariances, or the variance of a single variable.
+
+    x: the variables in rows, or a single variable.
+    """
+    node = _tensor(x)
+    products, count = _products_of_deviations(node)
+    found = products / (count - 1)
+    alone = node.type.ndim < 2 or node.type.shape[0] == 1
+    return Tensor(_to(found[0, 0] if alone else found, _at_least_float32(node.type.dtype)))
+
+
 def corrcoef(x: Any) -> Tensor:
     """Return correlation coefficients.
 
@@ -1932,9 +2045,7 @@ def corrcoef(x: Any) -> Tensor:
     """
     node = as_node(x)
     dtype = _at_least_float32(node.type.dtype)
-    rows = _to(_at_least(node, 2), "float64")
-    centered = rows - _mean(rows, [1], True)
-    products = pt.dot(centered, centered.T)
+    products, _ = _products_of_deviations(node)
     norms = pt.sqrt(diagonal(Tensor(products)).node)
     coefficients = products / pt.expand_dims(norms, 1) / norms
     limit = _constant(1, "float64")

@@ -7,11 +7,8 @@ import pytensor.tensor as pt
 from keras.src import tree
 from pytensor.tensor.variable import TensorVariable
 
-from keras_theano.tracing import trace
-from keras_theano.tracing.loop import recorded
-from keras_theano.tracing.subgraphs import next_number
+from keras_theano.symbolic.loops import looped
 from keras_theano.tracing.tensor import Tensor, as_node
-from keras_theano.tracing.variable import Variable
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -85,7 +82,7 @@ def rnn(
         return flat, moved
 
     outputs_like: list[Any] = []
-    run = _unrolled if unroll and length is not None else _looped
+    run = _unrolled if unroll and length is not None else looped
     stacks, states = run(step, sequences, starts)
     if unroll and not return_all_outputs:
         stacks = [part[-1:] for part in stacks]
@@ -122,46 +119,3 @@ def _unrolled(
         outputs.append([as_node(part) for part in found])
         states = [Tensor(as_node(new, old.dtype)) for new, old in zip(moved, states, strict=True)]
     return [pt.stack(parts) for parts in zip(*outputs, strict=True)], [part.node for part in states]
-
-
-def _looped(step: Callable[..., Any], sequences: list[Any], starts: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the stacked outputs and the last states. The step is recorded a second time if it assigns to
-    variables, with those among the states.
-    """
-    outer = trace.current()
-    assert outer is not None
-    variables: list[Variable] = []
-    while True:
-        since = next_number()
-        elements = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape[1:]) for part in sequences]
-        carry = [pt.tensor(dtype=part.type.dtype, shape=part.type.shape) for part in starts]
-        begin = [as_node(outer.read(variable)) for variable in variables]
-        values = [part.type() for part in begin]
-        inner = outer.branch()
-        for variable, value in zip(variables, values, strict=True):
-            inner.write(variable, Tensor(value))
-        with trace.opened(inner):
-            found, moved = step([Tensor(part) for part in elements], [Tensor(part) for part in carry])
-        assigned = [variable for variable, _ in inner.updates]
-        if len(assigned) == len(variables):
-            break
-        variables = assigned
-    outputs = [as_node(part) for part in found]
-    new_states = [_like(as_node(new, old.type.dtype), old) for new, old in zip(moved, carry, strict=True)]
-    new_values = [_like(as_node(inner.read(v)), old) for v, old in zip(variables, values, strict=True)]
-    last, stacks = recorded(
-        list(zip(elements, sequences, strict=True)),
-        list(zip([*carry, *values], [*starts, *begin], [*new_states, *new_values], strict=True)),
-        outputs,
-        since,
-    )
-    for variable, value in zip(variables, last[len(carry) :], strict=True):
-        outer.write(variable, Tensor(value))
-    return stacks, last[: len(carry)]
-
-
-def _like(new: TensorVariable, old: TensorVariable) -> TensorVariable:
-    """Return the new state with the known sizes of the old one."""
-    if new.type.ndim != old.type.ndim:
-        raise ValueError(f"a state of shape {old.type.shape} cannot become one of shape {new.type.shape}")
-    return pt.specify_shape(new, old.type.shape)

@@ -38,10 +38,11 @@ class Loop(Op):
     sequences: the number of sequences.
     backwards: whether the last element comes first. The results of the first element still come first in the
         stacked outputs.
+    condition: whether there is another step, a function of the states and the shared values. A loop without
+        sequences needs one. Otherwise there is one step for each element.
 
     Its inputs are the sequences, the states before the first step, and the shared values. Its outputs are the
-    states after the last step, the stacked results and the sums. All sequences must have the same length, and
-    at least one element.
+    states after the last step, the stacked results and the sums. All sequences must have the same length.
     """
 
     __props__ = ()
@@ -54,11 +55,12 @@ class Loop(Op):
         summed: Sequence[Any],
         sequences: int,
         backwards: bool = False,
+        condition: Any = None,
     ) -> None:
         self.step_inputs = list(inputs)
         self.new_states, self.stacked, self.summed = list(new_states), list(stacked), list(summed)
         self.sequences, self.states = sequences, len(new_states)
-        self.backwards = backwards
+        self.backwards, self.condition = backwards, condition
         self._function: Callable[..., Any] | None = None
 
     # Two loops are never merged.
@@ -75,7 +77,7 @@ class Loop(Op):
         return list(of_inputs[: self.sequences]), list(of_inputs[self.sequences : end]), list(of_inputs[end:])
 
     def make_node(self, *inputs: Any) -> Apply:  # type: ignore[type-arg]
-        length = inputs[0].type.shape[0]
+        length = inputs[0].type.shape[0] if self.sequences else None
         outputs = [
             *[state.type() for state in self.split(self.step_inputs)[1]],
             *[TensorType(part.type.dtype, (length, *part.type.shape))() for part in self.stacked],
@@ -117,7 +119,7 @@ class Loop(Op):
                 constant.append((result.type(), cotangent))
                 new.append((result, constant[-1][0]))
         real = [part for part in self.step_inputs if _is_real(part)]
-        found = dict(zip(real, self._merged(_gradients(new, real)), strict=True))
+        found = dict(zip(real, self._merged(gradients_from(new, real)), strict=True))
 
         # Values of the first loop that the gradients are computed from.
         kept = dict(zip(elements, sequences, strict=True))
@@ -172,6 +174,7 @@ def loop(
     stacked: Sequence[Any],
     summed: Sequence[Any] = (),
     backwards: bool = False,
+    condition: Any = None,
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the states after the last step of a loop, the stacked results and the sums.
 
@@ -180,10 +183,13 @@ def loop(
     shared: pairs of the variable for a value that all steps share, and the value.
     stacked, summed: what a step computes from these variables.
     backwards: whether the last element comes first.
+    condition: whether there is another step, computed from these variables. If it is None, there is one step
+        for each element.
 
     Variables that no result depends on are left out, but for one sequence, which gives the number of steps.
     """
-    results = [*[new for _, _, new in states], *stacked, *summed]
+    ends = [] if condition is None else [condition]
+    results = [*[new for _, _, new in states], *stacked, *summed, *ends]
     known = [*[part for part, _ in elements], *[part for part, _, _ in states], *[part for part, _ in shared]]
     fixed = dict(shared)
     order = []
@@ -210,8 +216,10 @@ def loop(
     own_results = rebuilt([*results, *kept], own)
     count, many = len(states), len(stacked)
     new_states, stacks = own_results[:count], own_results[count : count + many]
-    sums, more = own_results[count + many : len(results)], own_results[len(results) :]
-    op = Loop([own[part] for part in inputs], new_states, [*stacks, *more], sums, len(elements), backwards)
+    going = own_results[len(results) - 1] if ends else None
+    sums, more = own_results[count + many : len(results) - len(ends)], own_results[len(results) :]
+    own_inputs = [own[part] for part in inputs]
+    op = Loop(own_inputs, new_states, [*stacks, *more], sums, len(elements), backwards, going)
     outputs = op(
         *[whole for _, whole in elements],
         *[start for _, start, _ in states],
@@ -243,7 +251,7 @@ class _End(Op):
         return list(cotangents)
 
 
-def _gradients(known: Sequence[tuple[Any, Any]], wrt: Sequence[Any]) -> list[Any]:
+def gradients_from(known: Sequence[tuple[Any, Any]], wrt: Sequence[Any]) -> list[Any]:
     """Return the gradients with respect to each variable in `wrt`, or None where there is none.
 
     known: pairs of a result and its gradient.
@@ -270,6 +278,8 @@ def recorded(
     states: Sequence[tuple[Any, Any, Any]],
     stacked: Sequence[Any],
     since: int,
+    backwards: bool = False,
+    condition: Any = None,
 ) -> tuple[list[Any], list[Any]]:
     """Return the states after the last step, and the stacked results, of a step that was just recorded.
 
@@ -277,10 +287,11 @@ def recorded(
     states: for each state the variable, its value before the first step, and its new value.
     stacked: results of which those of all steps are stacked.
     since: the number of the first variable that belongs to the step.
+    backwards, condition: as for `loop`.
 
     What does not depend on a state is computed for all elements at once, before the loop.
     """
-    results = [*[new for _, _, new in states], *stacked]
+    results = [*[new for _, _, new in states], *stacked, *([] if condition is None else [condition])]
     own = [*[part for part, _ in elements], *[part for part, _, _ in states]]
     outside = [edge for edge in edges(results, since) if edge not in own]
     order = list(io_toposort([*own, *outside], results))
@@ -299,7 +310,12 @@ def recorded(
     fixed = [part for part in read if part not in varying and not isinstance(part, Constant)]
     fed = [(part, value) for part, value in whole.items() if part in read]
     last, all_of_them, _ = loop(
-        elements=fed or elements[:1], states=states, shared=[(part, part) for part in fixed], stacked=stacked
+        elements=fed or elements[:1],
+        states=states,
+        shared=[(part, part) for part in fixed],
+        stacked=stacked,
+        backwards=backwards,
+        condition=condition,
     )
     return last, all_of_them
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.dispatch import namespace
+from keras_theano.symbolic.spectral_windows import weights_that_restore
 
 eager = numpy_ops("math")
 
@@ -41,28 +42,12 @@ def _istft(
     window: Any = "hann",
     center: bool = True,
 ) -> Any:
-    """Add up overlapping frames, weighted in such a way that they restore the signal where they overlap
-    fully.
-    This is how the other backends of Keras treat the ends of the signal, where fewer frames overlap. Keras's
-    NumPy function differs from them there.
+    """Add up overlapping frames. At the ends of the signal, where fewer frames overlap, Keras's NumPy
+    function differs from the other backends of Keras.
     """
-    from scipy.signal import get_window
-
     real, imaginary = x
     frames = np.fft.irfft(np.asarray(real) + 1j * np.asarray(imaginary), fft_length)
-    if window is not None:
-        weights = get_window(window, sequence_length) if isinstance(window, str) else np.asarray(window)
-        if weights.shape != (sequence_length,):
-            raise ValueError(
-                "The shape of `window` must be equal to [sequence_length]. "
-                f"Received: window shape={weights.shape}"
-            )
-        before = (fft_length - sequence_length) // 2
-        weights = np.pad(weights, (before, fft_length - sequence_length - before))
-        overlapping = -(-fft_length // sequence_stride)
-        squares = np.pad(weights**2, (0, overlapping * sequence_stride - fft_length))
-        total = squares.reshape(overlapping, sequence_stride).sum(axis=0)
-        frames = frames * (weights / np.tile(total, overlapping)[:fft_length])
+    frames = frames * weights_that_restore(window, sequence_length, sequence_stride, fft_length)
     count = frames.shape[-2]
     whole = np.zeros((*frames.shape[:-2], fft_length + sequence_stride * (count - 1)), frames.dtype)
     for n in range(count):

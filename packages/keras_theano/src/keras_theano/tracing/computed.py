@@ -1,0 +1,102 @@
+"""Gives functions of arrays a place in a graph, for what PyTensor has no op for.
+
+Every tier runs such a function as it is. A compiled step calls it from the compiled code around it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from pytensor.gradient import disconnected_type
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
+from pytensor.tensor.type import TensorType
+
+# Takes the inputs, the outputs and the gradients of the outputs of a node, all of them PyTensor variables,
+# and the settings as named arguments. Returns the gradient of each input, or None where there is none.
+Gradient = Callable[..., Sequence[Any]]
+
+
+class Computed(Op):
+    """Calls a function of arrays.
+
+    function: takes arrays and, as named arguments, the settings. Returns one new array or a tuple of them. It
+        must be a function of a module, so that a graph can be sent to another process.
+    settings: pairs of a name and a value that can be hashed.
+    types: the types of the outputs.
+    gradient: a function of a module, or None if the gradient is 0 everywhere.
+    """
+
+    __props__ = ("function", "settings", "types", "gradient")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        settings: tuple[tuple[str, Any], ...],
+        types: tuple[TensorType, ...],
+        gradient: Gradient | None,
+    ) -> None:
+        self.function, self.settings, self.types, self.gradient = function, settings, types, gradient
+        self._named = dict(settings)
+        self._dtypes = [kind.dtype for kind in types]
+
+    def make_node(self, *inputs: Variable) -> Apply:  # type: ignore[type-arg]
+        return Apply(self, list(inputs), [kind() for kind in self.types])
+
+    def run(self, *arrays: Any) -> list[Any]:
+        results = self.function(*arrays, **self._named)
+        results = results if isinstance(results, tuple) else (results,)
+        return [
+            np.ascontiguousarray(result, dtype).reshape(np.shape(result))
+            for result, dtype in zip(results, self._dtypes, strict=True)
+        ]
+
+    def perform(self, node: Apply, inputs: Sequence[Any], outputs: list[list[Any]]) -> None:  # type: ignore[type-arg]
+        with np.errstate(all="ignore"):
+            results = self.run(*inputs)
+        for cell, result in zip(outputs, results, strict=True):
+            cell[0] = result
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:  # type: ignore[type-arg]
+        known = self.gradient is not None
+        return [
+            [known and _is_real(given) and _is_real(out) for out in node.outputs] for given in node.inputs
+        ]
+
+    def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        if self.gradient is None:
+            return [disconnected_type() for _ in inputs]
+        upstream = [
+            output.zeros_like() if cotangent.type == disconnected_type else cotangent
+            for output, cotangent in zip(outputs, cotangents, strict=True)
+        ]
+        found = self.gradient(inputs, outputs, upstream, **self._named)
+        return [
+            disconnected_type()
+            if not _is_real(given)
+            else given.zeros_like()
+            if gradient is None
+            else gradient
+            for given, gradient in zip(inputs, found, strict=True)
+        ]
+
+
+def _is_real(variable: Variable) -> bool:  # type: ignore[type-arg]
+    return str(getattr(variable.type, "dtype", "")).startswith("float")
+
+
+def computed(
+    function: Callable[..., Any],
+    inputs: Sequence[Variable],  # type: ignore[type-arg]
+    outputs: Sequence[tuple[str, Sequence[int | None]]],
+    gradient: Gradient | None = None,
+    **settings: Any,
+) -> list[Any]:
+    """Return the variables that `function` computes from `inputs`.
+
+    outputs: the dtype and the shape of each result, with None for a size that is not known.
+    The other arguments are those of Computed.
+    """
+    types = tuple(TensorType(dtype, tuple(shape)) for dtype, shape in outputs)
+    op = Computed(function, tuple(settings.items()), types, gradient)
+    return list(op(*inputs, return_list=True))
