@@ -170,7 +170,8 @@ def sobel_edges(images: Any, data_format: str | None = None) -> Tensor:
     first = 2 if data_format == "channels_first" else 1
     edges = []
     for along, across in ((first, first + 1), (first + 1, first)):
-        slope = _filtered(pixels, along, [(-1, -1), (1, 1)], None)
+        # As in the eager op, a pixel that is infinite or NaN has no slope, although its weight is 0.
+        slope = _filtered(pixels, along, [(-1, -1), (0, 0), (1, 1)], None)
         edges.append(_filtered(slope, across, [(-1, 1), (0, 2), (1, 1)], None))
     found = pt.stack(edges, axis=-1)
     if not dtype.startswith("float"):
