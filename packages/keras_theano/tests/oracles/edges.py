@@ -50,6 +50,10 @@ PROBABILITIES = floats([0, 1, 0], [0.5, NAN, 0.5], [1, INF, 0], [0, 0, 0], [-1, 
 ONE_OF_3 = floats([0, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0])
 LABELS = whole(-1, 1, 1, 2, 2)
 IMAGE = np.resize(EDGES, (1, 4, 4, 2)).astype("float32")
+COLORS = np.resize(EDGES, (1, 4, 4, 3)).astype("float32")
+TURNED = floats([0.8, 0.6, 0.3, -0.6, 0.8, 1.7, 0, 0])
+PLACES = floats([0.5, NAN, INF, 2.5, 9], [1.5, 0, 1, -INF, 1e30])
+CORNERS = floats([[0, 0], [3, 0], [0, 3], [3, 3]])
 PIXELS = np.resize(floats(1, 2, INF, 3, -1, 0, NAN, 4), (2, 4, 4, 2)).astype("float32")
 WINDOW = np.resize(floats(1, -1, 0.5), (2, 2, 2, 3)).astype("float32")
 HEADS = np.resize(ROWS, (1, 10, 2, 2)).astype("float32")
@@ -270,7 +274,27 @@ CASES: dict[Any, dict[str, Case]] = {
         **{
             f"resize {way}": (lambda x, way=way: image.resize(x, (3, 6), way), (IMAGE,))
             for way in ("nearest", "bilinear", "bicubic")
-        }
+        },
+        **{
+            f"affine_transform {way}": (
+                lambda x, t, way=way: image.affine_transform(x, t, way, "reflect"),
+                (IMAGE, TURNED),
+            )
+            for way in ("nearest", "bilinear")
+        },
+        "map_coordinates": (lambda x, at: image.map_coordinates(x[0, :, :, 0], at, 1), (IMAGE, PLACES)),
+        "perspective_transform": (
+            lambda x, a, b: image.perspective_transform(x, a, b),
+            (IMAGE, CORNERS, CORNERS * floats(0.9)),
+        ),
+        "compute_homography_matrix": (image.compute_homography_matrix, (CORNERS, CORNERS * floats(0.9))),
+        "gaussian_blur": (image.gaussian_blur, (IMAGE,)),
+        "sobel_edges": (image.sobel_edges, (IMAGE,)),
+        "scale_and_translate": (
+            lambda x, s: image.scale_and_translate(x, (1, 3, 4, 2), s, [0.2], (1,), "cubic"),
+            (IMAGE, floats(0.7)),
+        ),
+        **_named(image, (COLORS,), "hsv_to_rgb rgb_to_grayscale rgb_to_hsv"),
     },
     linalg: {
         **{

@@ -166,14 +166,19 @@ def sobel_edges(images: Any, data_format: str | None = None) -> Tensor:
             f"Invalid images rank: expected rank 4 (batch of images). Received: images.shape={x.type.shape}"
         )
     dtype = x.type.dtype
-    pixels = x if dtype.startswith("float") else cast(x, "int64")
+    floats = dtype.startswith("float")
+    pixels = x if floats else cast(x, "int64")
     first = 2 if data_format == "channels_first" else 1
     edges = []
     for along, across in ((first, first + 1), (first + 1, first)):
         slope = _filtered(pixels, along, [(-1, -1), (1, 1)], None)
+        if floats:
+            # The eager op multiplies the pixel itself by 0. Compilers would replace this product by 0.
+            finite = pt.lt(abs(x), np.asarray(np.inf, dtype))
+            slope = pt.switch(finite, slope, np.asarray(np.nan, dtype))
         edges.append(_filtered(slope, across, [(-1, 1), (0, 2), (1, 1)], None))
     found = pt.stack(edges, axis=-1)
-    if not dtype.startswith("float"):
+    if not floats:
         # What the dtype cannot represent overflows, as in the eager op.
         least, count = int(np.iinfo(dtype).min), 2 ** np.iinfo(dtype).bits
         found = cast((found - least) % count + least, dtype)

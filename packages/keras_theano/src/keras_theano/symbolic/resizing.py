@@ -99,7 +99,7 @@ def scale_and_translate(
             matrix = _weights(
                 size_of(x, axis), int(output_shape[axis]), scales[n], shifts[n], _KERNELS[method], antialias
             )
-            pixels = _multiplied(pixels, axis, matrix)
+            pixels = _multiplied(pixels, axis, cast(matrix, pixels.type.dtype).T)
         return pixels
 
     return Tensor(_in_floats(x, along_all) if len(spatial_dims) else x)
@@ -141,17 +141,19 @@ def _interpolated(
             antialias,
             data_format="channels_last",
         )
-        return _multiplied(x, axis, pt.constant(matrix[:, :, 0].T))
+        return _multiplied(x, axis, matrix[:, :, 0].astype(x.type.dtype))
     scale = np.float64(length) / cast(before, "float64")
     shift = pt.zeros_like(scale)
     matrix = _weights(before, length, scale, shift, _KERNELS[interpolation], antialias)
     # An axis that keeps its size is not multiplied, because a product with an infinity has NaN.
-    return ifelse(pt.eq(before, length), x, _multiplied(x, axis, matrix))  # type: ignore[no-any-return]
+    return ifelse(  # type: ignore[no-any-return]
+        pt.eq(before, length), x, _multiplied(x, axis, cast(matrix, x.type.dtype).T)
+    )
 
 
-def _multiplied(x: TensorVariable, axis: int, matrix: TensorVariable) -> TensorVariable:
-    """Return the images with an axis multiplied by a matrix, whose shape is (size before, size after)."""
-    return pt.moveaxis(pt.tensordot(cast(matrix, x.type.dtype).T, x, axes=(1, axis)), 0, axis)
+def _multiplied(x: TensorVariable, axis: int, matrix: Any) -> TensorVariable:
+    """Return the images with an axis multiplied by a matrix, whose shape is (size after, size before)."""
+    return pt.moveaxis(pt.tensordot(matrix, x, axes=(1, axis)), 0, axis)
 
 
 def _weights(

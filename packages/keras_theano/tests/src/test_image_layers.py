@@ -1,0 +1,137 @@
+"""Every image layer of Keras works inside of a model that trains."""
+
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from oracles import augmentations
+from oracles.augmentations import DETERMINISTIC, LAYERS, RANDOM_INSIDE, trained
+
+# The layers that need an op or a draw that a recorded step does not have, and its name.
+MISSING = {
+    "AugMix": "random.gamma",
+    "CutMix": "random.beta",
+    "Equalization": "ops.nonzero",
+    "MixUp": "random.beta",
+    "RandAugment": "ops.nonzero",
+}
+TRAINED = [name for name in LAYERS if name not in MISSING]
+
+
+@pytest.fixture(autouse=True)
+def without_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_THEANO_MODE", "interpreter")
+
+
+def test_every_image_layer_of_keras_is_tested() -> None:
+    names = {
+        cls.__name__
+        for cls in vars(keras.layers).values()
+        if inspect.isclass(cls) and ".image_preprocessing." in cls.__module__
+    }
+    tested = {type(make()).__name__ for make in LAYERS.values()}
+    # The latter changes bounding boxes, and no images.
+    assert names - tested == {"MaxNumBoundingBoxes"}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_model_with_an_image_layer_trains_to_the_same_weights_twice(name: str) -> None:
+    first, second = trained(name, fixed=False), trained(name, fixed=False)
+    for one, other in zip(first, second, strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_array_equal(one, other)
+    assert all(np.ptp(weight) > 0 for weight in first)
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_image_layer_that_cannot_be_recorded_names_what_is_missing(name: str) -> None:
+    with pytest.raises(NotImplementedError, match=rf"cannot trace keras\.{MISSING[name]}"):
+        trained(name, fixed=False)
+
+
+def test_another_seed_of_an_image_layer_gives_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = trained("RandomRotation", fixed=False)
+    monkeypatch.setitem(LAYERS, "RandomRotation", lambda: keras.layers.RandomRotation(0.2, "reflect", seed=2))
+    after = trained("RandomRotation", fixed=False)
+    assert np.abs(before[0] - after[0]).max() > 1e-6
+
+
+def test_images_of_each_step_are_transformed_anew() -> None:
+    """The layer is recorded once, but its numbers are drawn in each step."""
+    images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
+
+    class Turned(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turn, self.scale = keras.layers.RandomRotation(0.3, seed=3), keras.layers.Conv2D(1, 1)
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            return self.scale(self.turn(x, training=training))
+
+    model = Turned()
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    seen = [float(model.train_on_batch(images, images)) for _ in range(3)]
+    assert len(set(seen)) == 3
+    assert min(seen) > 0
+
+
+# JAX takes some seconds to compile each model, so CI trains some of them. The others are in the extended
+# tests.
+IN_CI = (
+    "RandomRotation",
+    "RandomZoom",
+    "RandomPerspective",
+    "RandomGaussianBlur",
+    "RandomHue",
+    "RandomErasing",
+)
+COMPARED = [
+    pytest.param(
+        name, marks=[pytest.mark.slow] if name in IN_CI else [pytest.mark.slow, pytest.mark.extended]
+    )
+    for name in LAYERS
+    if name not in RANDOM_INSIDE and (name not in MISSING or name not in DETERMINISTIC)
+]
+
+
+def weights_on(backend: str, folder: Path, names: list[str]) -> dict[str, Any]:
+    path = folder / f"{backend}.npz"
+    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(
+        [sys.executable, augmentations.__file__, str(path), *names],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return dict(np.load(path))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], dict[str, dict[str, Any]]]:
+    def made(in_ci: bool) -> dict[str, dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("images")
+        names = [str(case.values[0]) for case in COMPARED if (case.values[0] in IN_CI) == in_ci]
+        return {backend: weights_on(backend, folder, names) for backend in ("theano", "jax")}
+
+    return cache(made)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_weights_after_the_same_transformations_are_those_of_jax(
+    name: str, weights: Callable[[bool], dict[str, dict[str, Any]]]
+) -> None:
+    made = weights(name in IN_CI)
+    ours = {key: value for key, value in made["theano"].items() if key.startswith(f"{name}/")}
+    assert len(ours) == 6
+    for key, value in ours.items():
+        np.testing.assert_allclose(value, made["jax"][key], rtol=1e-5, atol=1e-5, err_msg=key)
