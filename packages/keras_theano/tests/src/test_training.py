@@ -470,14 +470,6 @@ def test_mixed_float16_trains_with_a_scaled_loss() -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
-def test_weights_in_half_precision_are_refused_by_name(policy: str) -> None:
-    model = keras.Sequential([layers.Input((6,)), layers.Dense(1, dtype=policy)])
-    model.compile("sgd", "mse")
-    with pytest.raises(NotImplementedError, match=rf"variables of dtype {policy}. Use float32, or mixed"):
-        model.train_on_batch(X, Y)
-
-
 def test_double_precision_trains() -> None:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([layers.Input((6,), dtype="float64"), layers.Dense(1, dtype="float64")])

@@ -18,7 +18,8 @@ convert_to_tensor = numpy_ops("core").convert_to_tensor
 
 UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
 # For each dtype: binary digits after the point, least exponent, greatest number, and what numbers beyond it
-# become (https://arxiv.org/abs/2209.05433).
+# become (https://arxiv.org/abs/2209.05433 for float8).
+_HALF = {"float16": (10, -14, 65504.0, np.inf), "bfloat16": (7, -126, (2 - 2.0**-7) * 2.0**127, np.inf)}
 _FLOAT8 = {"float8_e4m3fn": (3, -6, 448.0, np.nan), "float8_e5m2": (2, -14, 57344.0, np.inf)}
 
 
@@ -186,7 +187,7 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
     if dtype is not None:
         narrow = _FLOAT8.get(str(standardize_dtype(dtype)))
         if narrow is not None:
-            return _as_float8(as_node(x, "float32"), *narrow)
+            return _rounded(as_node(x, "float32"), *narrow)
         dtype = traceable(dtype)
     if isinstance(x, KerasVariable):
         x = x.value
@@ -202,7 +203,16 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
     return node
 
 
-def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyond: float) -> TensorVariable:
+def as_stored(x: Any, dtype: str) -> TensorVariable:
+    """Return the variable for a value that is stored in a dtype. If the dtype is float16 or bfloat16, the
+    values are rounded to those that it can represent, and the result is float32.
+    """
+    node = as_node(x, dtype)
+    narrow = _HALF.get(dtype)
+    return node if narrow is None else _rounded(node, *narrow)
+
+
+def _rounded(x: TensorVariable, digits: int, least: int, greatest: float, beyond: float) -> TensorVariable:
     """Round to the nearest number of a narrow dtype, and to the even one if two are equally near.
 
     x: float32.
@@ -211,7 +221,7 @@ def _as_float8(x: TensorVariable, digits: int, least: int, greatest: float, beyo
     greatest: the greatest number.
     beyond: what greater numbers become.
     """
-    size = pt.maximum(abs(x), np.float32(2.0**least))
+    size = pt.clip(abs(x), np.float32(2.0**least), np.float32(greatest))
     step = pt.power(np.float32(2.0), pt.floor(pt.log2(size)) - np.float32(digits))
     rounded = pt.round(x / step, mode="half_to_even") * step
     outside = pt.sign(x) * np.float32(beyond)

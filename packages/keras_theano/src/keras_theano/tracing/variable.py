@@ -31,7 +31,9 @@ class Variable(eager.Variable):  # type: ignore[misc]
         if self._cell is None:
             # Whoever infers shapes needs no initial value.
             return open_trace.read(self) if isinstance(open_trace, trace.ShapeTrace) else None
-        return self._cell[0].copy().view(Array) if open_trace is None else open_trace.read(self)
+        if open_trace is not None:
+            return open_trace.read(self)
+        return self._cell[0].astype(self._dtype).view(Array)
 
     @_value.setter
     def _value(self, value: Any) -> None:
@@ -40,7 +42,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
         elif self._cell is None:
             self._cell = [np.array(value, dtype=self._dtype)]
         else:
-            self._cell[0] = np.array(value, dtype=self._dtype)
+            self._cell[0] = np.array(np.asarray(value, dtype=self._dtype), dtype=self._cell[0].dtype)
 
     def _initialize(self, value: Any) -> None:
         self._value = value
@@ -54,9 +56,9 @@ class Variable(eager.Variable):  # type: ignore[misc]
         if open_trace is None:
             self._value = value
         else:
-            from keras_theano.tracing.tensor import Tensor, as_node
+            from keras_theano.tracing.tensor import Tensor, as_stored
 
-            open_trace.assign(self, Tensor(as_node(value, self._dtype)))
+            open_trace.assign(self, Tensor(as_stored(value, self._dtype)))
 
     def _convert_to_tensor(self, value: Any, dtype: Any = None) -> Any:
         return conversion.convert_to_tensor(value, dtype)
@@ -66,9 +68,10 @@ class Variable(eager.Variable):  # type: ignore[misc]
 
     @property
     def shared(self) -> "SharedVariable":
-        """The PyTensor shared variable that holds the value.
+        """The PyTensor shared variable that holds the value. For float16 and bfloat16, in which nothing is
+        computed, it is float32 and holds numbers that the dtype can represent.
 
-        Raises NotImplementedError if PyTensor does not compute in the dtype.
+        Raises NotImplementedError if the dtype cannot be traced.
         """
         if self._shared is None:
             import pytensor
@@ -76,12 +79,7 @@ class Variable(eager.Variable):  # type: ignore[misc]
             from keras_theano.tracing.tensor import traceable
 
             assert self._cell is not None
-            if traceable(self._dtype) != self._dtype:
-                raise NotImplementedError(
-                    f"the Theano backend does not train variables of dtype {self._dtype}. Use float32, or "
-                    "mixed precision: keras.config.set_dtype_policy('mixed_float16')"
-                )
-            array = self._cell[0]
+            array = self._cell[0].astype(traceable(self._dtype), copy=False)
             self._shared = pytensor.shared(array, name=self.path, shape=array.shape, borrow=True)
             self._cell = self._shared.container.storage
         return self._shared
