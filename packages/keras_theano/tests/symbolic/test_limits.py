@@ -140,6 +140,7 @@ REFUSED_CALLS: dict[str, Any] = {
     "associative_scan": lambda: core.associative_scan(ops.add, unknown(2)),
     "map": lambda: assigning(unknown(2)),
     "real": lambda: slope(lambda x: ops.absolute(ops.view_as_complex(x)), 3, 2),
+    "lu_factor": lambda: slope(lambda x: linalg.lu_factor(x)[0], 4, 3),
     "svd": lambda: slope(lambda x: linalg.svd(x)[1], 3, 3),
     "quantile": lambda: numpy_functions.quantile(unknown(1), 0.3, method="hazen"),
     "pad": lambda: numpy_functions.pad(unknown(1), 1, "mean"),

@@ -59,6 +59,12 @@ LIMITS = (
         "Use full_matrices=False or compute_uv=False.",
     ),
     Limit(
+        "lu_factor",
+        "of matrices that are not square, with a gradient",
+        "PyTensor has their gradient for square matrices only",
+        "Use keras.ops.qr.",
+    ),
+    Limit(
         "quantile",
         "with another method than 'linear', 'lower', 'higher', 'nearest' or 'midpoint'",
         _NOT_YET,

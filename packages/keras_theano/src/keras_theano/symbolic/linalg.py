@@ -17,6 +17,7 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.linalg.solvers.general import Solve
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.symbolic.bounds import checked
 from keras_theano.symbolic.math import root
 from keras_theano.symbolic.refused_gradient import refused, without_gradient
@@ -24,6 +25,8 @@ from keras_theano.tracing.computed import computed
 from keras_theano.tracing.custom_gradient import with_gradient
 from keras_theano.tracing.loop import gradients_from
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype, traceable
+
+eager = numpy_ops("linalg")
 
 
 def cholesky(a: Any, upper: bool = False) -> Tensor:
@@ -129,9 +132,20 @@ def jvp(
 
 
 def lu_factor(a: Any) -> tuple[Tensor, Tensor]:
-    """The matrices must be square."""
-    factors, pivots = pt.linalg.lu_factor(_floats(a))
+    """Return the triangular factors in one matrix, and the pivots."""
+    node = _floats(a)
+    *batch, rows, columns = node.type.shape
+    if None in (rows, columns) or rows == columns:
+        factors, pivots = pt.linalg.lu_factor(node)
+        return Tensor(factors), Tensor(pivots)
+    # PyTensor takes the number of pivots for that of the rows.
+    outputs = [(node.type.dtype, node.type.shape), ("int32", (*batch, min(rows, columns)))]
+    factors, pivots = computed(_lu_factor, [node], outputs, gradient=refused, op="lu_factor")
     return Tensor(factors), Tensor(pivots)
+
+
+def _lu_factor(x: Any, *, op: str) -> Any:
+    return tuple(eager.lu_factor(x))
 
 
 def qr(x: Any, mode: str = "reduced") -> tuple[Tensor, Tensor]:
