@@ -15,9 +15,11 @@ from keras_theano.execution.programs import Program
 from keras_theano.execution.steps import Step
 from keras_theano.src.ops import core, linalg, math, nn
 from keras_theano.src.ops import numpy as ops
+from keras_theano.symbolic.linalg import matrix_power
 from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor, as_node
 from oracles import edges
+from oracles.tracing import INTERPRETED
 
 Function = Callable[..., Any]
 TIERS = [
@@ -528,3 +530,53 @@ def test_unknown_size_that_is_one_when_the_step_runs_is_refused(tier: str) -> No
     np.testing.assert_array_equal(step((X, np.array(3))), 2 * X)
     with pytest.raises(ValueError, match=r"(?i)shape|dimension|match"):
         step((X, np.array(1)))
+
+
+def _signal(*shape: int) -> Any:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+# Ops whose gradients NumPy computes too, or that run in loops.
+LEFT_TO_NUMPY: dict[str, tuple[Function, tuple[Any, ...]]] = {
+    "ctc_loss": (
+        lambda x: nn.ctc_loss(whole([1, 2], [3, 3]), x, whole(2, 2), whole(4, 6)),
+        (_signal(2, 6, 4),),
+    ),
+    "fold": (lambda x: nn.fold(x, (4, 5), 2), (_signal(2, 8, 12),)),
+    "unfold": (lambda x: nn.unfold(x, 2, padding=1, stride=2), (_signal(2, 2, 5, 4),)),
+    "fft": (lambda x, y: math.fft((x, y)), (_signal(3, 5), _signal(3, 5) + 1)),
+    "rfft": (lambda x: math.rfft(x, 6), (_signal(3, 7),)),
+    "irfft": (lambda x, y: math.irfft((x, y), 7), (_signal(3, 5), _signal(3, 5) + 1)),
+    "stft": (lambda x: math.stft(x, 6, 3, 8), (_signal(2, 20),)),
+    "istft": (lambda x, y: math.istft((x, y), 6, 3, 8), (_signal(2, 4, 5), _signal(2, 4, 5) + 1)),
+    "unique": (lambda x: ops.unique(x, axis=1, size=5), (_signal(3, 4),)),
+    "nonzero": (lambda x: ops.take(x[0], ops.nonzero(x[0] > 0)[0]), (_signal(3, 4),)),
+    "matrix_power": (lambda x: matrix_power(x, 3), (_signal(3, 3),)),
+    "scan": (lambda x: core.scan(lambda c, row: (ops.tanh(c + row), c * row), x[0], x), (_signal(4, 3),)),
+    "fori_loop": (lambda x: core.fori_loop(0, 20, lambda n, c: c * 0.5 + x, x), (_signal(3, 3),)),
+    "while_loop": (
+        lambda x: core.while_loop(lambda y: ops.sum(y**2) < 99, lambda y: y * 1.5, x),
+        (_signal(3, 3),),
+    ),
+    "map": (
+        lambda x: core.map(lambda row: core.scan(lambda c, a: (c * a, c), row[0], row), x),
+        (_signal(3, 4),),
+    ),
+    "jvp": (lambda x: linalg.jvp(lambda y: ops.sin(y) * y, (x,), (x * 2,)), (_signal(3, 4),)),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_TO_NUMPY)
+def test_gradients_that_numpy_computes_are_those_of_python_mode(name: str, tier: str) -> None:
+    function, arrays = LEFT_TO_NUMPY[name]
+    program = compiled(function, *arrays, gradient=True)
+    inputs = [pt.tensor(dtype="float32", shape=array.shape) for array in arrays]
+    with trace.opened(trace.Trace()):
+        outputs = [as_node(leaf) for leaf in tree.flatten(function(*map(Tensor, inputs)))]
+    total = sum(pt.sum(output**2) for output in outputs)
+    expected = pytensor.function(inputs, [*outputs, *pytensor.grad(total, inputs)], mode=INTERPRETED)(*arrays)
+    found = program(*arrays)
+    assert len(found) == len(expected)
+    assert all(np.abs(part).max() > 0 for part in found)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5, err_msg=name)

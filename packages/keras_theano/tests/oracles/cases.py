@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-import pytest
 from keras import tree
 
 from keras_theano.tracing import trace
@@ -76,8 +75,3 @@ def in_64_bits(nest: Any) -> Any:
         return type(nest)([in_64_bits(part) for part in nest])
     wide = {"f": "float64", "i": "int64"}
     return nest.astype(wide.get(nest.dtype.kind, nest.dtype)) if isinstance(nest, np.ndarray) else nest
-
-
-def refuses(function: Function, name: str, *args: Any) -> None:
-    with pytest.raises(NotImplementedError, match=rf"cannot trace keras\.ops\.{name} yet"):
-        traced(function, *args)

@@ -431,14 +431,16 @@ def untraceable() -> Any:
 
 
 def test_op_that_cannot_be_traced_is_named() -> None:
-    with pytest.raises(NotImplementedError, match=r"cannot trace keras\.ops\.rgb_to_grayscale"):
+    with pytest.raises(NotImplementedError, match=r"cannot trace keras\.ops\.image\.rgb_to_grayscale"):
         untraceable().train_on_batch(np.ones((4, 4, 4, 3), "float32"), np.ones((4, 1), "float32"))
 
 
 def test_predict_runs_op_by_op_if_a_step_cannot_be_recorded() -> None:
     model = untraceable()
     x = RNG.random((5, 4, 4, 3), dtype="float32")
-    with pytest.warns(RuntimeWarning, match=r"(?s)predict runs op by op: .* keras\.ops\.rgb_to_grayscale"):
+    with pytest.warns(
+        RuntimeWarning, match=r"(?s)predict runs op by op: .* keras\.ops\.image\.rgb_to_grayscale"
+    ):
         predicted = model.predict(x, batch_size=2, verbose=0)
     np.testing.assert_allclose(predicted, model(x), rtol=1e-5)
 

@@ -299,7 +299,7 @@ def test_map_refuses_assignments():
         variable.assign_add(ops.sum(x))
         return x
 
-    with pytest.raises(NotImplementedError, match=r"cannot assign to variables inside a traced loop \(total"):
+    with pytest.raises(NotImplementedError, match=r"assigns to variables: .* Received: total"):
         traced(lambda x: core.map(function, x), X)
 
 
@@ -370,7 +370,7 @@ def test_long_loop_is_one_node_and_keeps_the_dtype_of_its_first_step():
 
 
 def test_loops_explain_what_they_need():
-    with pytest.raises(NotImplementedError, match=r"needs its size before the call"):
+    with pytest.raises(NotImplementedError, match=r"over an axis of unknown size: .* Received: axis=0"):
         traced(lambda x: core.associative_scan(lambda a, b: a + b, x), X)
     with pytest.raises(ValueError, match="takes 1 values and returns 2"):
         traced(lambda x: core.scan(lambda c, x: ((c, c), x), np.float32(0), x), X)

@@ -108,6 +108,11 @@ def test_full_svd_agrees():
     agrees(linalg.svd, (TALL,), {}, tolerance=COARSE)
 
 
+def test_factors_of_matrices_that_are_not_square_agree():
+    for x in (TALL, TALL[0], TALL[0].T.copy()):
+        agrees(linalg.lu_factor, (x,), {}, tolerance=COARSE)
+
+
 def test_norm_of_zeros_has_a_gradient_of_zero():
     for ord in (None, 2, 1):
         (found,) = gradients(lambda x, o=ord: linalg.norm(x, ord=o), np.zeros(3))

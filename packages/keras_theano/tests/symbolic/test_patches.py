@@ -7,7 +7,6 @@ import pytensor.tensor as pt
 import pytest
 
 from keras_theano.src.ops import nn
-from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor
 from oracles.cases import agrees
 from oracles.tracing import gradient_of, traced
@@ -50,5 +49,3 @@ def test_wrong_shapes_are_refused() -> None:
         traced(lambda x: nn.unfold(x, 2), IMAGES[0])
     with pytest.raises(ValueError, match="fold needs an input with 3 axes"):
         traced(lambda x: nn.fold(x, 2, 2), IMAGES)
-    with trace.opened(trace.Trace()), pytest.raises(ValueError, match="needs the sizes of the images"):
-        nn.unfold(Tensor(pt.tensor4()), 2)

@@ -212,3 +212,18 @@ def test_shapes_of_long_sequences_are_found_with_one_step() -> None:
     )
     assert len(steps) == 1
     assert (last.shape, outputs.shape, states[0].shape) == ((2, 7), (2, 5, 7), (2, 4))
+
+
+def test_step_checks_the_shapes_of_its_arrays_once() -> None:
+    def step(x: Any, states: Any) -> Any:
+        h = ops.tanh(x + states[0])
+        return h, [h]
+
+    x, h = pt.tensor3(dtype="float32"), pt.matrix(dtype="float32")
+    with trace.opened(trace.Trace()):
+        outputs = as_node(rnn(step, Tensor(x), [Tensor(h)])[1])
+    run = pytensor.function([x, h], outputs, mode=INTERPRETED)
+    np.testing.assert_allclose(run(X, H[:, :3])[:, 0], np.tanh(X[:, 0] + H[:, :3]), rtol=1e-6)
+    for wrong in (H[:1, :3], H[:, :1], H):
+        with pytest.raises(ValueError, match="do not fit each other"):
+            run(X, wrong)

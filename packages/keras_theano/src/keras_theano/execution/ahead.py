@@ -25,6 +25,7 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import io_toposort
 
+from keras_theano.tracing.computed import Computed
 from keras_theano.tracing.depth import as_deep_as
 from keras_theano.tracing.loop import Loop
 
@@ -47,9 +48,11 @@ class Graph:
         return [*self.outputs, *(value for _, value in self.updates)]
 
     @property
-    def loops(self) -> bool:
-        """Whether the graph contains a Loop, which is only compiled around its steps."""
-        return any(isinstance(node.op, Loop) for node in io_toposort(self.inputs, self.ends))
+    def calls_numpy(self) -> bool:
+        """Whether the graph contains a Loop or a Computed, whose functions NumPy runs in every tier. PyTensor
+        would not keep the compiled graph in its cache.
+        """
+        return any(isinstance(node.op, (Loop, Computed)) for node in io_toposort(self.inputs, self.ends))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the nodes as a flat list, with numbers for their variables. Pickle would follow the graph by

@@ -6,7 +6,7 @@ takes less than one.
 """
 
 from collections.abc import Callable
-from functools import partial, reduce, singledispatch
+from functools import cache, partial, reduce, singledispatch
 from itertools import repeat
 from typing import Any
 
@@ -74,12 +74,17 @@ class NumpyLinker(JITLinker):  # type: ignore[misc]
         return [storage_map[variable] for variable in self.fgraph.inputs]
 
 
-def _joined(fgraph: Any, order: Any = None, storage_map: Any = None) -> Function:
-    """Return the function that runs the functions of all nodes. It returns a tuple."""
+def _joined(fgraph: Any, order: Any = None, storage_map: Any = None, checked: bool = True) -> Function:
+    """Return the function that runs the functions of all nodes. It returns a tuple.
+
+    checked: whether elementwise functions check that sizes which are not known in the graph are equal.
+    """
 
     def convert(op: Any, node: Any, **_: Any) -> Function:
         if isinstance(op, Loop):
             return _loop(op, [_use_of(output, fgraph) for output in node.outputs])
+        if isinstance(op, Elemwise) and not checked:
+            return _elementwise(op, node)
         return function_of(op, node)
 
     return fgraph_to_python(  # type: ignore[no-any-return]
@@ -373,7 +378,13 @@ def _loop(op: Loop, uses: list[int]) -> Function:
     ]
     inner = FunctionGraph(op.step_inputs, [op.step_outputs[n] for n in parts], clone=True)
     MergeOptimizer().rewrite(inner)
-    step = _joined(inner)
+    first_step = _joined(inner)
+
+    @cache
+    def later_step() -> Function:
+        # All steps have arrays of the same shapes, so what the first one has checked holds for the others.
+        return _joined(inner, checked=False)
+
     sequences, backwards = op.sequences, op.backwards
     going = None if op.condition is None else _condition(op)
     stacked = [n for n in parts[count:] if n < count + many]
@@ -391,25 +402,27 @@ def _loop(op: Loop, uses: list[int]) -> Function:
                 f"a loop needs sequences of one length. Received: {[len(part) for part in over]}"
             )
         rows: Any = list(zip(*over, strict=True)) if going is None else repeat(())
-        kept: list[list[Any]] = [[] for _ in stacked]
+        kept: list[Any] = []
         totals: list[Any] = []
+        step = first_step
         # The products of a step are smaller than those around the loop, and there are many.
         with limited_for([*(rows[0] if steps else ()), *states, *shared], in_matrices=False):
             for row in reversed(rows) if backwards else rows:
                 if going is not None and not going(*states, *shared)[0]:
                     break
                 results = step(*row, *states, *shared)
-                states = results[:count]
-                for all_of_them, result in zip(kept, results[count:end], strict=True):
-                    all_of_them.append(result)
-                if totals:
+                if not kept:
+                    totals = [np.array(results[n]) for n in sums]
+                    if steps != 1 and _shapes(states) == _shapes(results[:count]):
+                        step = later_step()
+                elif totals:
                     for total, n in zip(totals, sums, strict=True):
                         np.add(total, results[n], out=total)
-                else:
-                    totals = [np.array(results[n]) for n in sums]
+                states = results[:count]
+                kept.append(results[count:end])
         outputs = empty.copy()
         outputs[:count] = states
-        if (kept and not kept[0]) or len(totals) < len(sums):
+        if not kept and len(parts) > count:
             # There was no step. One on zeros shows the shapes of the results.
             row = tuple([np.zeros(np.shape(part)[1:], getattr(part, "dtype", None)) for part in over])
             results = step(*row, *states, *shared)
@@ -417,15 +430,19 @@ def _loop(op: Loop, uses: list[int]) -> Function:
                 outputs[n] = np.empty((0, *np.shape(result)), np.asarray(result).dtype)
             totals = [np.zeros_like(results[n]) for n in sums]
         else:
-            for n, all_of_them, whole in zip(stacked, kept, as_list, strict=True):
-                if backwards:
-                    all_of_them.reverse()
+            if backwards:
+                kept.reverse()
+            for n, all_of_them, whole in zip(stacked, zip(*kept, strict=True), as_list, strict=False):
                 outputs[n] = all_of_them if whole else np.stack(all_of_them)
         for n, total in zip(parts[end:], totals, strict=True):
             outputs[n] = total
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     return run
+
+
+def _shapes(arrays: Any) -> list[tuple[int, ...]]:
+    return [np.shape(array) for array in arrays]
 
 
 def _condition(op: Loop) -> Function:

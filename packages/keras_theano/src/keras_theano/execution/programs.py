@@ -109,8 +109,8 @@ class Program:
         self._compile_s: dict[str, float] = {}
         self._limits: dict[Any, AbstractContextManager[None]] = {}
         mode = pinned_mode()
-        # A loop runs in NumPy in every tier. The interpreter starts it with the least overhead.
-        self._climbs = mode == AUTO and not self._graph.loops
+        # The interpreter calls NumPy with the least overhead.
+        self._climbs = mode == AUTO and not self._graph.calls_numpy
         self._spent_s = 0.0
         self._looked = 0.0
         self._helper: ahead.Helper | None = None

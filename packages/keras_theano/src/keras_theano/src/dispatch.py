@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_theano.symbolic.limits import refusal
 from keras_theano.tracing import trace
 from keras_theano.tracing.array import as_arrays
 from keras_theano.tracing.values import refuse_none
@@ -150,8 +151,5 @@ def traced_op(module: str, name: str) -> Callable[..., Any]:
     else:
         function = None
     if function is None:
-        raise NotImplementedError(
-            f"the Theano backend cannot trace keras.ops.{name} yet, so no gradient can pass through it. "
-            "Outside of training, it runs op by op. To train with it, use another backend."
-        )
+        raise refusal(f"image.{name}" if module == "image" else name)
     return function  # type: ignore[no-any-return]

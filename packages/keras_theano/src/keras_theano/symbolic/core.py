@@ -18,6 +18,7 @@ from pytensor.graph.traversal import io_toposort
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.symbolic.bounds import checked, within
+from keras_theano.symbolic.limits import refusal
 from keras_theano.symbolic.loops import looped
 from keras_theano.symbolic.math import MAX, MIN, PROD, grouped
 from keras_theano.tracing import trace
@@ -247,9 +248,7 @@ def associative_scan(f: Function, elems: Any, reverse: bool = False, axis: int =
         raise ValueError(f"Array inputs to associative_scan must have the same length. They have {lengths}")
     (length,) = lengths
     if length is None:
-        raise NotImplementedError(
-            f"associative_scan over axis {axis} needs its size before the call. Use keras.ops.scan"
-        )
+        raise refusal("associative_scan", f"axis={axis}")
 
     def along(part: TensorVariable, start: int | None, stop: int | None) -> TensorVariable:
         return part[(*[builtins.slice(None)] * (axis % part.type.ndim), builtins.slice(start, stop))]
@@ -362,11 +361,7 @@ def _pure(function: Function, *args: Any) -> Any:
     with trace.opened(inner):
         result = function(*args)
     if inner.updates:
-        names = ", ".join(str(variable.path) for variable, _ in inner.updates)
-        raise NotImplementedError(
-            f"the Theano backend cannot assign to variables inside a traced loop ({names}). Carry the "
-            "values through the loop, and assign after it"
-        )
+        raise refusal("map", ", ".join(str(variable.path) for variable, _ in inner.updates))
     return result
 
 

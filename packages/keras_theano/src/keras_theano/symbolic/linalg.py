@@ -17,12 +17,16 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.linalg.solvers.general import Solve
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.symbolic.bounds import checked
 from keras_theano.symbolic.math import root
+from keras_theano.symbolic.refused_gradient import refused, without_gradient
 from keras_theano.tracing.computed import computed
 from keras_theano.tracing.custom_gradient import with_gradient
 from keras_theano.tracing.loop import gradients_from
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype, traceable
+
+eager = numpy_ops("linalg")
 
 
 def cholesky(a: Any, upper: bool = False) -> Tensor:
@@ -55,10 +59,13 @@ def eig(a: Any) -> tuple[Tensor, Tensor]:
     """
     node = _floats(a)
     dtype = np.result_type(node.type.dtype, "complex64").name
-    values, vectors = computed(
-        np.linalg.eig, [node], [(dtype, node.type.shape[:-1]), (dtype, node.type.shape)]
-    )
+    outputs = [(dtype, node.type.shape[:-1]), (dtype, node.type.shape)]
+    values, vectors = computed(_eig, [node], outputs, gradient=refused, op="real")
     return Tensor(values), Tensor(vectors)
+
+
+def _eig(x: Any, *, op: str) -> Any:
+    return tuple(np.linalg.eig(x))
 
 
 def inv(a: Any) -> Tensor:
@@ -125,9 +132,20 @@ def jvp(
 
 
 def lu_factor(a: Any) -> tuple[Tensor, Tensor]:
-    """The matrices must be square."""
-    factors, pivots = pt.linalg.lu_factor(_floats(a))
+    """Return the triangular factors in one matrix, and the pivots."""
+    node = _floats(a)
+    *batch, rows, columns = node.type.shape
+    if None in (rows, columns) or rows == columns:
+        factors, pivots = pt.linalg.lu_factor(node)
+        return Tensor(factors), Tensor(pivots)
+    # PyTensor takes the number of pivots for that of the rows.
+    outputs = [(node.type.dtype, node.type.shape), ("int32", (*batch, min(rows, columns)))]
+    factors, pivots = computed(_lu_factor, [node], outputs, gradient=refused, op="lu_factor")
     return Tensor(factors), Tensor(pivots)
+
+
+def _lu_factor(x: Any, *, op: str) -> Any:
+    return tuple(eager.lu_factor(x))
 
 
 def qr(x: Any, mode: str = "reduced") -> tuple[Tensor, Tensor]:
@@ -171,7 +189,9 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Tensor:
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The gradient is available only with full_matrices=False or compute_uv=False."""
     found = pt.linalg.svd(_floats(x), full_matrices=full_matrices, compute_uv=compute_uv)
-    return tuple(Tensor(part) for part in found) if compute_uv else Tensor(found)
+    if not compute_uv:
+        return Tensor(found)
+    return tuple(Tensor(without_gradient(part, "svd") if full_matrices else part) for part in found)
 
 
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Tensor:

@@ -75,10 +75,7 @@ def _count(segment_ids: Any, num_segments: Any) -> Any:
     if num_segments is not None:
         return as_node(num_segments, "int64") if is_traced(num_segments) else int(num_segments)
     if is_traced(segment_ids):
-        raise ValueError(
-            "num_segments is needed if the segment ids are traced, because the shape of the result "
-            "depends on it"
-        )
+        return pt.maximum(pt.max(as_node(segment_ids, "int64")), -1) + 1
     return int(np.max(segment_ids)) + 1
 
 

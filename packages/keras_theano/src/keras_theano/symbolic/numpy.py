@@ -23,10 +23,11 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from pytensor.tensor.signal import convolve1d
 
 from keras_theano.symbolic.bounds import checked, within
-from keras_theano.symbolic.complexes import of_complex
+from keras_theano.symbolic.limits import refusal
 from keras_theano.symbolic.occurrences import nonzero as nonzero
 from keras_theano.symbolic.occurrences import true_places
 from keras_theano.symbolic.occurrences import unique as unique
+from keras_theano.symbolic.refused_gradient import without_gradient
 from keras_theano.tracing.computed import computed
 from keras_theano.tracing.custom_gradient import with_gradient
 from keras_theano.tracing.tensor import Tensor, as_node, as_nodes, cast, sizes, traceable
@@ -250,7 +251,7 @@ def absolute(x: Any) -> Tensor:
     node = as_node(x)
     if node.type.dtype == "bool":
         return Tensor(node)
-    return Tensor(of_complex(pt.abs(node)) if _is_complex(node) else pt.abs(node))
+    return Tensor(without_gradient(pt.abs(node), "real") if _is_complex(node) else pt.abs(node))
 
 
 abs = absolute
@@ -260,7 +261,7 @@ def _angle(node: Node) -> Node:
     if _is_float(node):
         return pt.arctan2(pt.zeros_like(node), node)
     if _is_complex(node):
-        return of_complex(pt.arctan2(pt.imag(node), pt.real(node)))
+        return without_gradient(pt.arctan2(pt.imag(node), pt.real(node)), "real")
     return pt.angle(node)
 
 
@@ -332,10 +333,10 @@ isposinf = _plain(_equals_infinity(math.inf))
 isneginf = _plain(_equals_infinity(-math.inf))
 isreal = _plain(lambda node: pt.eq(pt.imag(node), 0) if _is_complex(node) else pt.invert(_nowhere(node)))
 signbit = _plain(_signbit)
-real = _plain(lambda node: of_complex(pt.real(node)) if _is_complex(node) else node)
+real = _plain(lambda node: without_gradient(pt.real(node), "real") if _is_complex(node) else node)
 imag = _plain(
     lambda node: (
-        of_complex(pt.imag(node))
+        without_gradient(pt.imag(node), "real")
         if _is_complex(node)
         else _filled(_dims(node), _constant(0, node.type.dtype))
     )
@@ -1072,10 +1073,7 @@ def _quantile(
         lower, upper = element(pt.floor(place)), element(pt.ceil(place))
         found = pt.switch(pt.eq(pt.floor(place), place), lower, (lower + upper) * half)
     else:
-        raise NotImplementedError(
-            f"the Theano backend does not compute quantiles with method={method!r}. "
-            "Use 'linear', 'lower', 'higher', 'nearest' or 'midpoint'"
-        )
+        raise refusal("quantile", f"method={method!r}")
     if not skip_nan:
         last = pt.expand_dims(ordered[..., -1], -1)
         found = pt.switch(pt.isnan(last), _constant(math.nan, dtype), found)
@@ -1637,10 +1635,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
         )
         return Tensor(padded[inside].set(node))
     if mode not in _PADDED_PLACES:
-        raise NotImplementedError(
-            f"the Theano backend cannot trace keras.ops.pad with mode={mode!r}. "
-            f"Use one of {sorted(['constant', *_PADDED_PLACES])}"
-        )
+        raise refusal("pad", f"mode={mode!r}")
     for axis, ((before, after), length) in enumerate(zip(widths, dims, strict=True)):
         if before or after:
             last = _constant(length, "int64") if isinstance(length, int) else length
@@ -1674,10 +1669,7 @@ def view(x: Any, dtype: Any = None) -> Tensor:
     if new == node.type.dtype:
         return Tensor(node)
     if traceable(new) != new.name:
-        raise NotImplementedError(
-            f"the Theano backend cannot trace keras.ops.view of {new.name}, because it computes in "
-            f"{traceable(new)} instead. Use a dtype of 32 or 64 bits"
-        )
+        raise refusal("view", f"dtype={new.name}")
     shape = list(node.type.shape)
     old = np.dtype(node.type.dtype)
     if old.itemsize != new.itemsize:
@@ -1872,7 +1864,7 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
     separately.
     """
     if set(kwargs) - {"optimize"}:
-        raise NotImplementedError(f"the Theano backend cannot trace keras.ops.einsum with {sorted(kwargs)}")
+        raise refusal("einsum", str(sorted(kwargs)))
     nodes = _int32_if_all_int8([_tensor(x) for x in operands])
     *inputs, output = _labels(subscripts, [node.type.ndim for node in nodes])
     terms = [_without_repeats(node, labels) for node, labels in zip(nodes, inputs, strict=True)]
@@ -2065,9 +2057,7 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Tensor:
         return Tensor(convolve1d(first, second, mode=mode))
     length, other = first.type.shape[0], second.type.shape[0]
     if length is None or other is None:
-        raise NotImplementedError(
-            "the Theano backend correlates with mode='same' only where both sizes are known before the call"
-        )
+        raise refusal("correlate", f"arrays of shape {first.type.shape} and {second.type.shape}")
     start = (other - 1) // 2 if length >= other else length // 2
     return Tensor(convolve1d(first, second, mode="full")[start : start + builtins.max(length, other)])
 

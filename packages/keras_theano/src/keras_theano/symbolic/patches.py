@@ -7,6 +7,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.symbolic.limits import refusal
 from keras_theano.tracing.computed import computed
 from keras_theano.tracing.tensor import Tensor, as_node
 
@@ -27,7 +28,7 @@ def unfold(input: Any, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0,
         raise ValueError(f"unfold needs an input with 4 axes. Received: {node.type.shape}")
     sizes = node.type.shape[2:]
     if None in sizes:
-        raise ValueError(f"unfold needs the sizes of the images before the call. Received: {node.type.shape}")
+        raise refusal("unfold", f"images of shape {node.type.shape}")
     return Tensor(_unfolded(node, sizes, _windows(kernel_size, dilation, padding, stride)))
 
 

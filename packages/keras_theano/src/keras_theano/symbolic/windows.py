@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from keras_theano.symbolic.limits import refusal
+
 
 def each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     """Return one number for each axis. A single number holds for all axes."""
@@ -34,11 +36,7 @@ def known_sizes(shape: Sequence[int | None], channels_last: bool) -> tuple[int, 
     sizes = tuple(shape[1:-1] if channels_last else shape[2:])
     known = tuple(size for size in sizes if size is not None)
     if len(known) < len(sizes):
-        raise NotImplementedError(
-            "the Theano backend only convolves and pools inputs of known sizes. "
-            f"Received: inputs of shape {tuple(shape)}. "
-            "Specify the sizes in keras.Input, or use another backend"
-        )
+        raise refusal("conv", f"inputs of shape {tuple(shape)}")
     return known
 
 

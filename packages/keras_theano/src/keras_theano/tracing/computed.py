@@ -60,7 +60,8 @@ class Computed(Op):
     def connection_pattern(self, node: Apply) -> list[list[bool]]:  # type: ignore[type-arg]
         known = self.gradient is not None
         return [
-            [known and _is_real(given) and _is_real(out) for out in node.outputs] for given in node.inputs
+            [known and _may_have_slope(given) and _may_have_slope(out) for out in node.outputs]
+            for given in node.inputs
         ]
 
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -71,18 +72,19 @@ class Computed(Op):
             for output, cotangent in zip(outputs, cotangents, strict=True)
         ]
         found = self.gradient(inputs, outputs, upstream, **self._named)
+        slopes = [part if slope is None else slope for part, slope in zip(_zeros(inputs), found, strict=True)]
         return [
-            disconnected_type()
-            if not _is_real(given)
-            else given.zeros_like()
-            if gradient is None
-            else gradient
-            for given, gradient in zip(inputs, found, strict=True)
+            slope if _may_have_slope(given) else disconnected_type()
+            for given, slope in zip(inputs, slopes, strict=True)
         ]
 
 
-def _is_real(variable: Variable) -> bool:  # type: ignore[type-arg]
-    return str(getattr(variable.type, "dtype", "")).startswith("float")
+def _zeros(nodes: Sequence[Any]) -> list[Any]:
+    return [node.zeros_like() for node in nodes]
+
+
+def _may_have_slope(variable: Variable) -> bool:  # type: ignore[type-arg]
+    return str(getattr(variable.type, "dtype", "")).startswith(("float", "complex"))
 
 
 def computed(
