@@ -14,17 +14,7 @@ import numpy as np
 import pytest
 
 from oracles import augmentations
-from oracles.augmentations import DETERMINISTIC, LAYERS, RANDOM_INSIDE, trained
-
-# The layers that need an op or a draw that a recorded step does not have, and its name.
-MISSING = {
-    "AugMix": "random.gamma",
-    "CutMix": "random.beta",
-    "Equalization": "ops.nonzero",
-    "MixUp": "random.beta",
-    "RandAugment": "ops.nonzero",
-}
-TRAINED = [name for name in LAYERS if name not in MISSING]
+from oracles.augmentations import LAYERS, RANDOM_INSIDE, trained
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +33,13 @@ def test_every_image_layer_of_keras_is_tested() -> None:
     assert names - tested == {"MaxNumBoundingBoxes"}
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", LAYERS)
 def test_model_with_an_image_layer_trains_to_the_same_weights_twice(name: str) -> None:
     first, second = trained(name, fixed=False), trained(name, fixed=False)
     for one, other in zip(first, second, strict=True):
         assert np.isfinite(one).all()
         np.testing.assert_array_equal(one, other)
     assert all(np.ptp(weight) > 0 for weight in first)
-
-
-@pytest.mark.parametrize("name", MISSING)
-def test_image_layer_that_cannot_be_recorded_names_what_is_missing(name: str) -> None:
-    with pytest.raises(NotImplementedError, match=rf"cannot trace keras\.{MISSING[name]}"):
-        trained(name, fixed=False)
 
 
 def test_another_seed_of_an_image_layer_gives_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +83,7 @@ COMPARED = [
         name, marks=[pytest.mark.slow] if name in IN_CI else [pytest.mark.slow, pytest.mark.extended]
     )
     for name in LAYERS
-    if name not in RANDOM_INSIDE and (name not in MISSING or name not in DETERMINISTIC)
+    if name not in RANDOM_INSIDE
 ]
 
 

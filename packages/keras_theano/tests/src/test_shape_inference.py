@@ -14,7 +14,7 @@ from oracles.edges import CASES
 # For these, the sizes or the dtype of the results depend on the values of the arguments, or on unknown sizes
 # that happen to be equal.
 BY_VALUE = {"allclose", "arange", "bincount", "bartlett", "blackman", "hamming", "hanning", "kaiser"}
-BY_VALUE |= {"correlate"}
+BY_VALUE |= {"correlate", "nonzero", "unique", "where"}
 
 
 class Positions(layers.Layer):

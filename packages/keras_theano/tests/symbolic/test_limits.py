@@ -1,4 +1,4 @@
-"""Every public op works in recorded steps, or is on the list of limits, which says why it does not."""
+"""Every public op works in recorded steps, but for the calls on the list of limits, which says why."""
 
 from importlib import import_module
 from pathlib import Path
@@ -87,15 +87,9 @@ def public_names() -> set[str]:
     return names | {f"image.{name}" for name in dir(ops.image) if not name.startswith("_")}
 
 
-WHOLLY_REFUSED = sorted(limit.op for limit in LIMITS if not limit.case)
-
-
-def test_every_public_op_is_traced_or_on_the_list() -> None:
-    public = public_names()
-    missing = public - traceable_names() - set(COMPOSED) - set(WHOLLY_REFUSED)
-    assert not missing, f"neither traced nor on the list of limits: {sorted(missing)}"
-    assert set(WHOLLY_REFUSED) <= public
-    assert not set(WHOLLY_REFUSED) & traceable_names(), "on the list of limits, and traced all the same"
+def test_every_public_op_is_traced() -> None:
+    missing = public_names() - traceable_names() - set(COMPOSED)
+    assert not missing, f"a recorded step refuses all calls of {sorted(missing)}"
 
 
 def test_no_op_is_on_the_list_twice() -> None:
@@ -107,14 +101,6 @@ def test_composed_op_is_traced(name: str) -> None:
     with trace.opened(trace.Trace()):
         found = COMPOSED[name](Tensor(pt.matrix(dtype="float32", shape=(3, 4))))
     assert isinstance(found, Tensor)
-
-
-@pytest.mark.parametrize("name", WHOLLY_REFUSED)
-def test_op_on_the_list_names_itself_and_a_way_out(name: str) -> None:
-    op = getattr(image, name.removeprefix("image."))
-    message = rf"cannot trace keras\.ops\.{name}: .* runs op by op.* use another backend"
-    with trace.opened(trace.Trace()), pytest.raises(NotImplementedError, match=message):
-        op(_pictures(), *[1] * 5)
 
 
 def unknown(ndim: int) -> Tensor:
@@ -157,7 +143,7 @@ def test_eigenvalues_have_no_gradient() -> None:
         slope(lambda x: ops.real(linalg.eig(x)[0]), 3, 3)
 
 
-@pytest.mark.parametrize("name", [limit.op for limit in LIMITS if limit.case])
+@pytest.mark.parametrize("name", [limit.op for limit in LIMITS])
 def test_refused_call_gives_the_reason_on_the_list(name: str) -> None:
     (limit,) = [limit for limit in LIMITS if limit.op == name]
     with trace.opened(trace.Trace()), pytest.raises(NotImplementedError) as raised:

@@ -10,7 +10,7 @@ class Limit:
     """A call that a recorded step refuses.
 
     op: the name of the op below keras.ops.
-    case: which calls are refused. Empty if all of them are.
+    case: which calls are refused.
     why: the reason.
     instead: the way out, a sentence.
     """
@@ -26,14 +26,7 @@ _ELSEWHERE = "Outside of training, it runs op by op. To train with it, use anoth
 _SIZES = "the windows are laid out when the step is recorded"
 _SPECIFY = "Specify the sizes in keras.Input."
 
-_IMAGE_OPS = (
-    *("affine_transform", "elastic_transform", "gaussian_blur", "hsv_to_rgb"),
-    *("map_coordinates", "perspective_transform", "rgb_to_grayscale", "rgb_to_hsv", "scale_and_translate"),
-    "sobel_edges",
-)
-
 LIMITS = (
-    *[Limit(f"image.{name}", "", _NOT_YET, _ELSEWHERE) for name in _IMAGE_OPS],
     Limit(
         "associative_scan",
         "over an axis of unknown size",
@@ -106,7 +99,7 @@ def refusal(op: str, received: str = "") -> NotImplementedError:
     received: what was passed, such as "mode='mean'".
     """
     found = [limit for limit in LIMITS if limit.op == op]
-    limit = found[0] if found else Limit(op, "", _NOT_YET, _ELSEWHERE)
+    limit = found[0] if found else Limit(op, "", _NOT_YET, _ELSEWHERE)  # an op that a newer Keras has
     call = f"keras.ops.{op}{limit.case and ' '}{limit.case}"
     message = f"the Theano backend cannot trace {call}: {limit.why}. {limit.instead}"
     return NotImplementedError(f"{message} Received: {received}" if received else message)
@@ -116,7 +109,7 @@ def table() -> str:
     """Return the list as a table in Markdown. Ops that are refused for the same reason share a row."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for limit in LIMITS:
-        rows.setdefault((limit.case or "always", limit.why, limit.instead), []).append(f"`{limit.op}`")
+        rows.setdefault((limit.case, limit.why, limit.instead), []).append(f"`{limit.op}`")
     lines = ["| op | refused | because | instead |", "|---|---|---|---|"]
     lines += [
         f"| {', '.join(ops)} | {case} | {why} | {instead} |" for (case, why, instead), ops in rows.items()

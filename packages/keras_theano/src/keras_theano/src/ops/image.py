@@ -6,9 +6,10 @@ from keras.src.backend import standardize_data_format
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src import eager_image
-from keras_theano.src.dispatch import namespace
+from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.symbolic import sampling
 from keras_theano.tracing import trace
+from keras_theano.tracing.array import as_arrays
 from keras_theano.tracing.conversion import convert_to_tensor
 
 eager = numpy_ops("image")
@@ -57,4 +58,7 @@ def elastic_transform(
 
         if is_traced(arguments):
             return image.displaced(*arguments)
-    return eager_image.displaced(*arguments)
+    return as_arrays(eager_image.displaced(*arguments))
+
+
+elastic_transform.__signature__ = plain_signature(elastic_transform)  # type: ignore[attr-defined]
