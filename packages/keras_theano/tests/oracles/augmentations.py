@@ -59,11 +59,13 @@ DETERMINISTIC = {
 }
 # They draw numbers while they transform the images, or choose other layers at random.
 RANDOM_INSIDE = {"AugMix", "Pipeline", "RandAugment", "RandomColorJitter", "RandomElasticTransform"}
+# The layers that it does not choose have gradients that are NaN, so weights before it become NaN, on JAX too.
+WITHOUT_GRADIENT = {"RandAugment"}
 SAMPLES, BATCH, SHAPE = 16, 8, (8, 9, 3)
 
 
 class Images(keras.Model):
-    """The layer lies between two convolutions, so the gradient of the first passes through it.
+    """The layer lies between two convolutions, so the gradient of the first passes through it, if it has one.
 
     fixed: whether each batch is transformed in the same way, which does not depend on the backend.
     """
@@ -71,6 +73,7 @@ class Images(keras.Model):
     def __init__(self, name: str, fixed: bool) -> None:
         super().__init__()
         self.first, self.second = layers.Conv2D(3, 1), layers.Conv2D(4, 3)
+        self.first.trainable = name not in WITHOUT_GRADIENT
         self.augmentation = LAYERS[name]()
         self.dense = layers.Dense(2)
         if fixed and name not in DETERMINISTIC:

@@ -45,6 +45,7 @@ COMPOSED: dict[str, Any] = {
     "dtype": None,
     "get_item": lambda x: ops.get_item(x, 0),
     "hard_swish": lambda x: ops.hard_swish(x),
+    "image.elastic_transform": lambda _: ops.image.elastic_transform(_pictures(), seed=1),
     "image.crop_images": lambda _: ops.image.crop_images(_pictures(), 1, 1, target_height=4, target_width=4),
     "image.extract_patches": lambda _: ops.image.extract_patches(_pictures(), 2),
     "image.extract_patches_3d": lambda _: ops.image.extract_patches_3d(_pictures()[None], 2),

@@ -3,6 +3,7 @@
 In those, `map_coordinates` makes an image larger, as far as its farthest coordinate. `affine_transform` takes
 no single transform for a batch, and adds c0 and c1 times the number of the channel instead of dividing.
 `gaussian_blur` rounds its kernel to 0 if the images are whole numbers. `resize` returns float64 if it pads.
+`sobel_edges` takes no half precision.
 """
 
 from collections.abc import Sequence
@@ -50,6 +51,11 @@ def perspective_transform(
     sampling.require_transforms(x, transforms)
     moved = _transformed(_widened(x), transforms, interpolation, "constant", fill_value, data_format)
     return moved.astype(x.dtype, copy=False)
+
+
+def sobel_edges(images: Any, data_format: str | None = None) -> Any:
+    x = convert_to_tensor(images)
+    return eager.sobel_edges(_widened(x), data_format).astype(x.dtype, copy=False)
 
 
 def _transformed(

@@ -23,6 +23,7 @@ globals().update(
         map_coordinates=eager_image.map_coordinates,
         perspective_transform=eager_image.perspective_transform,
         resize=eager_image.resize,
+        sobel_edges=eager_image.sobel_edges,
     )
 )
 
