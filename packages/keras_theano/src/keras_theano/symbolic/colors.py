@@ -34,14 +34,14 @@ def rgb_to_hsv(images: Any, data_format: str | None = None) -> Tensor:
     """
     x, axis = _checked(eager.rgb_to_hsv, images, data_format)
     dtype = x.type.dtype
-    zero, one, sixth = (np.asarray(n, dtype) for n in (0, 1, 1 / 6))
+    zero, one, six = (np.asarray(n, dtype) for n in (0, 1, 6))
     of_green, of_blue = (np.asarray(n, dtype) for n in (2 / 6, 4 / 6))
     eps = np.asarray(np.finfo(dtype).eps, dtype)
     red, green, blue = _channels(pt.switch(abs(x) < eps, zero, x), axis)
     value = pt.maximum(pt.maximum(red, green), blue)
     spread = value - pt.minimum(pt.minimum(red, green), blue)
     saturation = pt.switch(value > 0, spread / pt.switch(value > 0, value, one), zero)
-    step = sixth / pt.switch(spread > 0, spread, one)
+    step = one / (six * pt.switch(spread > 0, spread, one))
     hue = pt.switch(
         pt.eq(value, red),
         step * (green - blue),

@@ -27,6 +27,11 @@ def affine_transform(
     fill_value: float = 0,
     data_format: str | None = None,
 ) -> Tensor:
+    """Move the pixels of images as `sampling.transformed` does.
+
+    transform: shape (batch, 8), or (8,) for all images. It has a gradient if `interpolation` is "bilinear".
+    Whole numbers are cut off after the point.
+    """
     x, transforms = _converted(images), as_node(transform, "float64")
     sampling.require_images(x, interpolation, fill_mode)
     sampling.require_transforms(x, transforms)
@@ -47,6 +52,10 @@ def perspective_transform(
     fill_value: float = 0,
     data_format: str | None = None,
 ) -> Tensor:
+    """Move the start points of images to the end points.
+
+    start_points, end_points: the x and y of four points. Shape (batch, 4, 2), or (4, 2) for all images.
+    """
     x = _converted(images)
     sampling.require_images(x, interpolation, "constant")
     transforms = _homography(_converted(start_points), _converted(end_points))
@@ -69,6 +78,7 @@ def _transformed(
 
 
 def compute_homography_matrix(start_points: Any, end_points: Any) -> Tensor:
+    """Return what `sampling.homography` returns, in float32."""
     start, end = _converted(start_points), _converted(end_points)
     dtype = str(result_type(start.type.dtype, end.type.dtype, float))
     return Tensor(cast(_homography(start, end), dtype))
@@ -84,7 +94,12 @@ def _homography(start: TensorVariable, end: TensorVariable) -> TensorVariable:
 def map_coordinates(
     inputs: Any, coordinates: Any, order: int, fill_mode: str = "constant", fill_value: float = 0.0
 ) -> Tensor:
-    """coordinates: shape (axes of the inputs, ...)."""
+    """Return the values of an array at some places.
+
+    coordinates: shape (axes of the inputs, ...). They have a gradient if `order` is 1.
+    Returns the shape of the coordinates without its first axis.
+    Raises ValueError if there are not as many coordinates as axes, now or when the step runs.
+    """
     x, at = _converted(inputs), as_node(coordinates, "float64")
     sampling.require_coordinates(x, at, order, fill_mode)
     if at.type.shape[0] is None:
