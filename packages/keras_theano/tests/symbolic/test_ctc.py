@@ -1,6 +1,7 @@
 """The loss and the decoders of CTC agree with eager code, with JAX and with a sum over all alignments."""
 
 import itertools
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -55,8 +56,7 @@ def test_gradient_equals_central_differences() -> None:
 @pytest.mark.parametrize("scale", [1, 30])
 @pytest.mark.parametrize("impossible", [False, True])
 def test_gradient_equals_that_of_jax(scale: float, impossible: bool) -> None:
-    from keras.src.backend.jax.nn import ctc_loss
-
+    ctc_loss = import_module(numpy_ops("nn").__name__.replace("numpy", "jax")).ctc_loss
     lengths = np.array([4, 4, 1, 2]) if impossible else LENGTHS
     target_lengths = np.array([4, 4, 2, 2]) if impossible else TARGET_LENGTHS
     target = np.maximum(TARGET, 1)

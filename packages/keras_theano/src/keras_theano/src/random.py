@@ -2,8 +2,8 @@
 
 The n-th number of a seed is a hash of the two, taken from SplitMix64
 (https://doi.org/10.1145/2714064.2660195). So a draw needs no state, and the compiler can fuse it with the
-arithmetic around it. All functions below use only what NumPy's arrays and PyTensor's variables have in
-common.
+arithmetic around it. The functions below use only what NumPy's arrays and PyTensor's variables have in
+common, and quantiles, which NumPy and SciPy compute also in a recorded step.
 """
 
 import math

@@ -21,7 +21,7 @@ class Limit:
     instead: str
 
 
-_NOT_YET = "nobody has written it for graphs yet"
+_NOT_YET = "there is no symbolic form of it yet"
 _ELSEWHERE = "Outside of training, it runs op by op. To train with it, use another backend."
 _SIZES = "the windows are laid out when the step is recorded"
 _SPECIFY = "Specify the sizes in keras.Input."
