@@ -14,12 +14,12 @@ from keras_theano.tracing.tensor import Tensor, as_node, cast
 
 
 class _Overridden(Op):
-    """Returns its first `count` inputs unchanged.
+    """Returns its first inputs unchanged, as many as there are in `upstream`.
 
-    count: the number of outputs.
     upstream: variables that stand for the gradients of the outputs.
+    results: variables that stand for the outputs.
     gradients: the gradients with respect to the arguments, or None for each argument without one. They are
-        computed from `upstream` and from `context`.
+        computed from `upstream`, `results` and `context`.
     context: other variables of the graph that the gradients are computed from.
 
     The inputs are the outputs as they were computed, the arguments, and the context. So a copy of the node,
@@ -31,13 +31,14 @@ class _Overridden(Op):
 
     def __init__(
         self,
-        count: int,
         upstream: Sequence[Variable],
+        results: Sequence[Variable],
         gradients: Sequence[Variable | None],
         context: Sequence[Variable],
     ) -> None:
-        self._count = count
+        self._count = len(upstream)
         self._upstream = list(upstream)
+        self._results = list(results)
         self._gradients = list(gradients)
         self._context = list(context)
 
@@ -47,7 +48,7 @@ class _Overridden(Op):
 
     def __getstate__(self) -> dict[str, Any]:
         # When a graph is sent to another process to be compiled, it already contains its gradients.
-        return {"_count": self._count, "_upstream": [], "_gradients": [], "_context": []}
+        return {"_count": self._count, "_upstream": [], "_results": [], "_gradients": [], "_context": []}
 
     def make_node(self, *inputs: Variable) -> Apply:  # type: ignore[type-arg]
         return Apply(self, list(inputs), [output.type() for output in inputs[: self._count]])
@@ -67,6 +68,7 @@ class _Overridden(Op):
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         args = inputs[self._count : self._count + len(self._gradients)]
         now: dict[Any, Any] = dict(zip(self._context, inputs[self._count + len(args) :], strict=True))
+        now.update(zip(self._results, outputs, strict=True))
         for symbol, output, cotangent in zip(self._upstream, outputs, cotangents, strict=True):
             given = output.zeros_like() if cotangent.type == disconnected_type else cotangent
             now[symbol] = cast(given, symbol.type.dtype)
@@ -99,23 +101,31 @@ def _remove(fgraph: Any, node: Apply) -> list[Variable]:  # type: ignore[type-ar
 
 
 def with_gradient(
-    outputs: Sequence[Tensor], args: Sequence[Any], gradient: Callable[[list[Tensor]], Sequence[Any]]
+    outputs: Sequence[Tensor],
+    args: Sequence[Any],
+    gradient: Callable[..., Sequence[Any]],
+    of_results: bool = False,
 ) -> list[Tensor]:
     """Return `outputs`, with the given gradient with respect to `args`.
 
     args: of these, only what is a Tensor can have a gradient.
     gradient: takes the list of the gradients of the outputs, and returns a gradient or None for each of
         `args`.
+    of_results: whether `gradient` also takes the list of the results. A second derivative then uses the given
+        gradient again.
     """
     nodes = [as_node(output) for output in outputs]
     since = next_number()
-    upstream = [node.type() for node in nodes]
-    pairs = zip(args, gradient([Tensor(symbol) for symbol in upstream]), strict=True)
+    upstream, results = [node.type() for node in nodes], [node.type() for node in nodes]
+    given = [[Tensor(symbol) for symbol in symbols] for symbols in (upstream, results)]
+    pairs = zip(args, gradient(*given[: 2 if of_results else 1]), strict=True)
     pairs_of_tensors = [(as_node(arg), found) for arg, found in pairs if isinstance(arg, Tensor)]
     found = [None if value is None else as_node(value) for _, value in pairs_of_tensors]
     context = [
-        edge for edge in edges([part for part in found if part is not None], since) if edge not in upstream
+        edge
+        for edge in edges([part for part in found if part is not None], since)
+        if edge not in upstream and edge not in results
     ]
-    op = _Overridden(len(nodes), upstream, found, context)
+    op = _Overridden(upstream, results, found, context)
     made = op(*nodes, *[arg for arg, _ in pairs_of_tensors], *context, return_list=True)
     return [Tensor(node) for node in made]
