@@ -20,6 +20,7 @@ from keras.src import backend
 from keras_theano.src.ops import core, image, linalg, math, nn
 from keras_theano.src.ops import numpy as ops
 from oracles.edges import CASES, EXCEPTIONS, OF_MATRICES, Case
+from oracles.tracing import traced
 
 MODULES = {core: "core", image: "image", linalg: "linalg", math: "math", nn: "nn", ops: "numpy"}
 
@@ -241,6 +242,39 @@ def test_layer_that_adds_in_place_leaves_its_input_as_it_is() -> None:
         np.testing.assert_array_equal(x, np.ones((2, 2)))
         model = keras.Sequential([keras.Input((2,)), layer])
         np.testing.assert_array_equal(model.predict(x, verbose=0), layer(x))
+
+
+# Classes.
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([0, 1.5, 2, np.nan, -0.0, 3, -1, np.inf], "float32"),
+        np.array([True, False]),
+        np.array([-1, 0, 2, 3, 400], "int32"),
+        np.array([[0, 1], [5, 2]], "uint8"),
+        np.array(1, "int32"),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_one_hot_gives_zeros_for_what_is_no_class(values: Any, axis: int) -> None:
+    expected = [[float(value == n) for n in range(3)] for value in values.ravel()]
+    expected = np.moveaxis(np.reshape(expected, (*values.shape, 3)), -1, axis)
+    found = nn.one_hot(values, 3, axis)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == "float32"
+    np.testing.assert_array_equal(traced(lambda x: nn.one_hot(x, 3, axis), values), expected)
+
+
+def test_one_hot_and_multi_hot_agree_with_recorded_code_for_every_class() -> None:
+    rows = np.array([[0, 1], [5, 2], [-1, 1]], "int32")
+    np.testing.assert_array_equal(nn.multi_hot(rows, 3), [[1, 1, 0], [0, 0, 1], [0, 1, 0]])
+    np.testing.assert_array_equal(traced(lambda x: nn.multi_hot(x, 3), rows), nn.multi_hot(rows, 3))
+    np.testing.assert_array_equal(nn.one_hot(np.array([0, 2]), None), [[1, 0, 0], [0, 0, 1]])
+    with pytest.raises(ValueError, match="always dense"):
+        nn.one_hot(rows, 3, sparse=True)
 
 
 # Masks.

@@ -225,11 +225,12 @@ def _pinv(x: TensorVariable, rcond: float | None = None) -> TensorVariable:
         # What is left out is not 0, and the formula below would ignore how it turns what is left.
         return found
 
-    def gradient(upstream: list[Tensor]) -> list[Tensor]:
+    def gradient(upstream: list[Tensor], results: list[Tensor]) -> list[Tensor]:
         # Golub and Pereyra, https://doi.org/10.1137/0710036, equation 4.12. The gradient does not go through
         # the singular vectors, because those of equal singular values have no derivatives. The pseudoinverse
         # has.
         (g,) = [_adjoint(part.node) for part in upstream]
+        (result,) = results
         p = _adjoint(result.node)
         rows, columns = pt.eye(x.shape[-2], dtype=p.type.dtype), pt.eye(x.shape[-1], dtype=p.type.dtype)
         inner = -pt.matmul(pt.matmul(p, _adjoint(g)), p)
@@ -237,7 +238,7 @@ def _pinv(x: TensorVariable, rcond: float | None = None) -> TensorVariable:
         right_part = pt.matmul(pt.matmul(p, result.node), pt.matmul(g, columns - pt.matmul(result.node, x)))
         return [Tensor(inner + left_part + right_part)]
 
-    (result,) = with_gradient([Tensor(found)], [Tensor(x)], gradient)
+    (result,) = with_gradient([Tensor(found)], [Tensor(x)], gradient, of_results=True)
     return as_node(result)
 
 

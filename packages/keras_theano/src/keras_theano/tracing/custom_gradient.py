@@ -9,23 +9,38 @@ from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import node_rewriter
 from pytensor.tensor.rewriting.basic import register_canonicalize
 
+from keras_theano.tracing.subgraphs import edges, next_number, rebuilt
 from keras_theano.tracing.tensor import Tensor, as_node, cast
 
 
 class _Overridden(Op):
-    """Returns its first `count` inputs unchanged.
+    """Returns its first inputs unchanged, as many as there are in `upstream`.
 
-    count: the number of outputs.
-    gradient: takes the gradients of the outputs, and returns the gradients with respect to the other inputs.
+    upstream: variables that stand for the gradients of the outputs.
+    results: variables that stand for the outputs.
+    gradients: the gradients with respect to the arguments, or None for each argument without one. They are
+        computed from `upstream`, `results` and `context`.
+    context: other variables of the graph that the gradients are computed from.
 
-    A rewrite removes the op once the gradients are known.
+    The inputs are the outputs as they were computed, the arguments, and the context. So a copy of the node,
+    in a loop for example, computes its gradient from the copies of these. A rewrite removes the op once the
+    gradients are known.
     """
 
     __props__ = ()
 
-    def __init__(self, count: int, gradient: Callable[[list[Tensor]], Sequence[Any]]) -> None:
-        self._count = count
-        self._gradient = gradient
+    def __init__(
+        self,
+        upstream: Sequence[Variable],
+        results: Sequence[Variable],
+        gradients: Sequence[Variable | None],
+        context: Sequence[Variable],
+    ) -> None:
+        self._count = len(upstream)
+        self._upstream = list(upstream)
+        self._results = list(results)
+        self._gradients = list(gradients)
+        self._context = list(context)
 
     # Two calls of the same function must not be merged.
     __eq__ = object.__eq__
@@ -33,7 +48,7 @@ class _Overridden(Op):
 
     def __getstate__(self) -> dict[str, Any]:
         # When a graph is sent to another process to be compiled, it already contains its gradients.
-        return {"_count": self._count, "_gradient": None}
+        return {"_count": self._count, "_upstream": [], "_results": [], "_gradients": [], "_context": []}
 
     def make_node(self, *inputs: Variable) -> Apply:  # type: ignore[type-arg]
         return Apply(self, list(inputs), [output.type() for output in inputs[: self._count]])
@@ -47,20 +62,27 @@ class _Overridden(Op):
         return list(arguments[-1][: self._count])
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:  # type: ignore[type-arg]
-        computed, args = node.inputs[: self._count], node.inputs[self._count :]
-        return [[False] * self._count for _ in computed] + [[_is_real(arg)] * self._count for arg in args]
+        first, last = self._count, self._count + len(self._gradients)
+        return [[first <= n < last and _is_real(given)] * self._count for n, given in enumerate(node.inputs)]
 
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        upstream = [
-            Tensor(output.zeros_like() if cotangent.type == disconnected_type else cotangent)
-            for output, cotangent in zip(outputs, cotangents, strict=True)
+        args = inputs[self._count : self._count + len(self._gradients)]
+        now: dict[Any, Any] = dict(zip(self._context, inputs[self._count + len(args) :], strict=True))
+        now.update(zip(self._results, outputs, strict=True))
+        for symbol, output, cotangent in zip(self._upstream, outputs, cotangents, strict=True):
+            given = output.zeros_like() if cotangent.type == disconnected_type else cotangent
+            now[symbol] = cast(given, symbol.type.dtype)
+        wanted = [part for part in self._gradients if part is not None]
+        gradients = iter(rebuilt(wanted, now))
+        found = [None if part is None else next(gradients) for part in self._gradients]
+        return [
+            *[disconnected_type() for _ in range(self._count)],
+            *[
+                disconnected_type() if value is None or not _is_real(arg) else _like(arg, value)
+                for arg, value in zip(args, found, strict=True)
+            ],
+            *[disconnected_type() for _ in self._context],
         ]
-        args = inputs[self._count :]
-        found = [
-            disconnected_type() if value is None or not _is_real(arg) else _like(arg, value)
-            for arg, value in zip(args, self._gradient(upstream), strict=True)
-        ]
-        return [disconnected_type() for _ in inputs[: self._count]] + found
 
 
 def _is_real(node: Any) -> bool:
@@ -68,7 +90,7 @@ def _is_real(node: Any) -> bool:
 
 
 def _like(node: Any, value: Any) -> Any:
-    gradient = cast(as_node(value), node.type.dtype)
+    gradient = cast(value, node.type.dtype)
     return gradient if gradient.type.ndim == node.type.ndim else gradient.reshape(node.shape)
 
 
@@ -79,14 +101,31 @@ def _remove(fgraph: Any, node: Apply) -> list[Variable]:  # type: ignore[type-ar
 
 
 def with_gradient(
-    outputs: Sequence[Tensor], args: Sequence[Any], gradient: Callable[[list[Tensor]], Sequence[Any]]
+    outputs: Sequence[Tensor],
+    args: Sequence[Any],
+    gradient: Callable[..., Sequence[Any]],
+    of_results: bool = False,
 ) -> list[Tensor]:
     """Return `outputs`, with the given gradient with respect to `args`.
 
+    args: of these, only what is a Tensor can have a gradient.
     gradient: takes the list of the gradients of the outputs, and returns a gradient or None for each of
         `args`.
+    of_results: whether `gradient` also takes the list of the results. A second derivative then uses the given
+        gradient again.
     """
     nodes = [as_node(output) for output in outputs]
-    op = _Overridden(len(nodes), gradient)
-    made = op(*nodes, *[as_node(arg) for arg in args], return_list=True)
+    since = next_number()
+    upstream, results = [node.type() for node in nodes], [node.type() for node in nodes]
+    given = [[Tensor(symbol) for symbol in symbols] for symbols in (upstream, results)]
+    pairs = zip(args, gradient(*given[: 2 if of_results else 1]), strict=True)
+    pairs_of_tensors = [(as_node(arg), found) for arg, found in pairs if isinstance(arg, Tensor)]
+    found = [None if value is None else as_node(value) for _, value in pairs_of_tensors]
+    context = [
+        edge
+        for edge in edges([part for part in found if part is not None], since)
+        if edge not in upstream and edge not in results
+    ]
+    op = _Overridden(upstream, results, found, context)
+    made = op(*nodes, *[arg for arg, _ in pairs_of_tensors], *context, return_list=True)
     return [Tensor(node) for node in made]

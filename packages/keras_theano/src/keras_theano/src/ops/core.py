@@ -14,7 +14,7 @@ from keras.src.backend.common.symbolic_scope import SymbolicScope
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.tracing import conversion, trace
-from keras_theano.tracing.array import Array, is_array
+from keras_theano.tracing.array import Array, as_arrays, is_array
 from keras_theano.tracing.variable import Variable as Variable
 
 eager = numpy_ops("core")
@@ -28,6 +28,18 @@ SUPPORTS_GRADIENT = True
 # whose results arrive later. Here the results are already there, and the thread takes a quarter of the time
 # that a small model trains.
 IS_THREAD_SAFE = False
+
+
+def _vectorized_map(function: Callable[..., Any], elements: Any) -> Any:
+    """Apply `function` to the slices of all arrays in `elements` along their first axes, and stack the
+    results. Both may be nested. Keras's own function does not support this.
+    """
+    arrays = [np.asarray(part) for part in tree.flatten(elements)]
+    results = [
+        function(tree.pack_sequence_as(elements, [as_arrays(array[n]) for array in arrays]))
+        for n in range(len(arrays[0]))
+    ]
+    return tree.map_structure(lambda *parts: np.stack(parts), *results)
 
 
 def _slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
@@ -44,7 +56,14 @@ def _copy(x: Any) -> Any:
     return x.copy() if eager.is_tensor(x) else eager.convert_to_tensor(x)
 
 
-globals().update(namespace(eager, slice_update=_slice_update, scatter_update=_scatter_update))
+globals().update(
+    namespace(
+        eager,
+        slice_update=_slice_update,
+        scatter_update=_scatter_update,
+        vectorized_map=_vectorized_map,
+    )
+)
 
 convert_to_tensor = conversion.convert_to_tensor
 
@@ -192,6 +211,11 @@ class custom_gradient:  # the name is given by Keras
 
         def of_each(upstream: list[Any]) -> Any:
             found = gradient(*upstream)
-            return found if isinstance(found, (list, tuple)) else [found]
+            found = found if isinstance(found, (list, tuple)) else [found]
+            parts: list[Any] = []
+            for arg, of_arg in zip(args, found, strict=True):
+                leaves = tree.flatten(arg)
+                parts += [None] * len(leaves) if of_arg is None else tree.flatten(of_arg)
+            return parts
 
-        return tree.pack_sequence_as(outputs, with_gradient(flat, args, of_each))
+        return tree.pack_sequence_as(outputs, with_gradient(flat, tree.flatten(args), of_each))

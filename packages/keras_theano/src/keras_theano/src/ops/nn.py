@@ -36,6 +36,24 @@ def _dot_product_attention(
     )
 
 
+def _one_hot(x: Any, num_classes: int | None, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
+    """Return one-hot vectors, which are all zeros for a value that is not a class: a number outside of
+    [0, num_classes), NaN, or 1.5. Keras's own function raises IndexError for most of these.
+    """
+    if sparse:
+        raise ValueError("one_hot is always dense on the Theano backend: sparse=True is not supported")
+    values = np.asarray(x)
+    classes = np.arange(num_classes or int(values.max()) + 1)
+    return np.moveaxis((values[..., None] == classes).astype(dtype or "float32"), -1, axis)
+
+
+def _multi_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
+    """Return vectors of which the elements for all classes in a row of `x` are 1."""
+    values = np.asarray(x).astype("int32")
+    hot = _one_hot(values, num_classes, axis, dtype, sparse)
+    return hot.max(axis=1 if values.ndim > 1 else 0)
+
+
 def _max_pool(
     inputs: Any,
     pool_size: int | Sequence[int],
@@ -96,6 +114,8 @@ globals().update(
         eager,
         dot_product_attention=_dot_product_attention,
         max_pool=_max_pool,
+        multi_hot=_multi_hot,
+        one_hot=_one_hot,
         average_pool=_average_pool,
         conv=eager_convolution.conv,
         depthwise_conv=eager_convolution.depthwise_conv,
