@@ -106,7 +106,6 @@ AREAS = {
         ]
     ),
     "ops/core": Area(["ops/core_test.py"]),
-    "ops/image": Area(["ops/image_test.py"]),
     "ops: others": Area(
         [
             f"ops/{name}_test.py"
