@@ -33,17 +33,17 @@ def two_units(input_shape):
     return keras.Sequential([layers.Input(input_shape), layers.Dense(2)])
 
 
-class Spectrum(layers.Layer):
+class Padded(layers.Layer):
     def call(self, x):
-        return ops.fft((x, x))[0]
+        return ops.pad(x, ((0, 0), (1, 1)), "mean")
 
     def compute_output_shape(self, shape):
-        return shape
+        return (shape[0], shape[1] + 2)
 
 
 def lacking(input_shape):
     last = layers.Dense(1, activation="sigmoid")
-    return keras.Sequential([layers.Input(input_shape), layers.Dense(4), Spectrum(), last])
+    return keras.Sequential([layers.Input(input_shape), layers.Dense(4), Padded(), last])
 
 
 def endless():
