@@ -30,7 +30,7 @@ from support.projects import (
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 PAIR = "compare.backends=[theano,jax]"
-COMPARE = ("experiment=compare", PAIR, *QUICK)
+COMPARE = ("experiment=compare", PAIR, "parity.probes=2", *QUICK)
 # Imported by every Python that starts with its folder on the path: runs of jax with the seed 2 die of it.
 DIES_WITH_SEED_2 = """
 import os

@@ -98,7 +98,7 @@ def test_unknown_name_is_refused_with_the_nearest_one_and_an_example(key: str, v
         ("data.noise", 0.5, "from 0 to below 0.5, e.g. data.noise=0.1"),
         ("data.noise", -0.01, "from 0 to below 0.5"),
         ("data.noise", math.inf, "from 0 to below 0.5"),
-        ("parity.probes", 0, "from 1 to 20, e.g. parity.probes=2"),
+        ("parity.probes", 0, "from 1 to 20, e.g. parity.probes=6"),
         ("parity.probes", 21, "from 1 to 20"),
         ("compare.blocks", 2, "from 3 to 10,000, e.g. compare.blocks=10"),
         ("compare.blocks", 10_001, "from 3 to 10,000"),

@@ -28,7 +28,7 @@ class Settings:
     """
 
     enabled: bool = False
-    probes: int = setting(2, low=1, high=20, example="parity.probes=2")
+    probes: int = setting(6, low=1, high=20, example="parity.probes=6")
 
 
 def first(spec: RunSpec, config: Config) -> RunSpec:
