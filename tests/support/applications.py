@@ -31,4 +31,5 @@ def run(app: Application, project: Path, *arguments: str, mode: str = "RUN") -> 
     return code
 
 
-COMPARE = ("experiment=compare", "compare.backends=[tensorflow,theano]", "compare.blocks=3", IN_MEMORY)
+PAIR = "compare.backends=[tensorflow,theano]"
+COMPARE = ("experiment=compare", PAIR, "compare.blocks=3", "parity.probes=2", IN_MEMORY)
