@@ -91,7 +91,7 @@ def run(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_new_kinds_of_data_and_of_models_are_a_module_and_a_file_of_settings_each(copy: Path) -> None:
     worker = copy / "src" / "backendexp" / "worker"
     (worker / "data" / "halves.py").write_text(DATA)
-    (copy / "conf" / "data" / "halves.yaml").write_text("defaults: [random]\nkind: halves\nborder: 0.5\n")
+    (copy / "conf" / "data" / "halves.yaml").write_text("kind: halves\nborder: 0.5\n")
     (worker / "models" / "linear.py").write_text(MODEL)
     (copy / "conf" / "model" / "linear.yaml").write_text("kind: linear\n")
     done = run(
