@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 
 
-def trained(backend: str, folder: Path, script: str, *arguments: str, mode: str = "auto") -> dict[str, Any]:
+def trained(
+    backend: str, folder: Path, script: str | Path, *arguments: str, mode: str = "auto"
+) -> dict[str, Any]:
     """Return the arrays that the script saved as an `npz` file at the path in `sys.argv[1]`.
 
+    script: its text, or the path of its file.
     arguments: further arguments of the script.
     mode: KERAS_THEANO_MODE.
     """
     path = folder / f"{backend}.npz"
     environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    program = [str(script)] if isinstance(script, Path) else ["-c", script]
     answer = subprocess.run(
-        [sys.executable, "-c", script, str(path), *arguments],
+        [sys.executable, *program, str(path), *arguments],
         env={**environment, "KERAS_THEANO_MODE": mode},
         capture_output=True,
         text=True,

@@ -1,9 +1,6 @@
 """Every image layer of Keras works inside of a model that trains."""
 
 import inspect
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from oracles import augmentations
+from oracles import augmentations, backends
 from oracles.augmentations import LAYERS, RANDOM_INSIDE, trained
 
 
@@ -95,25 +92,16 @@ COMPARED = [
 ]
 
 
-def weights_on(backend: str, folder: Path, names: list[str]) -> dict[str, Any]:
-    path = folder / f"{backend}.npz"
-    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(
-        [sys.executable, augmentations.__file__, str(path), *names],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return dict(np.load(path))
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], dict[str, dict[str, Any]]]:
     def made(in_ci: bool) -> dict[str, dict[str, Any]]:
         folder = tmp_path_factory.mktemp("images")
         names = [str(case.values[0]) for case in COMPARED if (case.values[0] in IN_CI) == in_ci]
-        return {backend: weights_on(backend, folder, names) for backend in ("theano", "jax")}
+        script = Path(augmentations.__file__)
+        return {
+            backend: backends.trained(backend, folder, script, *names, mode="interpreter")
+            for backend in ("theano", "jax")
+        }
 
     return cache(made)
 

@@ -1,8 +1,5 @@
 """Each layer trains on Theano to the weights that it has on JAX."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 
 from oracles import layers_to_train
+from oracles.backends import trained
 
 pytestmark = pytest.mark.slow
 
@@ -40,25 +38,16 @@ MODELS = [
 Weights = Callable[[bool], dict[str, dict[str, Any]]]
 
 
-def trained(backend: str, folder: Path, names: list[str]) -> dict[str, Any]:
-    path = folder / f"{backend}.npz"
-    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(
-        [sys.executable, layers_to_train.__file__, str(path), *names],
-        env={**environment, "KERAS_THEANO_MODE": "interpreter"},
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return dict(np.load(path))
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     def made(in_ci: bool) -> dict[str, dict[str, Any]]:
         folder = tmp_path_factory.mktemp("layers")
         names = [name for name in layers_to_train.MODELS if (name in IN_CI) == in_ci]
-        return {backend: trained(backend, folder, names) for backend in ("theano", "jax")}
+        script = Path(layers_to_train.__file__)
+        return {
+            backend: trained(backend, folder, script, *names, mode="interpreter")
+            for backend in ("theano", "jax")
+        }
 
     return cache(made)
 

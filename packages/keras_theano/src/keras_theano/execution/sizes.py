@@ -10,9 +10,7 @@ from pytensor.graph.basic import Apply, Constant, Variable
 
 from keras_theano.execution.interpreter import function_of
 from keras_theano.execution.products import Sizes
-
-# Two values for the unknown sizes. These are primes, so that no product of a layer's own sizes equals them.
-_EXAMPLES = (83, 89)
+from keras_theano.tracing.values import EXAMPLE_SIZES
 
 
 def known_sizes(results: Sequence[Variable]) -> list[tuple[int | None, ...]]:
@@ -24,7 +22,7 @@ def known_sizes(results: Sequence[Variable]) -> list[tuple[int | None, ...]]:
     static = [tuple(result.type.shape) for result in results]
     if all(None not in shape for shape in static):
         return static
-    first, second = (_found(results, size) for size in _EXAMPLES)
+    first, second = (_found(results, size) for size in EXAMPLE_SIZES)
     return [
         tuple(a if a == b else None for a, b in zip(*pair, strict=True))
         for pair in zip(first, second, strict=True)

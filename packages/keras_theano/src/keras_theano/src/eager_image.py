@@ -33,7 +33,9 @@ def affine_transform(
     sampling.require_transforms(x, transforms)
     # Pixels of one value keep it. The sum of its shares may be a little less in float64, but not in float32.
     floats = x.astype("float32" if "float" in str(x.dtype) else "float64", copy=False)
-    moved = _transformed(floats, transforms, interpolation, fill_mode, fill_value, data_format)
+    moved = sampling.transformed(
+        np, floats, transforms.astype("float64"), interpolation, fill_mode, fill_value, data_format
+    )
     return moved.astype("float32", copy=False).astype(x.dtype, copy=False)
 
 
@@ -49,27 +51,15 @@ def perspective_transform(
     sampling.require_images(x, interpolation)
     transforms = _homography(convert_to_tensor(start_points), convert_to_tensor(end_points))
     sampling.require_transforms(x, transforms)
-    moved = _transformed(_widened(x), transforms, interpolation, "constant", fill_value, data_format)
+    moved = sampling.transformed(
+        np, _widened(x), transforms, interpolation, "constant", fill_value, data_format
+    )
     return moved.astype(x.dtype, copy=False)
 
 
 def sobel_edges(images: Any, data_format: str | None = None) -> Any:
     x = convert_to_tensor(images)
     return eager.sobel_edges(_widened(x), data_format).astype(x.dtype, copy=False)
-
-
-def _transformed(
-    x: Any, transforms: Any, interpolation: str, fill_mode: str, fill_value: float, data_format: str | None
-) -> Any:
-    return sampling.transformed(
-        np,
-        x,
-        transforms.astype("float64"),
-        sampling.ORDERS[interpolation],
-        fill_mode,
-        fill_value,
-        standardize_data_format(data_format) == "channels_last",
-    )
 
 
 def compute_homography_matrix(start_points: Any, end_points: Any) -> Any:
@@ -111,10 +101,10 @@ def displaced(
         np.asarray(noise, "float64"),
         np.asarray(alpha, "float64"),
         np.asarray(sigma, "float64"),
-        sampling.ORDERS[interpolation],
+        interpolation,
         fill_mode,
         fill_value,
-        standardize_data_format(data_format) == "channels_last",
+        data_format,
     )
     return moved.astype(x.dtype, copy=False)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from keras.src.backend import standardize_data_format
 from keras.src.backend.common.dtypes import result_type
 from pytensor.tensor.variable import TensorVariable
 
@@ -71,9 +70,7 @@ def _transformed(
     fill_value: float,
     data_format: str | None,
 ) -> TensorVariable:
-    channels_last = standardize_data_format(data_format) == "channels_last"
-    order = sampling.ORDERS[interpolation]
-    moved = sampling.transformed(pt, x, transforms, order, fill_mode, fill_value, channels_last)
+    moved = sampling.transformed(pt, x, transforms, interpolation, fill_mode, fill_value, data_format)
     return pt.specify_shape(moved, x.type.shape)
 
 
@@ -129,10 +126,10 @@ def displaced(
         as_node(noise, "float64"),
         as_node(alpha, "float64"),
         as_node(sigma, "float64"),
-        sampling.ORDERS[interpolation],
+        interpolation,
         fill_mode,
         fill_value,
-        standardize_data_format(data_format) == "channels_last",
+        data_format,
     )
     return Tensor(pt.specify_shape(moved, x.type.shape))
 

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+from keras.src.backend import standardize_data_format
 
 ORDERS = {"nearest": 0, "bilinear": 1}
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
@@ -120,16 +121,16 @@ def transformed(
     xp: Any,
     images: Any,
     transforms: Any,
-    order: int,
+    interpolation: str,
     fill_mode: str,
     fill_value: float,
-    channels_last: bool,
+    data_format: str | None,
 ) -> Any:
     """Return images in which the pixel at (x, y) is the one that the inputs have at
     ((a0 x + a1 y + a2) / k, (b0 x + b1 y + b2) / k), where k = c0 x + c1 y + 1.
 
     images: shape (batch, height, width, channels) or (height, width, channels), or with the channels in front
-        of the height if `channels_last` is false.
+        of the height if `data_format` says so.
     transforms: a0, a1, a2, b0, b1, b2, c0 and c1. float64, shape (batch, 8), or (8,) for all images.
     """
     of_each = transforms if transforms.ndim == 2 else transforms[None]
@@ -145,9 +146,9 @@ def transformed(
             (along / k).reshape((size(along, 0), points))
             for along in (b0 * x + b1 * y + b2, a0 * x + a1 * y + a2)
         ]
-        return sampled(xp, batch, places, order, fill_mode, fill_value)
+        return sampled(xp, batch, places, ORDERS[interpolation], fill_mode, fill_value)
 
-    return _of_batch(xp, move, images, channels_last)
+    return _of_batch(move, images, data_format)
 
 
 def displaced(
@@ -156,10 +157,10 @@ def displaced(
     noise: Any,
     alpha: Any,
     sigma: Any,
-    order: int,
+    interpolation: str,
     fill_mode: str,
     fill_value: float,
-    channels_last: bool,
+    data_format: str | None,
 ) -> Any:
     """Return images in which each pixel is taken from a place nearby.
 
@@ -179,9 +180,9 @@ def displaced(
             (start + alpha * moved).reshape((size(moved, 0), height * width))
             for start, moved in ((y, blurred[0]), (x, blurred[1]))
         ]
-        return sampled(xp, batch, places, order, fill_mode, fill_value)
+        return sampled(xp, batch, places, ORDERS[interpolation], fill_mode, fill_value)
 
-    return _of_batch(xp, move, images, channels_last)
+    return _of_batch(move, images, data_format)
 
 
 def _blurring(xp: Any, length: Any, sigma: Any) -> Any:
@@ -199,10 +200,11 @@ def _blurring(xp: Any, length: Any, sigma: Any) -> Any:
     return xp.where(apart <= reach, weight(apart), 0.0) / (1.0 + 2.0 * weight(far).sum())
 
 
-def _of_batch(xp: Any, move: Callable[[Any], Any], images: Any, channels_last: bool) -> Any:
+def _of_batch(move: Callable[[Any], Any], images: Any, data_format: str | None) -> Any:
     """Apply a function of images in a batch with the channels last, which returns (batch, pixels, channels),
     and return the images in the layout of the inputs.
     """
+    channels_last = standardize_data_format(data_format) == "channels_last"
     batch = images if images.ndim == 4 else images[None]
     batch = batch if channels_last else batch.transpose(0, 2, 3, 1)
     shape = tuple(size(batch, axis) for axis in range(4))

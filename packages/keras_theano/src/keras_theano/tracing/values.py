@@ -7,6 +7,10 @@ from typing import Any
 # itself in this variable.
 operators: Any = None
 
+# Two numbers that stand for an unknown size, to find out which sizes depend on it. These are primes, so that
+# no product of a layer's own sizes equals them by chance.
+EXAMPLE_SIZES = (83, 89)
+
 
 def refuse_none(x: Any, what: str = "a tensor") -> None:
     """Raise ValueError if `x` is None or a list that contains None. NumPy would turn None into NaN, 0 or

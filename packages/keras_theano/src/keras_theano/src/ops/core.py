@@ -15,6 +15,7 @@ from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.tracing import conversion, trace
 from keras_theano.tracing.array import Array, as_arrays, is_array
+from keras_theano.tracing.values import EXAMPLE_SIZES
 from keras_theano.tracing.variable import Variable as Variable
 
 eager = numpy_ops("core")
@@ -78,7 +79,7 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     """
     known = all(None not in leaf.shape for leaf in tree.flatten((args, kwargs)) if _is_keras(leaf))
     if known:
-        return _spec_of_zeros(fn, args, kwargs, _UNKNOWN_SIZES[:1])
+        return _spec_of_zeros(fn, args, kwargs, EXAMPLE_SIZES[:1])
     try:
         return _spec_of_recorded(fn, args, kwargs)
     except Exception as failure:
@@ -86,7 +87,7 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
         # libraries. If it does not, that error is easier to understand.
         reason = failure
     try:
-        return _spec_of_zeros(fn, args, kwargs, _UNKNOWN_SIZES)
+        return _spec_of_zeros(fn, args, kwargs, EXAMPLE_SIZES)
     except Exception as failure:
         raise failure from reason
 
@@ -128,10 +129,6 @@ def _spec_of_zeros(fn: Callable[..., Any], args: Any, kwargs: Any, unknown_sizes
             positional, named = tree.map_structure(lambda leaf, n=size: _zeros(leaf, n), (args, kwargs))
             runs.append(fn(*positional, **named))
     return tree.map_structure(_spec, *runs)
-
-
-# These are primes, so that no product of a layer's own sizes equals them by chance.
-_UNKNOWN_SIZES = (83, 89)
 
 
 def _is_keras(leaf: Any) -> bool:
