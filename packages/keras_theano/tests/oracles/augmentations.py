@@ -1,7 +1,8 @@
 """Models with image layers to train on one backend after the other:
-`KERAS_BACKEND=jax python augmentations.py RESULT NAME ...`.
+`KERAS_BACKEND=jax python augmentations.py RESULT [--first] NAME ...`.
 
 RESULT: the path of the npz file to which the weights after training are saved.
+--first: the layers come first, as layers of augmentation usually do, and no gradient passes through them.
 NAME: the layers, by their names in LAYERS.
 """
 
@@ -67,13 +68,14 @@ SAMPLES, BATCH, SHAPE = 16, 8, (8, 9, 3)
 class Images(keras.Model):
     """The layer lies between two convolutions, so the gradient of the first passes through it, if it has one.
 
+    first: whether the first convolution does not train, and then no gradient passes through the layer.
     fixed: whether each batch is transformed in the same way, which does not depend on the backend.
     """
 
-    def __init__(self, name: str, fixed: bool) -> None:
+    def __init__(self, name: str, fixed: bool, first: bool = False) -> None:
         super().__init__()
         self.first, self.second = layers.Conv2D(3, 1), layers.Conv2D(4, 3)
-        self.first.trainable = name not in WITHOUT_GRADIENT
+        self.first.trainable = not first and name not in WITHOUT_GRADIENT
         self.augmentation = LAYERS[name]()
         self.dense = layers.Dense(2)
         if fixed and name not in DETERMINISTIC:
@@ -137,12 +139,12 @@ class _WithNumPy:
         return self._generator.permutation(np.asarray(x))
 
 
-def trained(name: str, fixed: bool) -> list[Any]:
+def trained(name: str, fixed: bool, first: bool = False) -> list[Any]:
     """Return the weights after four steps."""
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(0)
     x, y = rng.random((SAMPLES, *SHAPE), "float32"), rng.normal(size=(SAMPLES, 2)).astype("float32")
-    model = Images(name, fixed)
+    model = Images(name, fixed, first)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
     model(x[:BATCH])
     kernels = model.first, model.second, model.dense
@@ -154,7 +156,11 @@ def trained(name: str, fixed: bool) -> list[Any]:
 
 
 if __name__ == "__main__":
+    first = "--first" in sys.argv
     found = {
-        f"{name}/{n}": weight for name in sys.argv[2:] for n, weight in enumerate(trained(name, fixed=True))
+        f"{name}/{n}": weight
+        for name in sys.argv[2:]
+        if name in LAYERS
+        for n, weight in enumerate(trained(name, fixed=True, first=first))
     }
     np.savez(sys.argv[1], **found)

@@ -31,6 +31,36 @@ class Decaying(keras.layers.Layer):
         return h, [h, memory]
 
 
+class Block(keras.layers.Layer):
+    """A block of a transformer, whose attention sees only what came before if it is causal."""
+
+    def __init__(self, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = causal
+        self.attend = layers.MultiHeadAttention(2, 4, dropout=0.0)
+        self.first, self.second = layers.LayerNormalization(), layers.LayerNormalization()
+
+    def build(self, shape: Any) -> None:
+        self.attend.build(shape, shape)
+        self.inner, self.outer = layers.Dense(10, "gelu"), layers.Dense(shape[-1])
+        self.inner.build(shape)
+        self.outer.build((*shape[:-1], 10))
+        self.first.build(shape)
+        self.second.build(shape)
+
+    def call(self, x: Any) -> Any:
+        x = self.first(x + self.attend(x, x, use_causal_mask=self.causal))
+        return self.second(x + self.outer(self.inner(x)))
+
+
+def as_words() -> Any:
+    """Six words from the first feature. The word 0 is for padding."""
+    return layers.Lambda(
+        lambda x: keras.ops.cast(keras.ops.clip(3 * keras.ops.abs(x[..., 0]), 0, 5), "int32"),
+        output_shape=lambda shape: shape[:-1],
+    )
+
+
 def masked(*stack: Any) -> list[Any]:
     """The layers behind a mask that hides some of the time steps."""
     hide = layers.Lambda(
@@ -41,6 +71,9 @@ def masked(*stack: Any) -> list[Any]:
 
 
 IMAGE, LINE, ROOM = (8, 6, 3), (12, 3), (5, 4, 6, 2)
+# JAX takes the gradient through the computation of a value that a layer assigned to its weight. Theano and
+# TensorFlow take it at the value.
+NOT_AS_ON_JAX = {"network: spectral and batch normalization"}
 # For each model the shape of a sample, and the layers. A Dense layer is added to them.
 MODELS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "MaxPooling1D": (LINE, lambda: [layers.Conv1D(4, 3), layers.MaxPooling1D(3, 2, "same")]),
@@ -97,6 +130,8 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "LSTM, twice": (LINE, lambda: [layers.LSTM(5, return_sequences=True), layers.LSTM(3, use_bias=False)]),
     "GRU": (LINE, lambda: [layers.GRU(5)]),
     "GRU, reset before": (LINE, lambda: [layers.GRU(5, reset_after=False, return_sequences=True)]),
+    "GRU, backwards": (LINE, lambda: [layers.GRU(5, go_backwards=True, return_sequences=True)]),
+    "GRU, reset before, backwards": (LINE, lambda: [layers.GRU(5, reset_after=False, go_backwards=True)]),
     "GRU with an implementation for each gate": (LINE, lambda: [layers.GRU(5, implementation=1)]),
     "GRU, masked": (LINE, lambda: masked(layers.GRU(5))),
     "Bidirectional": (LINE, lambda: [layers.Bidirectional(layers.LSTM(4, return_sequences=True))]),
@@ -118,15 +153,63 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[], list[Any]]]] = {
     "ConvLSTM1D": (SERIES, lambda: [layers.ConvLSTM1D(3, 2, padding="same")]),
     "ConvLSTM2D": (VIDEO, lambda: [layers.ConvLSTM2D(3, 2, return_sequences=True)]),
     "ConvLSTM3D": (FILM, lambda: [layers.ConvLSTM3D(2, 2, padding="same")]),
+    "network: CNN with pooling": (
+        IMAGE,
+        lambda: [
+            layers.Conv2D(6, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(8, 2, activation="tanh"),
+            layers.AveragePooling2D((1, 2)),
+        ],
+    ),
+    "network: depthwise-separable": (
+        IMAGE,
+        lambda: [
+            layers.DepthwiseConv2D(3, padding="same", use_bias=False),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(),
+            layers.SeparableConv2D(6, 2, strides=2, activation="tanh"),
+            layers.GlobalAveragePooling2D(),
+        ],
+    ),
+    "network: transposed autoencoder": (
+        (8, 8, 2),
+        lambda: [
+            layers.Conv2D(5, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2D(6, 3, strides=2, padding="same", activation="tanh"),
+            layers.Conv2DTranspose(5, 3, strides=2, padding="same", activation="tanh"),
+            layers.Conv2DTranspose(2, 3, strides=2, padding="same"),
+        ],
+    ),
+    "network: LSTM of masked words": (
+        LINE,
+        lambda: [as_words(), layers.Embedding(6, 4, mask_zero=True), layers.LSTM(5)],
+    ),
+    "network: transformer": (LINE, lambda: [layers.Dense(6), Block(), Block(causal=True)]),
+    "network: spectral and batch normalization": (
+        IMAGE,
+        lambda: [
+            layers.SpectralNormalization(layers.Conv2D(4, 3)),
+            layers.BatchNormalization(momentum=0.8),
+            layers.Activation("tanh"),
+            layers.Flatten(),
+            layers.SpectralNormalization(layers.Dense(6, "tanh")),
+        ],
+    ),
 }
 
 
 def trained(shape: tuple[int, ...], stack: list[Any]) -> dict[str, Any]:
-    """Return the weights after six steps, and what the model then predicts."""
+    """Return the weights after six steps, and what the model then predicts.
+
+    Weights that are not trained, such as a moving variance, start with positive numbers.
+    """
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20, *shape)).astype("float32"), rng.normal(size=(20, 2)).astype("float32")
     model = keras.Sequential([keras.Input(shape), *stack, layers.Flatten(), layers.Dense(2)])
-    model.set_weights([rng.uniform(-0.4, 0.4, w.shape).astype("float32") for w in model.get_weights()])
+    for weight in model.weights:
+        low, high = (-0.4, 0.4) if weight.trainable else (0.5, 1.0)
+        weight.assign(rng.uniform(low, high, weight.shape).astype("float32"))
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
     model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
     found = {str(n): weight for n, weight in enumerate(model.get_weights())}

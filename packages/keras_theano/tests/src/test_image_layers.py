@@ -115,3 +115,38 @@ def test_weights_after_the_same_transformations_are_those_of_jax(
     assert len(ours) == 6
     for key, value in ours.items():
         np.testing.assert_allclose(value, made["jax"][key], rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+# The fill mode "wrap" of TensorFlow takes other pixels, its bicubic interpolation takes weights from a table,
+# and it does not accept the numbers that NumPy drew for RandomBrightness.
+NOT_AS_ON_TENSORFLOW = ("RandomRotation, nearest", "Resizing, padded", "RandomBrightness")
+ON_TENSORFLOW = [
+    name for name in LAYERS if name not in (*RANDOM_INSIDE, *NOT_AS_ON_TENSORFLOW, "Equalization")
+]
+
+
+@pytest.fixture(scope="module")
+def weights_behind(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Weights of models that start with an image layer, on Theano and on TensorFlow.
+
+    No gradient passes through the layer here. That of rotations and the like is an approximation on
+    TensorFlow, which has none at all for layers such as RandomHue.
+    """
+    folder, script = tmp_path_factory.mktemp("behind"), Path(augmentations.__file__)
+    return {
+        backend: backends.trained(backend, folder, script, "--first", *ON_TENSORFLOW, mode="interpreter")
+        for backend in ("theano", "tensorflow")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+@pytest.mark.parametrize("name", ON_TENSORFLOW)
+def test_weights_behind_an_image_layer_are_those_of_tensorflow(
+    name: str, weights_behind: dict[str, dict[str, Any]]
+) -> None:
+    ours = {key: value for key, value in weights_behind["theano"].items() if key.startswith(f"{name}/")}
+    assert len(ours) == 6
+    for key, value in ours.items():
+        theirs = weights_behind["tensorflow"][key]
+        np.testing.assert_allclose(value, theirs, rtol=1e-5, atol=1e-5, err_msg=key)

@@ -1,4 +1,6 @@
-"""Each layer trains on Theano to the weights that it has on JAX."""
+"""Each layer, and some networks of several layers, trains on Theano to the weights that it has on JAX and on
+TensorFlow.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,11 +13,12 @@ import pytest
 from oracles import layers_to_train
 from oracles.backends import trained
 
-pytestmark = pytest.mark.slow
+# Training and compiling all models that CI leaves out takes a backend some minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 # JAX takes some seconds to compile each model, so CI trains one or two of each kind. The others are in the
-# extended tests.
+# extended tests, and so are all models on TensorFlow.
 IN_CI = (
     "MaxPooling1D",
     "AveragePooling2D",
@@ -30,37 +33,47 @@ IN_CI = (
     "RNN of several cells",
     "RNN of a user's cell",
     "ConvLSTM1D",
+    "network: transformer",
 )
 MODELS = [
-    pytest.param(name, marks=[] if name in IN_CI else pytest.mark.extended) for name in layers_to_train.MODELS
+    pytest.param(
+        name,
+        other,
+        marks=[] if name in IN_CI and other == "jax" else pytest.mark.extended,
+        id=f"{name} on {other}",
+    )
+    for other in ("jax", "tensorflow")
+    for name in layers_to_train.MODELS
+    if other != "jax" or name not in layers_to_train.NOT_AS_ON_JAX
 ]
-# Returns the weights on each backend of the models that are in CI, or of the others.
-Weights = Callable[[bool], dict[str, dict[str, Any]]]
+# Returns the weights of the models that are in CI, or of the others, on a backend.
+Weights = Callable[[bool, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
-    def made(in_ci: bool) -> dict[str, dict[str, Any]]:
-        folder = tmp_path_factory.mktemp("layers")
-        names = [name for name in layers_to_train.MODELS if (name in IN_CI) == in_ci]
+    def made(in_ci: bool, backend: str) -> dict[str, Any]:
+        names = [
+            name
+            for name in layers_to_train.MODELS
+            if (name in IN_CI) == in_ci and not (backend == "jax" and name in layers_to_train.NOT_AS_ON_JAX)
+        ]
         script = Path(layers_to_train.__file__)
-        return {
-            backend: trained(backend, folder, script, *names, mode="interpreter")
-            for backend in ("theano", "jax")
-        }
+        return trained(backend, tmp_path_factory.mktemp("layers"), script, *names, mode="interpreter")
 
     return cache(made)
 
 
-def test_models_of_ci_are_models() -> None:
+def test_names_of_models_are_names_of_models() -> None:
     assert set(IN_CI) < set(layers_to_train.MODELS)
+    assert set(layers_to_train.MODELS) > layers_to_train.NOT_AS_ON_JAX
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_weights_after_training_are_those_of_jax(name: str, weights: Weights) -> None:
-    made = weights(name in IN_CI)
-    ours = {key: value for key, value in made["theano"].items() if key.startswith(f"{name}/")}
+@pytest.mark.parametrize(("name", "other"), MODELS)
+def test_weights_after_training_are_those_of_other_backends(name: str, other: str, weights: Weights) -> None:
+    theano, theirs = (weights(name in IN_CI, backend) for backend in ("theano", other))
+    ours = {key: value for key, value in theano.items() if key.startswith(f"{name}/")}
     assert len(ours) > 2
     for key, value in ours.items():
         assert np.isfinite(value).all()
-        np.testing.assert_allclose(value, made["jax"][key], rtol=1e-5, atol=1e-5, err_msg=key)
+        np.testing.assert_allclose(value, theirs[key], rtol=1e-5, atol=1e-5, err_msg=key)

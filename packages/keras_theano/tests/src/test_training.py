@@ -65,6 +65,23 @@ def test_smaller_last_batch_is_weighted_by_its_size() -> None:
     assert fitted(model, batch_size=64, epochs=1)[0] == pytest.approx(float(loss), rel=1e-5)
 
 
+def test_losses_of_single_outputs_are_weighted_by_the_size_of_the_batch() -> None:
+    x = keras.Input((6,))
+    model = keras.Model(x, {"a": layers.Dense(1, name="a")(x), "b": layers.Dense(2, name="b")(x)})
+    model.compile("sgd", {"a": "mse", "b": "mae"})
+    y = {"a": np.arange(200.0)[:, None], "b": np.zeros((200, 2))}
+    recorded = model.evaluate(X, y, batch_size=150, verbose=0, return_dict=True)
+    predicted = model.predict(X, verbose=0)
+    expected = {"a_loss": np.mean((y["a"] - predicted["a"]) ** 2), "b_loss": np.mean(np.abs(predicted["b"]))}
+    for name, value in expected.items():
+        assert recorded[name] == pytest.approx(float(value), rel=1e-5), name
+    before = list(model.metrics)
+    model.optimizer.learning_rate = 0.0
+    history = model.fit(X, y, batch_size=150, verbose=0, shuffle=False).history
+    assert history["a_loss"] == pytest.approx([float(expected["a_loss"])], rel=1e-5)
+    assert model.metrics == before
+
+
 def test_same_seed_gives_the_same_weights_and_another_seed_does_not() -> None:
     def weights(seed: int) -> np.ndarray[Any, Any]:
         keras.utils.set_random_seed(seed)

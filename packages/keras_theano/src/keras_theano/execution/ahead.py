@@ -48,6 +48,13 @@ class Graph:
         return [*self.outputs, *(value for _, value in self.updates)]
 
     @property
+    def size(self) -> int:
+        """The number of nodes, including those of one step of each loop."""
+        nodes = io_toposort(self.inputs, self.ends)
+        loops = [node.op for node in nodes if isinstance(node.op, Loop)]
+        return len(nodes) + sum(len(io_toposort(loop.step_inputs, loop.step_outputs)) for loop in loops)
+
+    @property
     def calls_numpy(self) -> bool:
         """Whether the graph contains a Loop or a Computed, whose functions NumPy runs in every tier. PyTensor
         would not keep the compiled graph in its cache.

@@ -29,6 +29,8 @@ INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
 _WORTH_COMPILING_S = 1.0
 # The time between two checks of the helper process.
 _LOOK_EVERY_S = 0.2
+# A program remembers for this many sizes of batches whether its products run on one thread.
+_KEPT_SIZES = 1000
 
 _programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
 
@@ -91,6 +93,7 @@ class Program:
     inputs: PyTensor variables.
     outputs: PyTensor variables.
     updates: pairs of a shared variable and its new value.
+    nodes: the number of nodes of its graph, which says how much memory it needs.
 
     A call takes a list with one array for each input, of the input's dtype. It returns a list with one array
     for each output.
@@ -105,6 +108,7 @@ class Program:
         self.number = Program._made
         self._name = name
         self._graph = ahead.Graph(list(inputs), list(outputs), list(updates))
+        self.nodes = self._graph.size
         self._calls: dict[str, int] = {}
         self._compile_s: dict[str, float] = {}
         self._limits: dict[Any, AbstractContextManager[None]] = {}
@@ -140,6 +144,8 @@ class Program:
             return nullcontext()
         sizes = tuple([array.shape for array in arrays])
         if sizes not in self._limits:
+            if len(self._limits) >= _KEPT_SIZES:
+                self._limits.clear()
             graph = self._graph
             results = [*graph.outputs, *[value for _, value in graph.updates]]
             self._limits[sizes] = limited(multiplications(graph.inputs, results, sizes))

@@ -12,6 +12,10 @@ from keras_theano.execution.programs import Program
 from keras_theano.tracing.tensor import UNTRACEABLE_DTYPES, NoValueYet, Tensor, as_node
 from keras_theano.tracing.trace import WIDENED, Trace, opened
 
+# The programs of a step together keep at most this many nodes. A node takes about 7 kB, so this is about a
+# gigabyte.
+KEPT_NODES = 150_000
+
 
 class Step:
     """A step that records its function when it meets a new kind of batch.
@@ -21,6 +25,9 @@ class Step:
         The function may assign to Variables.
     record_anew: whether to record the function at every call.
     fixed_batch: whether all batches have the same number of samples.
+
+    The programs of many kinds are kept, but not of arbitrarily many. If one was dropped and its kind of batch
+    comes again, the function is recorded again.
 
     The number of samples may change without a new recording, so `x.shape[0]` is None while the function is
     recorded. It is known, and each number of samples is recorded separately, if all batches have the same, if
@@ -38,6 +45,7 @@ class Step:
         self._function = function
         self._record_anew = record_anew
         self._sized = fixed_batch or record_anew
+        # The one that was used last comes last.
         self._programs: dict[Any, tuple[Program, Callable[[list[Any]], Any]]] = {}
 
     def __call__(self, data: Any) -> Any:
@@ -48,9 +56,20 @@ class Step:
             if self._record_anew:
                 self._programs.clear()
             recording = self._recorded(data)
-            self._programs[self._key(kind, arrays)] = recording
+            self._drop_old(recording[0].nodes)
+        key = self._key(kind, arrays)
+        self._programs[key] = self._programs.pop(key, recording)
         program, pack = recording
         return pack(program(arrays))
+
+    def _drop_old(self, nodes: int) -> None:
+        """Drop the programs that were not used for the longest time, until one with `nodes` nodes has room.
+        Batches of ever new shapes would fill the memory otherwise.
+        """
+        kept = nodes + sum(program.nodes for program, _ in list(self._programs.values()))
+        while kept > KEPT_NODES and self._programs:
+            program, _ = self._programs.pop(next(iter(self._programs)))
+            kept -= program.nodes
 
     def _key(self, kind: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
         return (kind, *[array.shape[:1] for array in arrays]) if self._sized else kind

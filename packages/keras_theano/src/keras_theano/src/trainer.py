@@ -17,6 +17,7 @@ from keras.src.utils.python_utils import pythonify_logs
 
 from keras_theano.hook.keras_versions import base_trainer, numpy_trainer
 from keras_theano.src.ops import core
+from keras_theano.src.output_losses import weighted_by_samples
 from keras_theano.tracing import trace
 
 Batch = Any
@@ -65,6 +66,19 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         batch = next(part for part in tree.flatten(x) if part is not None)
         self._loss_tracker.update_state(loss, sample_weight=core.shape(batch)[0])
         return x, y, y_pred, sample_weight, loss
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        with weighted_by_samples(self._compile_loss, y_pred):
+            return super().compute_loss(
+                x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+            )
 
     # -- functions that take a list of batches and run one execution --------------------------------
 
