@@ -52,6 +52,11 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def test_argument_without_gradient_may_depend_on_a_variable_that_has_one() -> None:
+    (found,) = gradients(lambda x: ninefold(x, x * 2.0), X)
+    np.testing.assert_allclose(found, 9 * WEIGHTS, rtol=1e-6)
+
+
 PLACES = {
     "alone": log1pexp,
     "in map": lambda x: ops.map(log1pexp, x),

@@ -40,9 +40,9 @@ class Variable(eager.Variable):  # type: ignore[misc]
         if value is None:
             self._cell = None
         elif self._cell is None:
-            self._cell = [np.array(value, dtype=self._dtype)]
+            self._cell = [conversion.as_array(value, self._dtype)]
         else:
-            self._cell[0] = np.array(np.asarray(value, dtype=self._dtype), dtype=self._cell[0].dtype)
+            self._cell[0] = conversion.as_array(value, self._dtype).astype(self._cell[0].dtype, copy=False)
 
     def _initialize(self, value: Any) -> None:
         self._value = value

@@ -151,7 +151,28 @@ def _spec(*results: Any) -> Any:
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    return convert_to_tensor(x, dtype)
+    """Convert `x` to a dtype. In a trace, a cast to float16 or bfloat16 rounds, and its result is float32.
+    Where mixed precision would compute in the dtype, nothing is rounded.
+    """
+    found = convert_to_tensor(x, dtype)
+    if trace.current() is None or standardize_dtype(dtype) not in trace.WIDENED:
+        return found
+    from keras_theano.tracing.narrow import narrowed
+    from keras_theano.tracing.tensor import Tensor
+
+    name = standardize_dtype(dtype)
+    if isinstance(found, Tensor) and not _computes_in(name):
+        return Tensor(narrowed(found.node, name))
+    return found
+
+
+def _computes_in(dtype: str) -> bool:
+    """Return whether the layer that is called, or the global policy, would compute in this dtype."""
+    from keras.src.backend.common.variables import get_autocast_scope
+    from keras.src.dtype_policies import dtype_policy
+
+    scope = get_autocast_scope()
+    return dtype in (dtype_policy.dtype_policy().compute_dtype, scope and scope.dtype)
 
 
 def is_tensor(x: Any) -> bool:
