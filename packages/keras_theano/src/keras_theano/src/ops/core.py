@@ -1,7 +1,7 @@
 """Tensors, variables, shapes and control flow: keras.src.backend.core of the Theano backend."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
 from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.src.derivatives import gradient_function
 from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.tracing import conversion, trace
 from keras_theano.tracing.array import Array, as_arrays, is_array
@@ -189,7 +190,12 @@ def shape(x: Any) -> tuple[Any, ...]:
     return tuple(x.shape)
 
 
-for _function in (convert_to_tensor, cast, is_tensor, shape):
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return the function that computes the gradients of `f`. Keras has this op since 3.16."""
+    return gradient_function(f, argnums)
+
+
+for _function in (convert_to_tensor, cast, is_tensor, shape, grad):
     _function.__signature__ = plain_signature(_function)  # type: ignore[union-attr]
 
 
