@@ -191,11 +191,19 @@ def test_path_must_have_the_end_of_its_format(format: str, model: Any, tmp_path:
         model.export(tmp_path / "model", format=format)
 
 
+@pytest.fixture
+def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it seem that every backend is installed."""
+    monkeypatch.setattr(export, "find_spec", lambda name: name)
+
+
+@pytest.mark.usefixtures("all_installed")
 def test_model_that_was_not_built_gives_the_error_of_keras(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has not yet been built"):
         keras.Sequential([layers.Dense(1)]).export(tmp_path / "model")
 
 
+@pytest.mark.usefixtures("all_installed")
 def test_layer_of_the_script_itself_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(subprocess, "run", never)
     monkeypatch.setattr(Scaled, "__module__", "__main__")
@@ -212,6 +220,7 @@ def test_modules_of_own_layers_and_functions_are_found(tmp_path: Path) -> None:
     assert export._modules(tmp_path / "plain.keras") == []
 
 
+@pytest.mark.usefixtures("all_installed")
 def test_argument_that_cannot_be_sent_is_refused(model: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"cannot be sent there: .* top of a module"):
         model.export(tmp_path / "model.tflite", format="litert", representative_dataset=lambda: iter([]))

@@ -78,3 +78,31 @@ def test_variables_become_the_nearest_integers_in_eager_code_and_in_steps() -> N
         ((_, value),) = recorded.updates
     assert isinstance(value, Tensor)
     assert value.node.eval().tolist() == [0, 255]
+
+
+def test_array_that_a_step_assigns_is_not_wrapped_around() -> None:
+    variable = keras.Variable([0, 0], dtype="uint8")
+    recorded = trace.Trace()
+    with trace.opened(recorded):
+        variable.assign(np.array([-1.0, 300.0], "float32"))
+        ((_, value),) = recorded.updates
+    assert value.node.eval().tolist() == [0, 255]
+
+
+COMPLEX = [1.5 + 2j, 2j, -3.0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
+def test_complex_numbers_lose_their_imaginary_parts(dtype: str) -> None:
+    real = {"bool": [True, True, True, False], "int32": [1, 0, -3, 0], "uint8": [1, 0, 0, 0]}
+    expected = real.get(dtype, [1.5, 0, -3, 0])
+    array = np.array(COMPLEX, "complex64")
+    found = [
+        ops.cast(ops.convert_to_tensor(array), dtype),
+        ops.cast(COMPLEX, dtype),
+        traced(lambda x: ops.cast(x, dtype), array),
+    ]
+    for one in found:
+        assert one.dtype == dtype
+        assert one.tolist() == expected
+    assert ops.cast(1.5 + 2j, dtype) == expected[0]

@@ -10,12 +10,10 @@ from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.common.variables import standardize_dtype
 from pytensor.tensor.variable import TensorVariable
 
-from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import trace, values
+from keras_theano.tracing.dtypes import converted
 from keras_theano.tracing.narrow import FLOAT8, HALF, narrowed
 from keras_theano.tracing.values import refuse_none
-
-convert_to_tensor = numpy_ops("core").convert_to_tensor
 
 UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
 
@@ -193,7 +191,7 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
     elif isinstance(x, (list, tuple)) and is_traced(x):
         node = pt.stack(as_nodes(*x))
     else:
-        array = np.asarray(convert_to_tensor(x, dtype))
+        array = converted(x, dtype)
         node = pt.constant(array.astype(traceable(array.dtype), copy=False))
     if dtype is not None and dtype != node.type.dtype:
         node = cast(node, dtype)
@@ -209,21 +207,22 @@ def as_stored(x: Any, dtype: str) -> TensorVariable:
 
 
 def cast(node: TensorVariable, dtype: str) -> TensorVariable:
-    """Convert `node` to a dtype. Complex numbers lose their imaginary part, as in NumPy.
+    """Convert `node` to a dtype. Complex numbers lose their imaginary part, as in NumPy, unless they become
+    booleans.
 
     dtype: NumPy's name of the dtype.
     """
-    if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
-        node = pt.real(node)
     if dtype == "bool":
         return pt.neq(node, 0)
+    if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
+        node = pt.real(node)
     if node.type.dtype.startswith("float") and dtype.startswith(("int", "uint")):
         return _as_whole(node, dtype)
     return pt.cast(node, dtype)
 
 
 def _as_whole(node: TensorVariable, dtype: str) -> TensorVariable:
-    """Convert floats to integers, by the rule of conversion.as_array. Compilers have no rule of their own."""
+    """Convert floats to integers, by the rule of dtypes.as_array. Compilers have no rule of their own."""
     if node.type.dtype == "float16":
         node = pt.cast(node, "float32")
     limits = np.iinfo(dtype)
@@ -249,7 +248,7 @@ def common_dtype(*xs: Any) -> str:
 
 def _dtype_or_type(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
-        return common_dtype(*x) if is_traced(x) else convert_to_tensor(x).dtype
+        return common_dtype(*x) if is_traced(x) else converted(x).dtype
     dtype = getattr(x, "dtype", None)
     return type(x) if dtype is None else _computed_in(str(dtype))
 

@@ -10,7 +10,7 @@ from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src import eager_convolution
 from keras_theano.src.dispatch import namespace
 from keras_theano.symbolic.windows import pooled
-from keras_theano.tracing.conversion import as_array
+from keras_theano.tracing.dtypes import as_array
 
 eager = numpy_ops("nn")
 
