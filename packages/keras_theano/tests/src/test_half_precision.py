@@ -3,17 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import keras
 import ml_dtypes
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from keras_theano.execution.programs import Program
 from keras_theano.tracing import trace
 from keras_theano.tracing.tensor import Tensor
 from oracles.backends import trained
+from oracles.tracing import traced
 
 DTYPES = {"float16": np.dtype("float16"), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
 TIERS = [
@@ -66,7 +70,7 @@ def test_assigned_values_are_rounded_as_by_numpy(
 SCRIPT = """
 import sys
 import keras, numpy as np
-from keras import layers
+from keras import layers, ops
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(64, 6)).astype("float32")
@@ -121,3 +125,51 @@ def test_model_in_half_precision_trains_saves_and_loads(dtype: str, tmp_path: Pa
         np.testing.assert_array_equal(ours.astype("float32"), theirs.astype("float32"))
     model.fit(x, x[:, :1], verbose=0)
     loaded.fit(x, x[:, :1], verbose=0)
+
+
+NARROW = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float8_e4m3fn": 2.0**-3, "float8_e5m2": 2.0**-2}
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_cast_in_a_step_rounds_values_and_gradients_as_jax(dtype: str) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(0, 3, (4, 50)).astype("float32")
+    upstream = random.normal(0, 3, (4, 50)).astype("float32")
+
+    def of_jax(x: Any) -> Any:
+        return jnp.sum(x.astype(dtype).astype("float32") * upstream)
+
+    def ours(x: Any) -> Any:
+        return ops.sum(ops.multiply(ops.cast(ops.cast(x, dtype), "float32"), upstream))
+
+    symbol = pt.matrix("x", dtype="float32")
+    with trace.opened(trace.Trace()):
+        rounded = ops.cast(ops.cast(Tensor(symbol), dtype), "float32")
+        slope = pytensor.grad(ours(Tensor(symbol)).node, symbol)
+    values, slopes = Program("cast", [symbol], [rounded.node, slope], [])([x])
+    np.testing.assert_array_equal(values, ops.cast(ops.cast(x, dtype), "float32"))
+    np.testing.assert_array_equal(slopes, jax.grad(of_jax)(x))
+    assert np.abs(slopes / upstream - 1).max() > NARROW[dtype] / 4  # the gradient was rounded
+
+
+def test_casts_are_not_rounded_where_mixed_precision_computes_in_the_dtype() -> None:
+    x = np.array([1.001], "float32")
+
+    class Casts(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return ops.cast(x, "bfloat16")
+
+    def found(policy: str) -> Any:
+        with trace.opened(trace.Trace()):
+            symbol = pt.vector("x", dtype="float32")
+            y = Casts(dtype=policy, autocast=False)(Tensor(symbol))
+        return Program("cast", [symbol], [y.node], [])([x])[0]
+
+    assert found("mixed_bfloat16") == x
+    assert found("float32") == 1.0
+
+
+def test_cast_in_vectorized_map_rounds() -> None:
+    x = np.array([[1.001, 3.01], [-2.005, 0.1]], "float32")
+    found = traced(lambda x: ops.vectorized_map(lambda row: ops.cast(row, "bfloat16"), x), x)
+    np.testing.assert_array_equal(found, x.astype("bfloat16").astype("float32"))

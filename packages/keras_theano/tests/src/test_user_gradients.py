@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops, tree
 
+from keras_theano.src.ops import core
 from oracles.cases import agrees, gradients
 from oracles.tracing import traced
 
@@ -50,6 +53,11 @@ def of_pair(pair: Any) -> Any:
 
 def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
+
+
+def test_argument_without_gradient_may_depend_on_a_variable_that_has_one() -> None:
+    (found,) = gradients(lambda x: ninefold(x, x * 2.0), X)
+    np.testing.assert_allclose(found, 9 * WEIGHTS, rtol=1e-6)
 
 
 PLACES = {
@@ -161,3 +169,69 @@ def test_vectorized_map_takes_and_returns_nested_arrays(name: str) -> None:
     for found in (eager, recorded):
         for ours, theirs in zip(tree.flatten(found), tree.flatten(expected), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+# keras.ops.grad exists since Keras 3.16.
+
+
+def of_nest(parts: Any, y: Any) -> Any:
+    return ops.sum(ops.tanh(parts["a"]) * y, axis=0) + parts["b"] ** 2
+
+
+@pytest.mark.parametrize("argnums", [0, 1, -1, (0, 1), (1, 0)], ids=str)
+def test_grad_agrees_with_jax(argnums: Any) -> None:
+    parts, y = {"a": X, "b": X[0] * 0.5}, X * 2.0
+
+    def of_jax(parts: Any, y: Any) -> Any:
+        return jnp.sum(jnp.sum(jnp.tanh(parts["a"]) * y, axis=0) + parts["b"] ** 2)
+
+    positions = argnums if isinstance(argnums, int) else tuple(argnums)
+    expected = jax.grad(of_jax, positions)(parts, y)
+    eager = core.grad(of_nest, argnums)(parts, y)
+    in_step = traced(
+        lambda a, b, y: [*tree.flatten(core.grad(of_nest, argnums)({"a": a, "b": b}, y))], X, parts["b"], y
+    )
+    assert tree.map_structure(lambda _: 0, eager) == tree.map_structure(lambda _: 0, expected)
+    for found in (tree.flatten(eager), in_step):
+        for ours, theirs in zip(found, tree.flatten(expected), strict=True):
+            assert ours.dtype == "float32"
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_grad_of_grad_and_of_what_has_no_effect() -> None:
+    np.testing.assert_allclose(core.grad(core.grad(lambda x: x**3))(X), 6 * X, rtol=1e-6)
+    np.testing.assert_array_equal(core.grad(lambda x, y: y * 1.0)(X, X), np.zeros_like(X))
+    np.testing.assert_array_equal(core.grad(lambda x: ops.full((2,), 1.0))(X), np.zeros_like(X))
+
+
+def test_grad_in_a_step_counts_only_the_argument_and_can_be_differentiated() -> None:
+    (found,) = gradients(lambda x: core.grad(lambda y: y * y * x)(x), X)
+    np.testing.assert_allclose(found, 4 * X * WEIGHTS, rtol=1e-6)  # of 2 x * x
+
+
+def test_grad_of_a_layer_takes_its_variables_and_updates_its_seed() -> None:
+    layer, dropout = layers.Dense(2), layers.Dropout(0.5, seed=0)
+    layer.build(X.shape)
+    kernel = np.asarray(layer.kernel)
+    found = core.grad(lambda x: layer(x))(X)
+    np.testing.assert_allclose(found, np.broadcast_to(kernel.sum(axis=1), X.shape), rtol=1e-6)
+    np.testing.assert_allclose(core.grad(lambda k: ops.sum(k**2))(layer.kernel), 2 * kernel, rtol=1e-6)
+    before = np.asarray(dropout.seed_generator.state).tolist()
+    assert set(np.unique(core.grad(lambda x: dropout(x, training=True))(np.ones((50,), "float32")))) == {0, 2}
+    assert np.asarray(dropout.seed_generator.state).tolist() != before
+
+
+@pytest.mark.parametrize(
+    ("argnums", "x", "error", "text"),
+    [
+        ("a", X, TypeError, "must be an int or a tuple of ints"),
+        (1, X, ValueError, "was called with 1 positional"),
+        ((0, -1), X, ValueError, "must not name an argument twice"),
+        (0, X.astype("int32"), TypeError, "with respect to floats"),
+    ],
+)
+def test_grad_refuses_what_has_no_gradient(argnums: Any, x: Any, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        core.grad(lambda x: x, argnums)(x)
+    with pytest.raises(TypeError, match="needs a function that returns floats"):
+        core.grad(lambda x: ops.argmax(x))(X)

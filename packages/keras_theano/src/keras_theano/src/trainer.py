@@ -35,6 +35,14 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
     each batch, but its values are still symbolic.
     """
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Replace the method `export` of keras.Model, which inherits from this class."""
+        super().__init_subclass__(**named)
+        if cls.__module__ == "keras.src.models.model":
+            from keras_theano.src.export import exporting
+
+            cls.export = exporting(cls.export)
+
     def __init__(self) -> None:
         super().__init__()
         self.train_function: Callable[[list[Batch]], Logs] | None = None

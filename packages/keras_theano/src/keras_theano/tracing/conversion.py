@@ -7,12 +7,10 @@ from typing import Any
 from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.common.variables import standardize_dtype
 
-from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import trace
 from keras_theano.tracing.array import Array, as_arrays
+from keras_theano.tracing.dtypes import converted
 from keras_theano.tracing.values import refuse_none
-
-eager = numpy_ops("core")
 
 
 def convert_to_tensor(
@@ -27,4 +25,4 @@ def convert_to_tensor(
             return Tensor(as_node(x, dtype))
     if type(x) is Array and x.dtype == (result_type(x.dtype) if dtype is None else standardize_dtype(dtype)):
         return x
-    return as_arrays(eager.convert_to_tensor(x, dtype, sparse, ragged))
+    return as_arrays(converted(x, dtype, sparse, ragged))

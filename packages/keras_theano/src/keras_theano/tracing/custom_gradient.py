@@ -62,8 +62,12 @@ class _Overridden(Op):
         return list(arguments[-1][: self._count])
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:  # type: ignore[type-arg]
-        first, last = self._count, self._count + len(self._gradients)
-        return [[first <= n < last and _is_real(given)] * self._count for n, given in enumerate(node.inputs)]
+        args = node.inputs[self._count : self._count + len(self._gradients)]
+        known = [
+            found is not None and _is_real(arg) for arg, found in zip(args, self._gradients, strict=True)
+        ]
+        context = len(node.inputs) - self._count - len(args)
+        return [[is_known] * self._count for is_known in [*[False] * self._count, *known, *[False] * context]]
 
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         args = inputs[self._count : self._count + len(self._gradients)]

@@ -10,17 +10,12 @@ from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.common.variables import standardize_dtype
 from pytensor.tensor.variable import TensorVariable
 
-from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import trace, values
+from keras_theano.tracing.dtypes import converted
+from keras_theano.tracing.narrow import FLOAT8, HALF, narrowed
 from keras_theano.tracing.values import refuse_none
 
-convert_to_tensor = numpy_ops("core").convert_to_tensor
-
 UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
-# For each dtype: binary digits after the point, least exponent, greatest number, and what numbers beyond it
-# become (https://arxiv.org/abs/2209.05433 for float8).
-_HALF = {"float16": (10, -14, 65504.0, np.inf), "bfloat16": (7, -126, (2 - 2.0**-7) * 2.0**127, np.inf)}
-_FLOAT8 = {"float8_e4m3fn": (3, -6, 448.0, np.nan), "float8_e5m2": (2, -14, 57344.0, np.inf)}
 
 
 class NoValueYet(TypeError, NotImplementedError):
@@ -185,9 +180,9 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
     """
     refuse_none(x)
     if dtype is not None:
-        narrow = _FLOAT8.get(str(standardize_dtype(dtype)))
-        if narrow is not None:
-            return _rounded(as_node(x, "float32"), *narrow)
+        dtype = standardize_dtype(dtype)
+        if dtype in FLOAT8:
+            return narrowed(as_node(x, "float32"), dtype)
         dtype = traceable(dtype)
     if isinstance(x, KerasVariable):
         x = x.value
@@ -196,7 +191,7 @@ def as_node(x: Any, dtype: Any = None) -> TensorVariable:
     elif isinstance(x, (list, tuple)) and is_traced(x):
         node = pt.stack(as_nodes(*x))
     else:
-        array = np.asarray(convert_to_tensor(x, dtype))
+        array = converted(x, dtype)
         node = pt.constant(array.astype(traceable(array.dtype), copy=False))
     if dtype is not None and dtype != node.type.dtype:
         node = cast(node, dtype)
@@ -208,46 +203,34 @@ def as_stored(x: Any, dtype: str) -> TensorVariable:
     values are rounded to those that it can represent, and the result is float32.
     """
     node = as_node(x, dtype)
-    narrow = _HALF.get(dtype)
-    return node if narrow is None else _rounded(node, *narrow)
-
-
-def _rounded(x: TensorVariable, digits: int, least: int, greatest: float, beyond: float) -> TensorVariable:
-    """Round to the nearest number of a narrow dtype, and to the even one if two are equally near.
-
-    x: float32.
-    digits: the number of binary digits after the point.
-    least: the least exponent.
-    greatest: the greatest number.
-    beyond: what greater numbers become.
-    """
-    size = pt.clip(abs(x), np.float32(2.0**least), np.float32(greatest))
-    step = pt.power(np.float32(2.0), pt.floor(pt.log2(size)) - np.float32(digits))
-    rounded = pt.round(x / step, mode="half_to_even") * step
-    outside = pt.sign(x) * np.float32(beyond)
-    return pt.cast(pt.switch(pt.gt(abs(rounded), np.float32(greatest)), outside, rounded), "float32")
-
-
-# Compilers convert NaN and numbers that do not fit to these dtypes in the same way, but not to others. NumPy
-# takes this way too, except for unsigned numbers of 32 and 64 bits, for which it has no fixed rule.
-_CAST_BY_WAY_OF = {**dict.fromkeys(("int8", "uint8", "int16", "uint16"), "int32"), "uint32": "int64"}
+    return narrowed(node, dtype) if dtype in HALF else node
 
 
 def cast(node: TensorVariable, dtype: str) -> TensorVariable:
-    """Convert `node` to a dtype. Complex numbers lose their imaginary part, as in NumPy.
+    """Convert `node` to a dtype. Complex numbers lose their imaginary part, as in NumPy, unless they become
+    booleans.
 
     dtype: NumPy's name of the dtype.
     """
-    if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
-        node = pt.real(node)
     if dtype == "bool":
         return pt.neq(node, 0)
-    if node.type.dtype.startswith("float") and dtype in _CAST_BY_WAY_OF:
-        node = pt.cast(node, _CAST_BY_WAY_OF[dtype])
-    elif node.type.dtype.startswith("float") and dtype == "uint64":
-        fits = pt.and_(pt.gt(node, -(2.0**63)), pt.lt(node, 2.0**64))
-        node = pt.switch(fits, node, np.zeros((), node.type.dtype))
+    if node.type.dtype.startswith("complex") and not dtype.startswith("complex"):
+        node = pt.real(node)
+    if node.type.dtype.startswith("float") and dtype.startswith(("int", "uint")):
+        return _as_whole(node, dtype)
     return pt.cast(node, dtype)
+
+
+def _as_whole(node: TensorVariable, dtype: str) -> TensorVariable:
+    """Convert floats to integers, by the rule of dtypes.as_array. Compilers have no rule of their own."""
+    if node.type.dtype == "float16":
+        node = pt.cast(node, "float32")
+    limits = np.iinfo(dtype)
+    least, greatest = (np.asarray(limit, node.type.dtype) for limit in (limits.min, limits.max))
+    inside = pt.and_(pt.gt(node, least), pt.lt(node, greatest))
+    whole = pt.cast(pt.switch(inside, node, np.zeros((), node.type.dtype)), dtype)
+    whole = pt.switch(pt.le(node, least), np.asarray(limits.min, dtype), whole)
+    return pt.switch(pt.ge(node, greatest), np.asarray(limits.max, dtype), whole)
 
 
 def as_nodes(*xs: Any) -> list[TensorVariable]:
@@ -265,7 +248,7 @@ def common_dtype(*xs: Any) -> str:
 
 def _dtype_or_type(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
-        return common_dtype(*x) if is_traced(x) else convert_to_tensor(x).dtype
+        return common_dtype(*x) if is_traced(x) else converted(x).dtype
     dtype = getattr(x, "dtype", None)
     return type(x) if dtype is None else _computed_in(str(dtype))
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.tracing import conversion, trace
 from keras_theano.tracing.array import Array
+from keras_theano.tracing.dtypes import as_array
 
 if TYPE_CHECKING:
     from pytensor.compile.sharedvalue import SharedVariable
@@ -40,9 +41,9 @@ class Variable(eager.Variable):  # type: ignore[misc]
         if value is None:
             self._cell = None
         elif self._cell is None:
-            self._cell = [np.array(value, dtype=self._dtype)]
+            self._cell = [as_array(value, self._dtype)]
         else:
-            self._cell[0] = np.array(np.asarray(value, dtype=self._dtype), dtype=self._cell[0].dtype)
+            self._cell[0] = as_array(value, self._dtype).astype(self._cell[0].dtype, copy=False)
 
     def _initialize(self, value: Any) -> None:
         self._value = value

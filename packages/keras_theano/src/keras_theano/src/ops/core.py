@@ -1,7 +1,7 @@
 """Tensors, variables, shapes and control flow: keras.src.backend.core of the Theano backend."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
 from keras_theano.hook.keras_versions import numpy_ops
+from keras_theano.src.derivatives import gradient_function
 from keras_theano.src.dispatch import namespace, plain_signature
 from keras_theano.tracing import conversion, trace
 from keras_theano.tracing.array import Array, as_arrays, is_array
@@ -151,7 +152,28 @@ def _spec(*results: Any) -> Any:
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    return convert_to_tensor(x, dtype)
+    """Convert `x` to a dtype. In a trace, a cast to float16 or bfloat16 rounds, and its result is float32.
+    Where mixed precision would compute in the dtype, nothing is rounded.
+    """
+    found = convert_to_tensor(x, dtype)
+    if trace.current() is None or standardize_dtype(dtype) not in trace.WIDENED:
+        return found
+    from keras_theano.tracing.narrow import narrowed
+    from keras_theano.tracing.tensor import Tensor
+
+    name = standardize_dtype(dtype)
+    if isinstance(found, Tensor) and not _computes_in(name):
+        return Tensor(narrowed(found.node, name))
+    return found
+
+
+def _computes_in(dtype: str) -> bool:
+    """Return whether the layer that is called, or the global policy, would compute in this dtype."""
+    from keras.src.backend.common.variables import get_autocast_scope
+    from keras.src.dtype_policies import dtype_policy
+
+    scope = get_autocast_scope()
+    return dtype in (dtype_policy.dtype_policy().compute_dtype, scope and scope.dtype)
 
 
 def is_tensor(x: Any) -> bool:
@@ -168,7 +190,12 @@ def shape(x: Any) -> tuple[Any, ...]:
     return tuple(x.shape)
 
 
-for _function in (convert_to_tensor, cast, is_tensor, shape):
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return the function that computes the gradients of `f`. Keras has this op since 3.16."""
+    return gradient_function(f, argnums)
+
+
+for _function in (convert_to_tensor, cast, is_tensor, shape, grad):
     _function.__signature__ = plain_signature(_function)  # type: ignore[union-attr]
 
 

@@ -10,6 +10,7 @@ from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src import eager_convolution
 from keras_theano.src.dispatch import namespace
 from keras_theano.symbolic.windows import pooled
+from keras_theano.tracing.dtypes import as_array
 
 eager = numpy_ops("nn")
 
@@ -49,7 +50,7 @@ def _one_hot(x: Any, num_classes: int | None, axis: int = -1, dtype: Any = None,
 
 def _multi_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
     """Return vectors of which the elements for all classes in a row of `x` are 1."""
-    values = np.asarray(x).astype("int32")
+    values = as_array(x, "int32")
     hot = _one_hot(values, num_classes, axis, dtype, sparse)
     return hot.max(axis=1 if values.ndim > 1 else 0)
 

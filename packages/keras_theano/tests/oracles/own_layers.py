@@ -1,0 +1,23 @@
+"""A layer and a function that a user wrote in a module of their own, as for saving."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("own")
+class Scaled(layers.Layer):
+    """Multiplies by a weight."""
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+@keras.saving.register_keras_serializable("own")
+def softened(x: Any) -> Any:
+    """An activation."""
+    return ops.tanh(x) / 2.0
