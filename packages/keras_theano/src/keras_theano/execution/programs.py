@@ -24,7 +24,7 @@ from keras_theano.execution.interpreter import INTERPRETED
 from keras_theano.execution.products import multiplications
 from keras_theano.execution.threads import limited, one_thread
 
-INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
+INTERPRETER, NATIVE, NUMBA, C, AUTO = "interpreter", "native", "numba", "c", "auto"
 # Loading a compiled program costs a second or two. Compiling is not worth it for less time than this.
 _WORTH_COMPILING_S = 1.0
 # The time between two checks of the helper process.
@@ -34,13 +34,13 @@ _programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
 
 
 def pinned_mode() -> str:
-    """Return the mode that KERAS_THEANO_MODE chooses: auto, numba, c or interpreter.
+    """Return the mode that KERAS_THEANO_MODE chooses: auto, native, numba, c or interpreter.
 
     Raises ValueError if it has another value. Raises CompilerMissing if it is c and there is no C++ compiler.
     """
     name = os.environ.get("KERAS_THEANO_MODE") or AUTO
-    if name not in (AUTO, NUMBA, C, INTERPRETER):
-        raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, numba, c or interpreter.")
+    if name not in (AUTO, NATIVE, NUMBA, C, INTERPRETER):
+        raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, native, numba, c or interpreter.")
     if name == C and not pytensor.config.cxx:
         raise CompilerMissing(
             "KERAS_THEANO_MODE=c needs a C++ compiler, and there is no g++ on the PATH. "
@@ -147,11 +147,19 @@ class Program:
 
     def _use(self, tier: str) -> None:
         began = time.perf_counter()
-        self._function = ahead.compiled(self._graph, mode_of(tier))
+        self._function = self._made_for(tier)
         one_thread.look_again()  # a C compiler may have linked another library
         self._compile_s[tier] = time.perf_counter() - began
         self._calls.setdefault(tier, 0)
         self._tier = tier
+
+    def _made_for(self, tier: str) -> Any:
+        if tier != NATIVE:
+            return ahead.compiled(self._graph, mode_of(tier))
+        # LLVM is not loaded unless this tier is chosen.
+        from keras_theano.execution.native.step import NativeStep
+
+        return NativeStep(self._graph)
 
     def _climb(self, arrays: list[Any]) -> None:
         """Start the helper process, or take over the program that it has compiled."""
