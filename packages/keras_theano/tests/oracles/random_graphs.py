@@ -267,7 +267,8 @@ def _picked(maker: _Maker) -> tuple[Any, Any]:
 def _scatter(maker: _Maker) -> Any:
     x, part = _picked(maker)
     shape = maker.known_shape(part)
-    value = _as(maker.operand(shape), x.type.dtype)
+    # It has the whole shape: np.add.at reads beyond the end of values that broadcast to several axes of indices.
+    value = pt.alloc(_as(maker.operand(shape), x.type.dtype), *shape)
     return pt.set_subtensor(part, value) if maker.chance(0.5) else pt.inc_subtensor(part, value)
 
 
@@ -366,8 +367,9 @@ def random_graph(seed: int, most_ops: int = 12) -> Made:
     outputs = [variable for variable in made if maker.chance(0.4)] or made[-1:] or maker.variables[:1]
     updates = []
     for value in made[-3:]:
-        if maker.chance(0.4):
-            shape = maker.shapes[value]
+        shape = maker.shapes[value]
+        fits = all(known in (None, size) for known, size in zip(value.type.shape, shape, strict=True))
+        if fits and maker.chance(0.4):
             array = maker.array(shape, value.type.dtype)
             shared = pytensor.shared(array, shape=value.type.shape)
             new = value if maker.chance(0.3) else pt.switch(pt.eq(shared, shared), value, shared)
