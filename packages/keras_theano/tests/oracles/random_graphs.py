@@ -267,7 +267,8 @@ def _picked(maker: _Maker) -> tuple[Any, Any]:
 def _scatter(maker: _Maker) -> Any:
     x, part = _picked(maker)
     shape = maker.known_shape(part)
-    # It has the whole shape: np.add.at reads beyond the end of values that broadcast to several axes of indices.
+    # It has the whole shape, because np.add.at reads beyond the end of values that broadcast to several axes
+    # of indices.
     value = pt.alloc(_as(maker.operand(shape), x.type.dtype), *shape)
     return pt.set_subtensor(part, value) if maker.chance(0.5) else pt.inc_subtensor(part, value)
 

@@ -34,7 +34,8 @@ IN_CI = (
 MODELS = [
     pytest.param(name, marks=[] if name in IN_CI else pytest.mark.extended) for name in layers_to_train.MODELS
 ]
-# Returns the weights on each backend of the models that are in CI, or of the others.
+TIERS = ["interpreter", "native"]
+# Returns the weights in each tier, and on JAX, of the models that are in CI, or of the others.
 Weights = Callable[[bool], dict[str, dict[str, Any]]]
 
 
@@ -44,10 +45,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
         folder = tmp_path_factory.mktemp("layers")
         names = [name for name in layers_to_train.MODELS if (name in IN_CI) == in_ci]
         script = Path(layers_to_train.__file__)
-        return {
-            backend: trained(backend, folder, script, *names, mode="interpreter")
-            for backend in ("theano", "jax")
-        }
+        ours = {tier: trained("theano", folder, script, *names, mode=tier) for tier in TIERS}
+        return {**ours, "jax": trained("jax", folder, script, *names)}
 
     return cache(made)
 
@@ -56,10 +55,11 @@ def test_models_of_ci_are_models() -> None:
     assert set(IN_CI) < set(layers_to_train.MODELS)
 
 
+@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("name", MODELS)
-def test_weights_after_training_are_those_of_jax(name: str, weights: Weights) -> None:
+def test_weights_after_training_are_those_of_jax(name: str, tier: str, weights: Weights) -> None:
     made = weights(name in IN_CI)
-    ours = {key: value for key, value in made["theano"].items() if key.startswith(f"{name}/")}
+    ours = {key: value for key, value in made[tier].items() if key.startswith(f"{name}/")}
     assert len(ours) > 2
     for key, value in ours.items():
         assert np.isfinite(value).all()

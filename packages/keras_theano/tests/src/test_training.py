@@ -498,7 +498,7 @@ def test_unknown_mode_is_refused(tmp_path: Path) -> None:
         (
             "fast",
             os.environ["PATH"],
-            "KERAS_THEANO_MODE='fast'. Expected auto, native, numba, c or interpreter.",
+            "'fast'. Expected auto, native, numba, c or interpreter.",
         ),
         ("c", str(tmp_path), "KERAS_THEANO_MODE=c needs a C++ compiler"),
     ):

@@ -31,7 +31,7 @@ SUCCESS, FAILURE = "ret i1 true", "ret i1 false"
 def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
     """Add the body of the function that computes a value.
 
-    pointers: the names of the addresses of the parts, in their order, and of the value.
+    pointers: the names of the addresses of the parts' first elements, in their order, and of the value.
     """
     work = value.work
     *parts, target = pointers
@@ -93,7 +93,7 @@ def _product(code: Code, value: Value, left: str, right: str, target: str) -> No
     name = _FUNCTIONS[value.dtype]
     nest = _Nest(code, batch)
     addresses = [
-        code.place(pointer, nest.offset(view.offset, _batch_strides(view, len(batch))), value.dtype)
+        code.place(pointer, nest.offset(0, _batch_strides(view, len(batch))), value.dtype)
         for pointer, view in ((right, b), (left, a))
     ]
     own = code.place(target, nest.offset(0, contiguous(value.shape)[:-2]), value.dtype)
@@ -140,7 +140,7 @@ def _assembly(code: Code, value: Value, work: Assembly, parts: Sequence[str], ta
         parts = parts[1:]
     for view, pointer, (start, strides) in zip(views, parts, work.places, strict=True):
         nest = _Nest(code, view.shape)
-        number = code.load(pointer, nest.offset(view.offset, view.strides), value.dtype)
+        number = code.load(pointer, nest.offset(0, view.strides), value.dtype)
         place = nest.offset(start, strides)
         _write(code, number, target, place, value.dtype, work.add)
         nest.end()
@@ -148,7 +148,7 @@ def _assembly(code: Code, value: Value, work: Assembly, parts: Sequence[str], ta
 
 def _copy(code: Code, view: View, source: str, target: str, shape: Sequence[int]) -> None:
     nest = _Nest(code, shape)
-    number = code.load(source, nest.offset(view.offset, view.strides), view.dtype)
+    number = code.load(source, nest.offset(0, view.strides), view.dtype)
     code.store(number, target, nest.offset(0, contiguous(shape)), view.dtype)
     nest.end()
 

@@ -20,29 +20,25 @@ from keras_theano.execution.native.work import (
     contiguous,
 )
 
-# Returns the name of the pointer to a value, for a function that reads or writes the value.
-Pointer = Callable[[Value], str]
+# Returns the name of the pointer to an element of a value, for a function that reads or writes the value. The
+# number is that of the element. It is no part of the function, so that equal time steps have equal functions.
+Pointer = Callable[[Value, int], str]
 
 
 @dataclass
 class Access:
     """How a loop goes through an array.
 
-    pointer: the name of the array's address.
+    pointer: the name of the first element's address.
     dtype: of the array.
-    offset: of the first element.
     strides: one for each axis of the loop.
-    index: the name of the offset at the present step.
+    index: the name of the distance from the first element at the present step.
     """
 
     pointer: str
     dtype: str
-    offset: int
     strides: list[int]
-    index: str = ""
-
-    def __post_init__(self) -> None:
-        self.index = str(self.offset)
+    index: str = "0"
 
 
 def loop_nest(
@@ -63,18 +59,18 @@ class _LoopNest:
         self._code = code
         self._values = values
         self._inside = set(values)
-        self._order = Access("", "int64", 0, list(contiguous(space)))
+        self._order = Access("", "int64", list(contiguous(space)))
         self._reads: dict[View, Access] = {}
         for value in values:
             for part in value.parts:
                 if part.value not in self._inside and not _is_number(part.value):
-                    self._reads[part] = Access(pointer(part.value), part.dtype, part.offset, [*part.strides])
+                    self._reads[part] = Access(pointer(part.value, part.offset), part.dtype, [*part.strides])
         self._writes: dict[Value, Access] = {}
         for value in values:
             if isinstance(value.work, Reduction):
-                target = Access(pointer(value), value.work.accumulator, 0, _strides_of(value))
+                target = Access(pointer(value, 0), value.work.accumulator, _strides_of(value))
             elif value in stored:
-                target = Access(pointer(value), value.dtype, 0, [*contiguous(space)])
+                target = Access(pointer(value, 0), value.dtype, [*contiguous(space)])
             else:
                 continue
             self._writes[value] = target

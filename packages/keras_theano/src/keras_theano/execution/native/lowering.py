@@ -49,12 +49,13 @@ _MOST_KNOWN = 2**16
 class Lowering:
     """The views of the variables of a graph that a segment computes.
 
+    shop: makes the values. A graph inside of another one shares its shop and its checks.
     checks: the values of work that may stop the step, although nothing uses them.
     """
 
-    def __init__(self) -> None:
-        self.shop = Workshop()
-        self.checks: list[Value] = []
+    def __init__(self, shop: Workshop | None = None, checks: list[Value] | None = None) -> None:
+        self.shop = shop or Workshop()
+        self.checks: list[Value] = [] if checks is None else checks
         self._views: dict[Variable, View] = {}
         self._known: dict[Variable, Any] = {}
         self._count = 0
@@ -66,6 +67,10 @@ class Lowering:
         value = self.shop.value(work, (), shape, variable.type.dtype)
         self._views[variable] = all_of(value)
         return self._views[variable]
+
+    def let(self, variable: Variable, view: View) -> None:
+        """Let a variable be a view."""
+        self._views[variable] = view
 
     def lower(self, node: Apply) -> None:  # type: ignore[type-arg]
         """Add the outputs of a node.
@@ -94,6 +99,8 @@ class Lowering:
 
     def view(self, variable: Variable) -> View:
         """Return the view of a variable. Raises Uncovered if it is not there, or holds no numbers."""
+        if not self.has(variable):
+            raise Uncovered("something that is no array of numbers")
         if variable not in self._views:
             self._views[variable] = self.shop.constant(self.known(variable))
         return self._views[variable]

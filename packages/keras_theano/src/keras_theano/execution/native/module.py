@@ -8,7 +8,7 @@ arrays, and of constants that are arrays. It returns 0, or 1 if the segment has 
 from dataclasses import dataclass, field
 
 from keras_theano.execution.native import kernels
-from keras_theano.execution.native.code import Code
+from keras_theano.execution.native.code import Code, stored_type
 from keras_theano.execution.native.fusion import Group, Plan
 from keras_theano.execution.native.loops import loop_nest
 from keras_theano.execution.native.memory import Places
@@ -55,9 +55,9 @@ class _Writer:
         code = Code()
         pointers: dict[str, str] = {}
 
-        def pointer(value: Value) -> str:
-            """Return the name of a value's address in the function."""
-            return pointers.setdefault(self._address(value), f"%p{len(pointers)}")
+        def pointer(value: Value, offset: int = 0) -> str:
+            """Return the name of the address of an element in the function."""
+            return pointers.setdefault(self._address(value, offset), f"%p{len(pointers)}")
 
         stops = False
         if group.space is not None:
@@ -65,12 +65,22 @@ class _Writer:
             code.line("ret void")
         else:
             (value,) = group.values
-            names = [pointer(part.value) for part in value.parts]
+            names = [pointer(part.value, part.offset) for part in value.parts]
             kernels.emit(code, value, [*names, "null" if value not in self._stored else pointer(value)])
             stops = isinstance(value.work, CHECKS)
         self._call(code, pointers, stops, _label(group))
 
-    def _address(self, value: Value) -> str:
+    def _address(self, value: Value, offset: int) -> str:
+        """Return the name of the address of an element in `step`."""
+        start = self._start(value)
+        if offset == 0:
+            return start
+        name = f"{start}_{offset}".replace("-", "minus")
+        kind = stored_type(value.dtype)
+        self._addresses.setdefault(name, f"{name} = getelementptr {kind}, ptr {start}, i64 {offset}")
+        return name
+
+    def _start(self, value: Value) -> str:
         """Return the name of a value's address in `step`."""
         value = self._plan.in_place.get(value, value)
         if isinstance(value.work, LEAVES):
@@ -107,7 +117,9 @@ class _Writer:
             for (head, body), name in self._functions.items()
         ]
         steps = "\n".join(["%block = load ptr, ptr %table", *self._addresses.values(), *self._body])
-        step = f"define i32 @step(ptr %table) {{\nentry:\n{steps}\nret i32 0\nstop:\nret i32 1\n}}"
+        # It only calls. Optimizing it would take longer than all else in a long unrolled loop.
+        head = "define i32 @step(ptr %table) noinline optnone"
+        step = f"{head} {{\nentry:\n{steps}\nret i32 0\nstop:\nret i32 1\n}}"
         return "\n".join([*sorted(self._declared), *functions, step])
 
 

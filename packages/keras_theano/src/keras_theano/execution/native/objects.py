@@ -22,6 +22,9 @@ import pytensor
 # The oldest files are removed when all of them together have more bytes than this.
 LIMIT_BYTES = 256 * 2**20
 _SUFFIX = ".native"
+_LEVEL = 2
+# It must be changed when modules are compiled in another way than before.
+_WAY = "1"
 _HASH = hashlib.sha256
 _HASH_BYTES = _HASH().digest_size
 
@@ -64,7 +67,7 @@ def _processor() -> tuple[str, str]:
 
 
 def _key(text: str) -> str:
-    return _HASH("\n".join([llvmlite.__version__, *_processor(), text]).encode()).hexdigest()
+    return _HASH("\n".join([llvmlite.__version__, _WAY, *_processor(), text]).encode()).hexdigest()
 
 
 @cache
@@ -76,7 +79,7 @@ def _target() -> Any:
 
 def _machine() -> Any:
     name, features = _processor()
-    return _target().create_target_machine(cpu=name, features=features, opt=2, jit=True)
+    return _target().create_target_machine(cpu=name, features=features, opt=_LEVEL, jit=True)
 
 
 @cache
@@ -98,9 +101,11 @@ def _compiled(text: str) -> bytes:
     module = llvm.parse_assembly(text)
     module.verify()
     machine = _machine()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options = llvm.create_pipeline_tuning_options(speed_level=_LEVEL)
     options.loop_vectorization = True
-    options.loop_unrolling = True
+    options.loop_interleaving = True
+    # Without it, a convolutional network compiles in half the time, and runs as fast.
+    options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return bytes(machine.emit_object(module))

@@ -23,7 +23,7 @@ from pytensor.graph.traversal import graph_inputs
 
 from keras_theano.execution import ahead
 from keras_theano.execution.interpreter import INTERPRETED, functions_in
-from keras_theano.execution.native import indexing  # noqa: F401  # its rules register themselves
+from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # rules register themselves
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
 from keras_theano.execution.native.states import State, state_of
