@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytensor
@@ -70,6 +70,7 @@ class Ran:
     calls: the number of calls, by tier.
     compile_s: the seconds that this process took until the program could run, by tier.
     compiling: whether a helper process is working on the program.
+    outside: why the native tier leaves nodes to NumPy, and how many in the batch with the most of them.
     """
 
     name: str
@@ -77,11 +78,18 @@ class Ran:
     calls: dict[str, int]
     compile_s: dict[str, float]
     compiling: bool
+    outside: dict[str, int] = field(default_factory=dict)
 
 
 def report() -> list[Ran]:
     """Return what the programs of this process ran on, in the order in which they were recorded."""
     return [program.ran() for program in sorted(_programs, key=lambda program: program.number)]
+
+
+def native_steps() -> list[tuple[str, Any]]:
+    """Return the names and the steps of all programs in the native tier, in the order of their recording."""
+    found = [program.native for program in sorted(_programs, key=lambda program: program.number)]
+    return [each for each in found if each is not None]
 
 
 class Program:
@@ -176,4 +184,11 @@ class Program:
             warnings.warn(f"{self._name} stays in the interpreter: {failure}", RuntimeWarning, stacklevel=2)
 
     def ran(self) -> Ran:
-        return Ran(self._name, self._tier, dict(self._calls), dict(self._compile_s), self._helper is not None)
+        outside = self._function.outside() if self._tier == NATIVE else {}
+        compiling = self._helper is not None
+        return Ran(self._name, self._tier, dict(self._calls), dict(self._compile_s), compiling, outside)
+
+    @property
+    def native(self) -> tuple[str, Any] | None:
+        """The name and the step of the native tier, if this is the tier of the program."""
+        return (self._name, self._function) if self._tier == NATIVE else None

@@ -5,7 +5,7 @@ time steps are compiled once.
 arrays, and of constants that are arrays. It returns 0, or 1 if the segment has been stopped.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from keras_theano.execution.native import kernels
 from keras_theano.execution.native.code import Code, stored_type
@@ -21,12 +21,12 @@ class Module:
 
     text: the module.
     table: the leaves whose addresses `step` takes, in order. The address of the block of memory comes first.
-    kernels: how often each function is called.
+    calls: the name of the function and the group of each call, in order.
     """
 
     text: str
     table: list[Value]
-    kernels: dict[str, int] = field(default_factory=dict)
+    calls: list[tuple[str, Group]]
 
 
 def written(plan: Plan, places: Places) -> Module:
@@ -42,7 +42,7 @@ class _Writer:
         self._table: dict[Value, int] = {}
         self._declared: set[str] = set()
         self._functions: dict[tuple[str, str], str] = {}
-        self._calls: dict[str, int] = {}
+        self._calls: list[tuple[str, Group]] = []
         self._body: list[str] = []
         self._addresses: dict[str, str] = {}
 
@@ -68,7 +68,7 @@ class _Writer:
             names = [pointer(part.value, part.offset) for part in value.parts]
             kernels.emit(code, value, [*names, "null" if value not in self._stored else pointer(value)])
             stops = isinstance(value.work, CHECKS)
-        self._call(code, pointers, stops, _label(group))
+        self._call(group, code, pointers, stops)
 
     def _address(self, value: Value, offset: int) -> str:
         """Return the name of the address of an element in `step`."""
@@ -94,13 +94,13 @@ class _Writer:
             self._addresses.setdefault(name, f"{name} = getelementptr i8, ptr %block, i64 {start}")
         return name
 
-    def _call(self, code: Code, pointers: dict[str, str], stops: bool, label: str) -> None:
+    def _call(self, group: Group, code: Code, pointers: dict[str, str], stops: bool) -> None:
         kind = "i1" if stops else "void"
         signature = ", ".join(f"ptr noalias %p{n}" for n in range(len(pointers)))
         head = f"{kind} @KERNEL({signature})"
-        name = self._functions.setdefault((head, code.text), f"{label}_{len(self._functions)}")
+        name = self._functions.setdefault((head, code.text), f"{_label(group)}_{len(self._functions)}")
         self._declared |= code.declared
-        self._calls[name] = self._calls.get(name, 0) + 1
+        self._calls.append((name, group))
         arguments = ", ".join(f"ptr {address}" for address in pointers)
         call = f"call {kind} @{name}({arguments})"
         if not stops:

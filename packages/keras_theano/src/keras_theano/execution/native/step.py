@@ -27,7 +27,7 @@ from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # r
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
 from keras_theano.execution.native.states import State, state_of
-from keras_theano.execution.native.work import DTYPES, Uncovered
+from keras_theano.execution.native.work import DTYPES, Sizes, Uncovered
 from keras_theano.tracing.depth import as_deep_as
 
 # Programs are compiled for this many kinds of batches when they first meet them. Later kinds run in the
@@ -67,7 +67,7 @@ class NativeStep:
         self._cells = {own[each]: each.container.storage for each in updated}
         self._nodes = fgraph.toposort()
         self._functions = functions_in(fgraph)
-        self._kinds: dict[Any, Stage] = {}
+        self._kinds: dict[tuple[Sizes, ...], Stage] = {}
         self._met: set[Any] = set()
         self._interpreter: Callable[..., list[Any]] | None = None
         self._lock = _lock()
@@ -92,16 +92,22 @@ class NativeStep:
                 self._running = False
             return self._interpreted(arrays) if results is None else results
 
-    def outside(self) -> dict[str, int]:
-        """Return how many nodes NumPy computes, by the reason, in the kind of batch with the most of them."""
+    def kinds(self) -> list[tuple[Sizes, ...]]:
+        """Return the shapes of the inputs in each kind of batch that was compiled."""
+        return list(self._kinds)
+
+    def outside(self, kind: tuple[Sizes, ...] | None = None) -> dict[str, int]:
+        """Return how many nodes NumPy computes, by the reason, in one kind of batch. None stands for the kind
+        with the most of them.
+        """
         most: list[str] = []
-        for stage in self._kinds.values():
+        for stage in self._kinds.values() if kind is None else [self._kinds[kind]]:
             most = max(most, stage.reasons(), key=len)
         return dict(Counter(most))
 
-    def segments(self) -> list[list[Segment]]:
-        """Return the segments of each kind of batch, in the order in which they run."""
-        return [list(stage.segments()) for stage in self._kinds.values()]
+    def segments(self, kind: tuple[Sizes, ...]) -> list[Segment]:
+        """Return the segments of one kind of batch, in the order in which they run."""
+        return list(self._kinds[kind].segments())
 
     def _interpreted(self, arrays: Sequence[Any]) -> list[Any]:
         if self._interpreter is None:
