@@ -26,8 +26,8 @@ def explain(model: Any) -> None:
     kinds = [(name, step, kind) for name, step in steps for kind in step.kinds()]
     if not kinds:
         raise ValueError(
-            f"The native tier has run no step of {model.name!r}. Set KERAS_THEANO_MODE=native before its first "
-            "step, and then train or predict."
+            f"The native tier has run no step of {model.name!r}. Set KERAS_THEANO_MODE=native before its "
+            "first step, and then train or predict."
         )
     for name, step, kind in kinds:
         print("\n".join(_lines(name, kind, step.segments(kind), step.outside(kind))))

@@ -176,6 +176,9 @@ def _(op: IncSubtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type
     part = graph.shop.cast(part, dtype).broadcast_to(_fitting(part.shape, place.shape))
     if part.size == 0:
         return [view]
+    if place.whole:
+        new = graph.shop.reshaped(part, view.shape)
+        return [graph.shop.elementwise("add", [view, new], dtype) if add else new]
     if part.size == view.size and not add:
         work, parts = Assembly(((place.offset, place.strides),), add, complete=True), [part]
     else:
