@@ -1,5 +1,6 @@
 """Random graphs have the same results in the native tier and in the interpreter, to the last bit."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 
 from keras_theano.execution import ahead
 from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution.native import segment
 from keras_theano.execution.native.step import NativeStep
 from oracles.native import assert_same
 from oracles.random_graphs import Made, random_graph
+
+# The pattern of the bytes around the memory of a segment, and how many there are on each side.
+GUARD, GUARDS = 0xA5, 4096
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -28,6 +33,27 @@ def outcome(run: Any, made: Made) -> tuple[list[Any], type[Exception] | None]:
     for (shared, _), value in zip(made.graph.updates, before, strict=True):
         shared.set_value(value)
     return found, failure
+
+
+@pytest.fixture(autouse=True)
+def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put guard bytes around the memory of each segment, and fail if a segment has written over them."""
+    blocks: list[tuple[Any, int, int]] = []
+
+    def aligned(size: int) -> tuple[Any, int]:
+        everything = np.full(size + 2 * GUARDS + segment.ALIGNMENT, GUARD, "uint8")
+        start = GUARDS + -(everything.ctypes.data + GUARDS) % segment.ALIGNMENT
+        # The segment may write as many bytes as its plan says, and not one more.
+        blocks.append((everything, start, start + size))
+        block = everything[start : start + max(size, 1)]
+        return block, block.ctypes.data
+
+    monkeypatch.setattr(segment, "_aligned", aligned)
+    yield
+    assert blocks
+    for everything, start, end in blocks:
+        assert (everything[:start] == GUARD).all()
+        assert (everything[end:] == GUARD).all()
 
 
 def assert_agree(seeds: range) -> None:
