@@ -109,6 +109,35 @@ def test_assigned_value_is_used_by_the_next_step_and_is_not_changed() -> None:
     np.testing.assert_array_equal(mine, X * 10)
 
 
+def test_array_of_another_shape_may_be_assigned() -> None:
+    weights = pytensor.shared(X.copy(), shape=(None, 3))
+    step = NativeStep(Graph([], [weights.sum(axis=0)], [(weights, weights + 1)]))
+    for rows in (4, 2, 9, 4):
+        value = np.full((rows, 3), rows, "float32")
+        weights.set_value(value)
+        np.testing.assert_array_equal(step()[0], value.sum(axis=0))
+        np.testing.assert_array_equal(weights.get_value(), value + 1)
+
+
+def test_update_may_change_the_shape() -> None:
+    weights = pytensor.shared(X.copy(), shape=(None, 3))
+    step = NativeStep(Graph([], [weights.sum()], [(weights, pt.concatenate([weights, weights[:1]]))]))
+    for rows in (4, 5, 6):
+        assert weights.get_value().shape == (rows, 3)
+        step()
+
+
+def test_array_of_another_byte_order_or_alignment_is_read() -> None:
+    step = native_step(lambda x: x * 2, X)
+    swapped = X.astype(">f4")
+    bytes_ = np.zeros(X.nbytes + 1, "uint8")
+    bytes_[1:] = np.frombuffer(X.tobytes(), "uint8")
+    unaligned = bytes_[1:].view("float32").reshape(X.shape)
+    assert not unaligned.flags.aligned
+    for array in (swapped, unaligned):
+        np.testing.assert_array_equal(step(array)[0], X * 2)
+
+
 def test_last_smaller_batch_and_a_batch_without_samples_run() -> None:
     step = native_step(lambda x: [x.sum(axis=0), x.mean(axis=1), x @ x.T], X)
     for rows in (4, 2, 0, 3, 4):

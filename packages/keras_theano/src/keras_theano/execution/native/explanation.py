@@ -30,7 +30,7 @@ def explain(model: Any) -> None:
             "first step, and then train or predict."
         )
     for name, step, kind in kinds:
-        print("\n".join(_lines(name, kind, step.segments(kind), step.outside(kind))))
+        print("\n".join(_lines(name, kind[: step.inputs], step.segments(kind), step.outside(kind))))
 
 
 def _lines(name: str, kind: Any, segments: list[Segment], outside: dict[str, int]) -> Iterator[str]:

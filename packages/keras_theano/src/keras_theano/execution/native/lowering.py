@@ -86,9 +86,9 @@ class Lowering:
             return
         try:
             views = rule(node.op, node, self)
-        except Uncovered:
+        except (Uncovered, ValueError) as failure:  # NumPy raises ValueError for shapes that do not fit
             del self.checks[checks:]
-            raise
+            raise failure if isinstance(failure, Uncovered) else Uncovered(str(failure)) from failure
         for output, view in zip(node.outputs, views, strict=True):
             if view.dtype != output.type.dtype or len(view.shape) != getattr(output.type, "ndim", 0):
                 raise Uncovered(f"a result of another kind by {node.op}")

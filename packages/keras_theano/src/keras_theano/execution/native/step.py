@@ -33,7 +33,8 @@ from keras_theano.tracing.depth import as_deep_as
 # Programs are compiled for this many kinds of batches when they first meet them. Later kinds run in the
 # interpreter when they come for the first time.
 _AT_ONCE = 8
-_MOST_KINDS = 64
+# Each kind keeps its memory.
+_MOST_KINDS = 16
 
 Arrays = dict[Variable, Any]
 
@@ -77,7 +78,9 @@ class NativeStep:
         with self._lock:
             if self._running:  # something in the step has called the step
                 return self._interpreted(arrays)
-            kind = tuple([array.shape for array in arrays])
+            for state in self._states.values():
+                state.refresh()
+            kind = (*[array.shape for array in arrays], *[state.shape for state in self._states.values()])
             first = self._kinds.get(kind)
             if first is None:
                 if len(self._kinds) >= _AT_ONCE and kind not in self._met:
@@ -93,8 +96,15 @@ class NativeStep:
             return self._interpreted(arrays) if results is None else results
 
     def kinds(self) -> list[tuple[Sizes, ...]]:
-        """Return the shapes of the inputs in each kind of batch that was compiled."""
+        """Return each kind of batch that was compiled: the shapes of the inputs, followed by those of the
+        shared variables.
+        """
         return list(self._kinds)
+
+    @property
+    def inputs(self) -> int:
+        """The number of inputs."""
+        return len(self._inputs)
 
     def outside(self, kind: tuple[Sizes, ...] | None = None) -> dict[str, int]:
         """Return how many nodes NumPy computes, by the reason, in one kind of batch. None stands for the kind
@@ -118,9 +128,8 @@ class NativeStep:
         """Return the results, or None if the interpreter must run the step."""
         arrays: Arrays = {}
         for variable, array in zip(self._inputs, given, strict=True):
-            arrays[variable] = np.ascontiguousarray(array) if array.ndim else array
+            arrays[variable] = _readable(array, variable.type.dtype)
         for variable, state in self._states.items():
-            state.refresh()
             arrays[variable] = state.array
         for variable, cell in self._other_cells.items():
             arrays[variable] = cell[0]
@@ -293,6 +302,14 @@ class Stage:
             yield self.segment
         for stage in self._next.values():
             yield from stage.segments()
+
+
+def _readable(array: Any, dtype: str) -> Any:
+    """Return an array of this dtype that machine code can read: its elements lie in their order."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return array
+    return np.array(array, dtype, order="C")
 
 
 def _call(node: Apply, function: Callable[..., Any], arrays: Arrays) -> None:  # type: ignore[type-arg]
