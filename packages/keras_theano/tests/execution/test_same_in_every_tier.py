@@ -24,13 +24,14 @@ from oracles.tracing import INTERPRETED
 Function = Callable[..., Any]
 TIERS = [
     "interpreter",
+    "native",
     pytest.param("numba", marks=pytest.mark.slow),
     # A C++ compiler takes seconds for each case.
     pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
 ]
 # The tests that go through all ops use fewer tiers, because a compiler takes seconds for each of many cases.
 EXTENDED = [pytest.mark.slow, pytest.mark.extended]
-TIERS_OF_BREADTH = ["interpreter", *[pytest.param(name, marks=EXTENDED) for name in ("numba", "c")]]
+TIERS_OF_BREADTH = ["interpreter", "native", *[pytest.param(name, marks=EXTENDED) for name in ("numba", "c")]]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # PyTensor finds no BLAS of its own for C
     pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning"),

@@ -69,7 +69,7 @@ def interpreted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return outcome(start(tmp_path_factory.mktemp("interpreted"), "interpreter"))
 
 
-@pytest.mark.parametrize("tier", ["numba", pytest.param("c", marks=pytest.mark.extended)])
+@pytest.mark.parametrize("tier", ["native", "numba", pytest.param("c", marks=pytest.mark.extended)])
 def test_pinned_compiler_trains_to_the_same_weights_as_the_interpreter(
     tier: str, interpreted: Any, tmp_path: Path
 ) -> None:

@@ -46,20 +46,22 @@ MODELS = [
     for name in layers_to_train.MODELS
     if other != "jax" or name not in layers_to_train.NOT_AS_ON_JAX
 ]
-# Returns the weights of the models that are in CI, or of the others, on a backend.
+TIERS = ("interpreter", "native")
+# Returns the weights of the models that are in CI, or of the others, in a tier or on another backend.
 Weights = Callable[[bool, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
-    def made(in_ci: bool, backend: str) -> dict[str, Any]:
+    def made(in_ci: bool, where: str) -> dict[str, Any]:
         names = [
             name
             for name in layers_to_train.MODELS
-            if (name in IN_CI) == in_ci and not (backend == "jax" and name in layers_to_train.NOT_AS_ON_JAX)
+            if (name in IN_CI) == in_ci and not (where == "jax" and name in layers_to_train.NOT_AS_ON_JAX)
         ]
         script = Path(layers_to_train.__file__)
-        return trained(backend, tmp_path_factory.mktemp("layers"), script, *names, mode="interpreter")
+        backend, mode = ("theano", where) if where in TIERS else (where, "interpreter")
+        return trained(backend, tmp_path_factory.mktemp("layers"), script, *names, mode=mode)
 
     return cache(made)
 
@@ -69,9 +71,12 @@ def test_names_of_models_are_names_of_models() -> None:
     assert set(layers_to_train.MODELS) > layers_to_train.NOT_AS_ON_JAX
 
 
+@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize(("name", "other"), MODELS)
-def test_weights_after_training_are_those_of_other_backends(name: str, other: str, weights: Weights) -> None:
-    theano, theirs = (weights(name in IN_CI, backend) for backend in ("theano", other))
+def test_weights_after_training_are_those_of_other_backends(
+    name: str, other: str, tier: str, weights: Weights
+) -> None:
+    theano, theirs = (weights(name in IN_CI, where) for where in (tier, other))
     ours = {key: value for key, value in theano.items() if key.startswith(f"{name}/")}
     assert len(ours) > 2
     for key, value in ours.items():

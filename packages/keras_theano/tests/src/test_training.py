@@ -496,7 +496,8 @@ def test_double_precision_trains() -> None:
     assert model.get_weights()[0].dtype == "float64"
 
 
-def test_report_names_the_steps_and_what_ran_them() -> None:
+def test_report_names_the_steps_and_what_ran_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_THEANO_MODE", raising=False)
     model = compiled(mlp())
     model.fit(X, Y, batch_size=50, epochs=2, verbose=0)
     ran = [ran for ran in keras_theano.report() if ran.name == f"train {model.name}"]
@@ -511,7 +512,11 @@ def test_unknown_mode_is_refused(tmp_path: Path) -> None:
     )
 
     for mode, path, message in (
-        ("fast", os.environ["PATH"], "KERAS_THEANO_MODE='fast'. Expected auto, numba, c or interpreter."),
+        (
+            "fast",
+            os.environ["PATH"],
+            "'fast'. Expected auto, native, numba, c or interpreter.",
+        ),
         ("c", str(tmp_path), "KERAS_THEANO_MODE=c needs a C++ compiler"),
     ):
         answer = subprocess.run(

@@ -80,6 +80,17 @@ def _joined(fgraph: Any, order: Any = None, storage_map: Any = None, checked: bo
     checked: whether elementwise functions check that sizes which are not known in the graph are equal.
     """
 
+    return fgraph_to_python(  # type: ignore[no-any-return]
+        fgraph, functions_in(fgraph, checked), order=order, storage_map=storage_map, fgraph_name="step"
+    )
+
+
+def functions_in(fgraph: Any, checked: bool = True) -> Function:
+    """Return what takes an op and its node in a graph, and returns the node's function of arrays.
+
+    checked: whether elementwise functions check that sizes which are not known in the graph are equal.
+    """
+
     def convert(op: Any, node: Any, **_: Any) -> Function:
         if isinstance(op, Loop):
             return _loop(op, [_use_of(output, fgraph) for output in node.outputs])
@@ -87,9 +98,7 @@ def _joined(fgraph: Any, order: Any = None, storage_map: Any = None, checked: bo
             return _elementwise(op, node)
         return function_of(op, node)
 
-    return fgraph_to_python(  # type: ignore[no-any-return]
-        fgraph, convert, order=order, storage_map=storage_map, fgraph_name="step"
-    )
+    return convert
 
 
 # The only rewrite merges equal nodes. All rewrites together would take fifteen times as long, and make a step

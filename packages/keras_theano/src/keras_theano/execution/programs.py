@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytensor
@@ -24,7 +24,7 @@ from keras_theano.execution.interpreter import INTERPRETED
 from keras_theano.execution.products import multiplications
 from keras_theano.execution.threads import limited, one_thread
 
-INTERPRETER, NUMBA, C, AUTO = "interpreter", "numba", "c", "auto"
+INTERPRETER, NATIVE, NUMBA, C, AUTO = "interpreter", "native", "numba", "c", "auto"
 # Loading a compiled program costs a second or two. Compiling is not worth it for less time than this.
 _WORTH_COMPILING_S = 1.0
 # The time between two checks of the helper process.
@@ -36,13 +36,13 @@ _programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
 
 
 def pinned_mode() -> str:
-    """Return the mode that KERAS_THEANO_MODE chooses: auto, numba, c or interpreter.
+    """Return the mode that KERAS_THEANO_MODE chooses: auto, native, numba, c or interpreter.
 
     Raises ValueError if it has another value. Raises CompilerMissing if it is c and there is no C++ compiler.
     """
     name = os.environ.get("KERAS_THEANO_MODE") or AUTO
-    if name not in (AUTO, NUMBA, C, INTERPRETER):
-        raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, numba, c or interpreter.")
+    if name not in (AUTO, NATIVE, NUMBA, C, INTERPRETER):
+        raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, native, numba, c or interpreter.")
     if name == C and not pytensor.config.cxx:
         raise CompilerMissing(
             "KERAS_THEANO_MODE=c needs a C++ compiler, and there is no g++ on the PATH. "
@@ -72,6 +72,7 @@ class Ran:
     calls: the number of calls, by tier.
     compile_s: the seconds that this process took until the program could run, by tier.
     compiling: whether a helper process is working on the program.
+    outside: why the native tier leaves nodes to NumPy, and how many in the batch with the most of them.
     """
 
     name: str
@@ -79,11 +80,18 @@ class Ran:
     calls: dict[str, int]
     compile_s: dict[str, float]
     compiling: bool
+    outside: dict[str, int] = field(default_factory=dict)
 
 
 def report() -> list[Ran]:
     """Return what the programs of this process ran on, in the order in which they were recorded."""
     return [program.ran() for program in sorted(_programs, key=lambda program: program.number)]
+
+
+def native_steps() -> list[tuple[str, Any]]:
+    """Return the names and the steps of all programs in the native tier, in the order of their recording."""
+    found = [program.native for program in sorted(_programs, key=lambda program: program.number)]
+    return [each for each in found if each is not None]
 
 
 class Program:
@@ -153,11 +161,19 @@ class Program:
 
     def _use(self, tier: str) -> None:
         began = time.perf_counter()
-        self._function = ahead.compiled(self._graph, mode_of(tier))
+        self._function = self._made_for(tier)
         one_thread.look_again()  # a C compiler may have linked another library
         self._compile_s[tier] = time.perf_counter() - began
         self._calls.setdefault(tier, 0)
         self._tier = tier
+
+    def _made_for(self, tier: str) -> Any:
+        if tier != NATIVE:
+            return ahead.compiled(self._graph, mode_of(tier))
+        # LLVM is not loaded unless this tier is chosen.
+        from keras_theano.execution.native.step import NativeStep
+
+        return NativeStep(self._graph)
 
     def _climb(self, arrays: list[Any]) -> None:
         """Start the helper process, or take over the program that it has compiled."""
@@ -174,4 +190,11 @@ class Program:
             warnings.warn(f"{self._name} stays in the interpreter: {failure}", RuntimeWarning, stacklevel=2)
 
     def ran(self) -> Ran:
-        return Ran(self._name, self._tier, dict(self._calls), dict(self._compile_s), self._helper is not None)
+        outside = self._function.outside() if self._tier == NATIVE else {}
+        compiling = self._helper is not None
+        return Ran(self._name, self._tier, dict(self._calls), dict(self._compile_s), compiling, outside)
+
+    @property
+    def native(self) -> tuple[str, Any] | None:
+        """The name and the step of the native tier, if this is the tier of the program."""
+        return (self._name, self._function) if self._tier == NATIVE else None

@@ -13,7 +13,7 @@ from keras_theano.tracing.subgraphs import edges, next_number, rebuilt
 from keras_theano.tracing.tensor import Tensor, as_node, cast
 
 
-class _Overridden(Op):
+class Overridden(Op):
     """Returns its first inputs unchanged, as many as there are in `upstream`.
 
     upstream: variables that stand for the gradients of the outputs.
@@ -99,7 +99,7 @@ def _like(node: Any, value: Any) -> Any:
 
 
 @register_canonicalize("fast_compile")
-@node_rewriter([_Overridden])
+@node_rewriter([Overridden])
 def _remove(fgraph: Any, node: Apply) -> list[Variable]:  # type: ignore[type-arg]
     return list(node.inputs[: node.op._count])
 
@@ -130,6 +130,6 @@ def with_gradient(
         for edge in edges([part for part in found if part is not None], since)
         if edge not in upstream and edge not in results
     ]
-    op = _Overridden(upstream, results, found, context)
+    op = Overridden(upstream, results, found, context)
     made = op(*nodes, *[arg for arg, _ in pairs_of_tensors], *context, return_list=True)
     return [Tensor(node) for node in made]

@@ -1,0 +1,197 @@
+"""The rules for reading and changing parts of arrays.
+
+A part that is known when the step is compiled is a view. Any other index is checked when the step runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from pytensor.graph.basic import Apply, Variable
+from pytensor.tensor.subtensor import (
+    AdvancedIncSubtensor,
+    AdvancedSubtensor,
+    IncSubtensor,
+    Subtensor,
+    indices_from_subtensor,
+)
+
+from keras_theano.execution.native.lowering import Lowering, rule
+from keras_theano.execution.native.work import (
+    Assembly,
+    Gather,
+    Scatter,
+    Sizes,
+    Uncovered,
+    View,
+    all_of,
+    contiguous,
+)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Where indices lie that are known only when the step runs.
+
+    axis: the first axis that has an index. The others follow it.
+    indices: dense views of whole numbers, of one shape.
+    """
+
+    axis: int
+    indices: tuple[View, ...]
+
+    def of(self, shape: Sizes) -> tuple[int, Sizes, int]:
+        """Return the elements before the axes with indices, the sizes of these, and the elements after."""
+        end = self.axis + len(self.indices)
+        return prod(shape[: self.axis]), shape[self.axis : end], prod(shape[end:])
+
+    def shape(self, shape: Sizes) -> Sizes:
+        """Return the shape of what is picked from an array of this shape."""
+        return (*shape[: self.axis], *self.indices[0].shape, *shape[self.axis + len(self.indices) :])
+
+
+def _entries(graph: Lowering, node: Apply, first: int) -> list[Any]:  # type: ignore[type-arg]
+    """Return one slice of numbers, number or View for each index.
+
+    first: the number of inputs before the indices.
+    """
+    indices = indices_from_subtensor(node.inputs[first:], node.op.idx_list)
+    return [_entry(graph, index) for index in indices]
+
+
+def _entry(graph: Lowering, index: Any) -> Any:
+    if isinstance(index, slice):
+        return slice(*[_bound(graph, part) for part in (index.start, index.stop, index.step)])
+    if isinstance(index, Variable) and not graph.is_known(index):
+        return graph.view(index)
+    known = np.asarray(graph.known(index) if isinstance(index, Variable) else index)
+    return int(known) if known.ndim == 0 and known.dtype.kind in "iu" else graph.shop.constant(known)
+
+
+def _bound(graph: Lowering, part: Any) -> int | None:
+    known = graph.known(part) if isinstance(part, Variable) else part
+    return None if known is None else int(known)
+
+
+def _place(view: View, entries: Sequence[Any]) -> View:
+    """Return the part of a view. Entries that are Views leave their axis as it is."""
+    offset, shape, strides = view.offset, [], []
+    for axis, (size, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+        entry = entries[axis] if axis < len(entries) else slice(None)
+        if isinstance(entry, View):
+            entry = slice(None)
+        if isinstance(entry, slice):
+            places = range(*entry.indices(size))
+            offset += places.start * stride if places else 0
+            shape.append(len(places))
+            strides.append(places.step * stride)
+        elif -size <= entry < size:
+            offset += entry % size * stride
+        else:
+            raise Uncovered("an index outside of the array")
+    return View(view.value, offset, tuple(shape), tuple(strides))
+
+
+def _picks(graph: Lowering, entries: Sequence[Any], together: bool) -> Picks:
+    """Return the indices among the entries.
+
+    together: whether a number is an index like the others, as in NumPy's advanced indexing. If not, it has
+        removed its axis already.
+    """
+    entries = [entry for entry in entries if together or not isinstance(entry, int)]
+    axes = [axis for axis, entry in enumerate(entries) if not isinstance(entry, slice)]
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        raise Uncovered("indices that are not next to each other")
+    arrays = [entries[axis] for axis in axes]
+    views = [graph.shop.constant(np.int64(each)) if isinstance(each, int) else each for each in arrays]
+    if any(np.dtype(view.dtype).kind not in "iu" for view in views):
+        raise Uncovered("an index that is not a whole number")
+    try:
+        shape = np.broadcast_shapes(*[view.shape for view in views])
+    except ValueError as failure:
+        raise Uncovered("indices that do not fit each other") from failure
+    dense = [graph.shop.dense(view.broadcast_to(shape)) for view in views]
+    return Picks(axes[0], tuple(dense))
+
+
+def _gathered(graph: Lowering, view: View, picks: Picks) -> View:
+    shape = picks.shape(view.shape)
+    work = Gather(*picks.of(view.shape))
+    if 0 in shape or 0 in work.sizes:
+        raise Uncovered("indices into nothing")  # the interpreter checks the indices
+    parts = [graph.shop.dense(view), *picks.indices]
+    return all_of(graph.shop.value(work, parts, shape, view.dtype))
+
+
+def _changed(graph: Lowering, view: View, part: View, picks: Picks, add: bool) -> View:
+    shape = picks.shape(view.shape)
+    outer, sizes, inner = picks.of(view.shape)
+    if 0 in shape or 0 in sizes:
+        raise Uncovered("indices into nothing")
+    part = graph.shop.dense(graph.shop.cast(part, view.dtype).broadcast_to(_fitting(part.shape, shape)))
+    parts = [view, part, *picks.indices]
+    return all_of(graph.shop.value(Scatter(outer, sizes, inner, add), parts, view.shape, view.dtype))
+
+
+def _fitting(shape: Sizes, target: Sizes) -> Sizes:
+    """Return `target`. Raises Uncovered if `shape` does not broadcast to it."""
+    try:
+        fits = np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        fits = False
+    if not fits:
+        raise Uncovered("a part that does not fit into its place")
+    return target
+
+
+@rule.register
+def _(op: Subtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    view, entries = graph.view(node.inputs[0]), _entries(graph, node, 1)
+    part = _place(view, entries)
+    if not any(isinstance(entry, View) for entry in entries):
+        return [part]
+    return [_gathered(graph, part, _picks(graph, entries, together=False))]
+
+
+@rule.register
+def _(op: AdvancedSubtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    view, entries = graph.view(node.inputs[0]), _entries(graph, node, 1)
+    slices = [entry if isinstance(entry, slice) else slice(None) for entry in entries]
+    return [_gathered(graph, _place(view, slices), _picks(graph, entries, together=True))]
+
+
+@rule.register
+def _(op: IncSubtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    view, part, entries = graph.view(node.inputs[0]), graph.view(node.inputs[1]), _entries(graph, node, 2)
+    add, dtype = not op.set_instead_of_inc, node.outputs[0].type.dtype
+    if view.dtype != dtype or (add and dtype == "bool"):
+        raise Uncovered(f"{op}")
+    if any(isinstance(entry, View) for entry in entries):
+        if any(not isinstance(entry, View) and entry != slice(None) for entry in entries):
+            raise Uncovered("a place that is partly known")
+        return [_changed(graph, view, part, _picks(graph, entries, together=False), add)]
+    place = _place(View(view.value, 0, view.shape, contiguous(view.shape)), entries)
+    part = graph.shop.cast(part, dtype).broadcast_to(_fitting(part.shape, place.shape))
+    if part.size == 0:
+        return [view]
+    if place.whole:
+        new = graph.shop.reshaped(part, view.shape)
+        return [graph.shop.elementwise("add", [view, new], dtype) if add else new]
+    if part.size == view.size and not add:
+        work, parts = Assembly(((place.offset, place.strides),), add, complete=True), [part]
+    else:
+        work, parts = Assembly(((place.offset, place.strides),), add), [view, part]
+    return [all_of(graph.shop.value(work, parts, view.shape, dtype))]
+
+
+@rule.register
+def _(op: AdvancedIncSubtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    view, part, entries = graph.view(node.inputs[0]), graph.view(node.inputs[1]), _entries(graph, node, 2)
+    add, dtype = not op.set_instead_of_inc, node.outputs[0].type.dtype
+    if view.dtype != dtype or (add and (op.ignore_duplicates or dtype == "bool")):
+        raise Uncovered(f"{op}")
+    if any(isinstance(entry, slice) and entry != slice(None) for entry in entries):
+        raise Uncovered("a place that is partly known")
+    return [_changed(graph, view, part, _picks(graph, entries, together=True), add)]

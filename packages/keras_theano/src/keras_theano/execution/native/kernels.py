@@ -1,0 +1,260 @@
+"""The code of values that are no simple loops: products, parts put together, picks by indices.
+
+Each function adds the body of a function whose pointers are the parts in their order, and then the value.
+Functions of work that may stop the step return whether they have succeeded.
+"""
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import numpy as np
+
+from keras_theano.execution.native.code import Code, Loop, literal, stored_type
+from keras_theano.execution.native.conversions import converted
+from keras_theano.execution.native.lowering import layout
+from keras_theano.execution.native.scalar_code import OPERATIONS
+from keras_theano.execution.native.work import (
+    Assembly,
+    Check,
+    Gather,
+    Greatest,
+    Product,
+    Scatter,
+    Value,
+    View,
+    contiguous,
+)
+
+SUCCESS, FAILURE = "ret i1 true", "ret i1 false"
+
+
+def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
+    """Add the body of the function that computes a value.
+
+    pointers: the names of the addresses of the parts' first elements, in their order, and of the value.
+    """
+    work = value.work
+    *parts, target = pointers
+    if isinstance(work, Product):
+        _product(code, value, parts[0], parts[1], target)
+    elif isinstance(work, Assembly):
+        _assembly(code, value, work, parts, target)
+    elif isinstance(work, Gather):
+        _gather(code, value, work, parts, target)
+    elif isinstance(work, Scatter):
+        _scatter(code, value, work, parts, target)
+    elif isinstance(work, Greatest):
+        _greatest(code, value, parts[0], target)
+    else:
+        assert isinstance(work, Check)
+        _check(code, value.parts[0], parts[0])
+    code.line(SUCCESS if isinstance(work, (Gather, Scatter, Check)) else "ret void")
+
+
+class _Nest:
+    """Loops over a shape.
+
+    indices: the names of the counters.
+    """
+
+    def __init__(self, code: Code, shape: Sequence[int]) -> None:
+        self._code = code
+        self._loops = [Loop(code, size) for size in shape]
+        self.indices = [loop.index for loop in self._loops]
+
+    def offset(self, start: int, strides: Sequence[int]) -> str:
+        return _offset(self._code, start, self.indices, strides)
+
+    def end(self) -> None:
+        for loop in reversed(self._loops):
+            loop.end()
+
+
+def _offset(code: Code, start: int, indices: Sequence[str], strides: Sequence[int]) -> str:
+    total = str(start)
+    for index, stride in zip(indices, strides, strict=True):
+        if stride:
+            moved = index if stride == 1 else code.new(f"mul nsw i64 {index}, {stride}")
+            total = moved if total == "0" else code.new(f"add nsw i64 {total}, {moved}")
+    return total
+
+
+# Products
+
+_FUNCTIONS = {"float32": "keras_theano_sgemm", "float64": "keras_theano_dgemm"}
+
+
+def _product(code: Code, value: Value, left: str, right: str, target: str) -> None:
+    """BLAS counts in columns, so it computes the transposed product from the transposed factors."""
+    a, b = value.parts
+    batch = value.shape[:-2]
+    rows, columns = value.shape[-2:]
+    kind = stored_type(value.dtype)
+    name = _FUNCTIONS[value.dtype]
+    nest = _Nest(code, batch)
+    addresses = [
+        code.place(pointer, nest.offset(0, _batch_strides(view, len(batch))), value.dtype)
+        for pointer, view in ((right, b), (left, a))
+    ]
+    own = code.place(target, nest.offset(0, contiguous(value.shape)[:-2]), value.dtype)
+    (turn_a, step_a), (turn_b, step_b) = layout(a) or (False, 0), layout(b) or (False, 0)
+    arguments = [
+        _constant(code, "i8", ord("T" if turn_b else "N")),
+        _constant(code, "i8", ord("T" if turn_a else "N")),
+        *[_constant(code, "i32", number) for number in (columns, rows, a.shape[-1])],
+        _constant(code, kind, literal(1, value.dtype)),
+        addresses[0],
+        _constant(code, "i32", step_b),
+        addresses[1],
+        _constant(code, "i32", step_a),
+        _constant(code, kind, literal(0, value.dtype)),
+        own,
+        _constant(code, "i32", columns),
+    ]
+    code.declared.add(f"declare void @{name}({', '.join(['ptr'] * len(arguments))})")
+    code.line(f"call void @{name}({', '.join(f'ptr {argument}' for argument in arguments)})")
+    nest.end()
+
+
+def _batch_strides(view: View, axes: int) -> list[int]:
+    """Return the strides of the axes before the matrices, as if the view had as many as the product."""
+    shape, strides = view.shape[:-2], view.strides[:-2]
+    own = [0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)]
+    return [*[0] * (axes - len(own)), *own]
+
+
+def _constant(code: Code, kind: str, number: int | str) -> str:
+    """Return the address of a number. Fortran takes all arguments by their addresses."""
+    name = f"@{kind}_{str(number).replace('-', 'minus')}"
+    code.declared.add(f"{name} = private unnamed_addr constant {kind} {number}")
+    return name
+
+
+# Parts put together
+
+
+def _assembly(code: Code, value: Value, work: Assembly, parts: Sequence[str], target: str) -> None:
+    views = list(value.parts)
+    if not work.complete:
+        _copy(code, views.pop(0), parts[0], target, value.shape)
+        parts = parts[1:]
+    for view, pointer, (start, strides) in zip(views, parts, work.places, strict=True):
+        nest = _Nest(code, view.shape)
+        number = code.load(pointer, nest.offset(0, view.strides), value.dtype)
+        place = nest.offset(start, strides)
+        _write(code, number, target, place, value.dtype, work.add)
+        nest.end()
+
+
+def _copy(code: Code, view: View, source: str, target: str, shape: Sequence[int]) -> None:
+    nest = _Nest(code, shape)
+    number = code.load(source, nest.offset(0, view.strides), view.dtype)
+    code.store(number, target, nest.offset(0, contiguous(shape)), view.dtype)
+    nest.end()
+
+
+def _write(code: Code, number: str, target: str, place: str, dtype: str, add: bool) -> None:
+    if add:
+        before = code.load(target, place, dtype)
+        number = OPERATIONS["add"].emit(code, [before, number], dtype)
+    code.store(number, target, place, dtype)
+
+
+# Picks by indices
+
+
+def _gather(code: Code, value: Value, work: Gather, parts: Sequence[str], target: str) -> None:
+    dtype = value.dtype
+
+    def pick(place: str, number: str) -> None:
+        code.store(code.load(parts[0], place, dtype), target, number, dtype)
+
+    _each_pick(code, work, value.parts[1:], parts[1:], pick)
+
+
+def _scatter(code: Code, value: Value, work: Scatter, parts: Sequence[str], target: str) -> None:
+    dtype = value.dtype
+    _copy(code, value.parts[0], parts[0], target, value.shape)
+
+    def put(place: str, number: str) -> None:
+        _write(code, code.load(parts[1], number, dtype), target, place, dtype, work.add)
+
+    _each_pick(code, work, value.parts[2:], parts[2:], put)
+
+
+def _each_pick(
+    code: Code,
+    work: Gather | Scatter,
+    indices: Sequence[View],
+    pointers: Sequence[str],
+    use: Callable[[str, str], None],
+) -> None:
+    """Add loops over all picks. A step that meets an index outside of its axis ends the function.
+
+    use: adds what is done with one element. Takes its place in the array, and its place among the picks.
+    """
+    picks = prod(indices[0].shape)
+    strides = contiguous((work.outer, *work.sizes, work.inner))
+    block = code.number()
+    outer, pick = Loop(code, work.outer), Loop(code, picks)
+    place = code.new(f"mul nsw i64 {outer.index}, {strides[0]}")
+    for view, pointer, size, stride in zip(indices, pointers, work.sizes, strides[1:-1], strict=True):
+        index = converted(code, code.load(pointer, pick.index, view.dtype), view.dtype, "int64")
+        if np.dtype(view.dtype).kind == "i":
+            negative = code.new(f"icmp slt i64 {index}, 0")
+            from_end = code.new(f"add i64 {index}, {size}")
+            index = code.new(f"select i1 {negative}, i64 {from_end}, i64 {index}")
+        inside = code.number()
+        # As an unsigned number, a negative index is greater than any size.
+        code.branch(code.new(f"icmp ult i64 {index}, {size}"), f"inside{inside}", f"outside{block}")
+        code.block(f"inside{inside}")
+        place = code.new(f"add nsw i64 {place}, {code.new(f'mul nsw i64 {index}, {stride}')}")
+    row = code.new(f"add nsw i64 {code.new(f'mul nsw i64 {outer.index}, {picks}')}, {pick.index}")
+    number = code.new(f"mul nsw i64 {row}, {work.inner}")
+    inner = Loop(code, work.inner)
+    use(
+        code.new(f"add nsw i64 {place}, {inner.index}"),
+        code.new(f"add nsw i64 {number}, {inner.index}"),
+    )
+    for loop in (inner, pick, outer):
+        loop.end()
+    code.jump(f"done{block}")
+    code.block(f"outside{block}")
+    code.line(FAILURE)
+    code.block(f"done{block}")
+
+
+def _greatest(code: Code, value: Value, source: str, target: str) -> None:
+    view = value.parts[0]
+    rows, columns = view.shape
+    dtype = view.dtype
+    kind = "i1" if dtype == "bool" else stored_type(dtype)
+    row = Loop(code, rows)
+    start = code.new(f"mul nsw i64 {row.index}, {columns}")
+    first = code.load(source, start, dtype)
+    column = Loop(code, columns, [(kind, first), ("i64", "0")])
+    best, place = column.values
+    number = code.load(source, code.new(f"add nsw i64 {start}, {column.index}"), dtype)
+    better = OPERATIONS["greater"].emit(code, [number, best], dtype)
+    if dtype.startswith("float"):
+        # The first NaN is greater than everything.
+        nan, best_is_nan = (OPERATIONS["isnan"].emit(code, [each], dtype) for each in (number, best))
+        better = code.new(f"or i1 {better}, {nan}")
+        better = code.new(f"and i1 {better}, {code.new(f'xor i1 {best_is_nan}, true')}")
+    column.end(
+        code.new(f"select i1 {better}, {kind} {number}, {kind} {best}"),
+        code.new(f"select i1 {better}, i64 {column.index}, i64 {place}"),
+    )
+    # The last values are those that the last step has chosen.
+    code.store(column.last[1], target, row.index, "int64")
+    row.end()
+
+
+def _check(code: Code, view: View, source: str) -> None:
+    loop = Loop(code, view.size)
+    number = code.number()
+    code.branch(code.load(source, loop.index, "bool"), f"true{number}", f"false{number}")
+    code.block(f"false{number}")
+    code.line(FAILURE)
+    code.block(f"true{number}")
+    loop.end()
