@@ -174,6 +174,13 @@ def cast(x: Any, dtype: Any) -> Any:
     return found
 
 
+def cast_inside_keras(x: Any, dtype: Any) -> Any:
+    """Convert `x` to a dtype for Keras itself, which casts the inputs of layers. In a trace, nothing is
+    rounded to float16 or bfloat16, because what mixed precision computes in them is computed in float32.
+    """
+    return convert_to_tensor(x, dtype)
+
+
 def _computes_in(dtype: str) -> bool:
     """Return whether the layer that is called, or the global policy, would compute in this dtype."""
     from keras.src.backend.common.variables import get_autocast_scope
@@ -202,7 +209,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     return gradient_function(f, argnums)
 
 
-for _function in (convert_to_tensor, cast, is_tensor, shape, grad):
+for _function in (convert_to_tensor, cast, cast_inside_keras, is_tensor, shape, grad):
     _function.__signature__ = plain_signature(_function)  # type: ignore[union-attr]
 
 
