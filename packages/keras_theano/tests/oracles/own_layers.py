@@ -21,3 +21,16 @@ class Scaled(layers.Layer):
 def softened(x: Any) -> Any:
     """An activation."""
     return ops.tanh(x) / 2.0
+
+
+@keras.saving.register_keras_serializable("own")
+class Scaling(keras.Model):
+    """A subclassed model."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.scaled = Scaled()
+        self.dense = layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(self.scaled(x))

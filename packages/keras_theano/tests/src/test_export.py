@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from keras_theano.src import export
-from oracles.own_layers import Scaled, softened
+from oracles.own_layers import Scaled, Scaling, softened
 
 X = np.random.default_rng(0).normal(size=(5, 6, 3)).astype("float32")
 # Each script predicts for the array in argv[1] with the file in argv[2], and saves the outputs in argv[3].
@@ -124,6 +124,18 @@ np.save(sys.argv[3], model.serve({"a": x[:, 0], "b": x[:, 1, :2]}))
     answer = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.predict(x, verbose=0), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_subclassed_model_exports_once_it_was_called(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    model = Scaling()
+    with pytest.raises(ValueError, match="has not yet been built"):
+        model.export(tmp_path / "model")
+    expected = model.predict(X[:, 0], verbose=0)
+    model.export(tmp_path / "model", verbose=False)
+    found = read("tf_saved_model", tmp_path / "model", X[:, 0], tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from keras import KerasTensor, layers, ops, tree
 
 from keras_theano.src.ops import core
 from oracles.edges import CASES
+from oracles.own_layers import Scaling
 
 # For these, the sizes or the dtype of the results depend on the values of the arguments, or on unknown sizes
 # that happen to be equal.
@@ -143,3 +144,12 @@ def test_inference_takes_no_longer_than_running_on_examples() -> None:
     between = time.perf_counter()
     core._spec_of_zeros(layer.call, spec, {}, (83, 89))
     assert between - began < time.perf_counter() - between
+
+
+def test_model_that_predicts_before_it_was_called_is_built_with_its_shapes() -> None:
+    """It is built while the step is recorded."""
+    model = Scaling()
+    x = np.ones((5, 3), "float32")
+    found = model.predict(x, verbose=0)
+    assert model.get_build_config() == {"input_shape": (None, 3)}
+    np.testing.assert_allclose(model(x), found, rtol=1e-6)

@@ -84,7 +84,7 @@ def exporting(of_keras: Callable[..., None]) -> Callable[..., None]:
         **kwargs: Any,
     ) -> None:
         if format not in FORMATS:
-            of_keras(self, filepath, format, verbose, input_signature, **kwargs)
+            return of_keras(self, filepath, format, verbose, input_signature, **kwargs)
         end, _ = FORMATS[format]
         path = os.fspath(filepath)
         if not path.endswith(end):
@@ -94,6 +94,7 @@ def exporting(of_keras: Callable[..., None]) -> Callable[..., None]:
         with tempfile.TemporaryDirectory(prefix="keras-theano-") as folder:
             _write(Path(folder), self, signature, kwargs, format, path, verbose)
             _run(Path(folder), exporter, format)
+        return None
 
     return export
 

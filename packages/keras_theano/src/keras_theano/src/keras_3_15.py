@@ -15,7 +15,6 @@ from keras_theano.src.ops.core import SUPPORTS_GRADIENT as SUPPORTS_GRADIENT
 from keras_theano.src.ops.core import SUPPORTS_RAGGED_TENSORS as SUPPORTS_RAGGED_TENSORS
 from keras_theano.src.ops.core import SUPPORTS_SPARSE_TENSORS as SUPPORTS_SPARSE_TENSORS
 from keras_theano.src.ops.core import Variable as Variable
-from keras_theano.src.ops.core import cast as cast
 from keras_theano.src.ops.core import compute_output_spec as compute_output_spec
 from keras_theano.src.ops.core import cond as cond  # type: ignore[attr-defined]
 from keras_theano.src.ops.core import convert_to_numpy as convert_to_numpy  # type: ignore[attr-defined]
@@ -31,3 +30,6 @@ from keras_theano.src.rnn import cudnn_ok as cudnn_ok  # type: ignore[attr-defin
 from keras_theano.src.rnn import gru as gru  # type: ignore[attr-defined]
 from keras_theano.src.rnn import lstm as lstm  # type: ignore[attr-defined]
 from keras_theano.src.rnn import rnn as rnn  # type: ignore[attr-defined]
+
+# Keras itself calls this function, and for keras.ops.cast it calls the one in core.
+cast = core.cast_inside_keras

@@ -78,6 +78,7 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     If sizes are unknown, `fn` is recorded, and nothing is computed. If all sizes are known, it runs on zeros.
     If it cannot be recorded, it runs twice on zeros, with different numbers in place of the unknown sizes.
     """
+    args, kwargs = tree.map_structure(_described, (args, kwargs))
     known = all(None not in leaf.shape for leaf in tree.flatten((args, kwargs)) if _is_keras(leaf))
     if known:
         return _spec_of_zeros(fn, args, kwargs, EXAMPLE_SIZES[:1])
@@ -91,6 +92,12 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
         return _spec_of_zeros(fn, args, kwargs, EXAMPLE_SIZES)
     except Exception as failure:
         raise failure from reason
+
+
+def _described(leaf: Any) -> Any:
+    """Return a KerasTensor in place of a symbolic tensor: a layer may be built while a step is recorded."""
+    is_symbolic = type(leaf).__module__ == "keras_theano.tracing.tensor"
+    return KerasTensor(leaf.shape, leaf.dtype) if is_symbolic else leaf
 
 
 def _spec_of_recorded(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -167,6 +174,13 @@ def cast(x: Any, dtype: Any) -> Any:
     return found
 
 
+def cast_inside_keras(x: Any, dtype: Any) -> Any:
+    """Convert `x` to a dtype for Keras itself, which casts the inputs of layers. In a trace, nothing is
+    rounded to float16 or bfloat16, because what mixed precision computes in them is computed in float32.
+    """
+    return convert_to_tensor(x, dtype)
+
+
 def _computes_in(dtype: str) -> bool:
     """Return whether the layer that is called, or the global policy, would compute in this dtype."""
     from keras.src.backend.common.variables import get_autocast_scope
@@ -195,7 +209,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     return gradient_function(f, argnums)
 
 
-for _function in (convert_to_tensor, cast, is_tensor, shape, grad):
+for _function in (convert_to_tensor, cast, cast_inside_keras, is_tensor, shape, grad):
     _function.__signature__ = plain_signature(_function)  # type: ignore[union-attr]
 
 
