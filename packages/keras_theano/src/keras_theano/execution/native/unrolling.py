@@ -5,6 +5,7 @@ Equal steps have equal functions, so a loop takes no longer to compile than a fe
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import io_toposort
@@ -29,10 +30,13 @@ def _(op: Loop, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore
         raise Uncovered("a loop without steps")
     if steps > MOST_STEPS or steps * len(nodes) > MOST_NODES:
         raise Uncovered(f"a loop of {steps} steps")
+    # Sizes among the shared values are known in the steps, too.
+    values = [graph.known(part) if graph.is_known(part) else None for part in op.split(node.inputs)[2]]
+    known = [None] * (len(sequences) + len(states)) + values
     results: list[list[View]] = [[] for _ in op.step_outputs]
     for step in reversed(range(steps)) if op.backwards else range(steps):
         given = [*[_element(part, step) for part in sequences], *states, *shared]
-        found = _one_step(op, nodes, given, graph)
+        found = _one_step(op, nodes, given, known, graph)
         states = found[: op.states]
         for all_of_them, view in zip(results, found, strict=True):
             all_of_them.append(view)
@@ -41,11 +45,18 @@ def _(op: Loop, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore
     return [*states, *stacked, *[_total(graph, views) for views in results[end:]]]
 
 
-def _one_step(op: Loop, nodes: Sequence[Apply], given: Sequence[View], graph: Lowering) -> list[View]:  # type: ignore[type-arg]
+def _one_step(
+    op: Loop,
+    nodes: Sequence[Apply],  # type: ignore[type-arg]
+    given: Sequence[View],
+    known: Sequence[Any],
+    graph: Lowering,
+) -> list[View]:
+    """known: for each input of the step its value, or None if it is not known yet."""
     inner = Lowering(graph.shop, graph.checks)
-    for variable, view in zip(op.step_inputs, given, strict=True):
+    for variable, view, value in zip(op.step_inputs, given, known, strict=True):
         _require(variable, view)
-        inner.let(variable, view)
+        inner.let(variable, view, value)
     for node in nodes:
         inner.lower(node)
     return [inner.view(output) for output in op.step_outputs]
