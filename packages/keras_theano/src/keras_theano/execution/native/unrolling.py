@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import io_toposort
 
 from keras_theano.execution.native.lowering import Lowering, joined, rule
-from keras_theano.execution.native.work import Assembly, Uncovered, View
+from keras_theano.execution.native.work import Assembly, Fixed, Uncovered, View
 from keras_theano.tracing.loop import Loop
 
 # A loop with more steps than this, or with more nodes in all steps together, stays in the interpreter.
 MOST_STEPS = 64
 MOST_NODES = 8_000
+# No array has more axes.
+_MOST_SIZES = 64
 
 
 @rule.register
@@ -30,13 +33,10 @@ def _(op: Loop, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore
         raise Uncovered("a loop without steps")
     if steps > MOST_STEPS or steps * len(nodes) > MOST_NODES:
         raise Uncovered(f"a loop of {steps} steps")
-    # Sizes among the shared values are known in the steps, too.
-    values = [graph.known(part) if graph.is_known(part) else None for part in op.split(node.inputs)[2]]
-    known = [None] * (len(sequences) + len(states)) + values
     results: list[list[View]] = [[] for _ in op.step_outputs]
     for step in reversed(range(steps)) if op.backwards else range(steps):
         given = [*[_element(part, step) for part in sequences], *states, *shared]
-        found = _one_step(op, nodes, given, known, graph)
+        found = _one_step(op, nodes, given, graph)
         states = found[: op.states]
         for all_of_them, view in zip(results, found, strict=True):
             all_of_them.append(view)
@@ -45,18 +45,11 @@ def _(op: Loop, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore
     return [*states, *stacked, *[_total(graph, views) for views in results[end:]]]
 
 
-def _one_step(
-    op: Loop,
-    nodes: Sequence[Apply],  # type: ignore[type-arg]
-    given: Sequence[View],
-    known: Sequence[Any],
-    graph: Lowering,
-) -> list[View]:
-    """known: for each input of the step its value, or None if it is not known yet."""
+def _one_step(op: Loop, nodes: Sequence[Apply], given: Sequence[View], graph: Lowering) -> list[View]:  # type: ignore[type-arg]
     inner = Lowering(graph.shop, graph.checks)
-    for variable, view, value in zip(op.step_inputs, given, known, strict=True):
+    for variable, view in zip(op.step_inputs, given, strict=True):
         _require(variable, view)
-        inner.let(variable, view, value)
+        inner.let(variable, view, _whole_numbers(view))
     for node in nodes:
         inner.lower(node)
     return [inner.view(output) for output in op.step_outputs]
@@ -68,6 +61,18 @@ def _require(variable: Variable, view: View) -> None:
     fits = len(sizes) == len(view.shape) and variable.type.dtype == view.dtype
     if not fits or any(known not in (None, size) for known, size in zip(sizes, view.shape, strict=True)):
         raise Uncovered("a loop whose step changes its shapes")
+
+
+def _whole_numbers(view: View) -> Any:
+    """Return the values of a view of few constant whole numbers, which may be sizes, and None otherwise."""
+    work = view.value.work
+    if not isinstance(work, Fixed) or work.array.dtype.kind not in "iu" or view.size > _MOST_SIZES:
+        return None
+    places = view.offset + sum(
+        np.arange(size).reshape([-1 if n == axis else 1 for n in range(len(view.shape))]) * stride
+        for axis, (size, stride) in enumerate(zip(view.shape, view.strides, strict=True))
+    )
+    return work.array.reshape(-1)[places]
 
 
 def _element(sequence: View, step: int) -> View:
