@@ -12,7 +12,7 @@ to_pytensor(layer, x)        the PyTensor variable that a layer or a model compu
 __version__ = "0.1.0"
 
 _WHERE = {
-    "explain": "keras_theano.execution.native.explanation",
+    "explain": "keras_theano.execution.explanation",
     "gradients": "keras_theano.tracing.gradients",
     "report": "keras_theano.execution.programs",
     "to_pytensor": "keras_theano.interop",

@@ -1,6 +1,9 @@
 """The cache of machine code survives damage, other processes and a small limit."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +53,7 @@ def test_least_recently_used_files_are_removed_beyond_the_limit(
     objects.loaded(SEVEN)
     (first,) = cache.iterdir()
     os.utime(first, (1, 1))
+    monkeypatch.setattr(objects, "LOOK_EVERY", 1)
     monkeypatch.setattr(objects, "LIMIT_BYTES", first.stat().st_size + 10)
     objects.loaded(SEVEN.replace("7", "8"))
     assert not first.exists()
@@ -61,3 +65,23 @@ def test_step_runs_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pyt
     file.write_text("not a folder")
     monkeypatch.setattr(objects, "folder", lambda: file / "cache")
     assert objects.loaded(SEVEN).step(None) == 7
+
+
+def test_two_processes_that_compile_at_once_and_a_killed_one_leave_a_sound_cache(tmp_path: Path) -> None:
+    code = (
+        "from keras_theano.execution.native import objects\n"
+        "for n in range(300):\n"
+        "    objects.loaded('define i32 @step(ptr %t) {\\nret i32 ' + str(n % 30) + '\\n}')\n"
+    )
+    flags = {**os.environ, "PYTENSOR_FLAGS": f"base_compiledir={tmp_path}", "KERAS_BACKEND": "theano"}
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=flags) for _ in range(3)]
+    cache = tmp_path / "keras_theano"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (cache.exists() and len(list(cache.iterdir())) > 5):
+        time.sleep(0.01)
+    processes[0].kill()
+    assert [process.wait() for process in processes[1:]] == [0, 0]
+    processes[0].wait()
+    whole = [file for file in cache.iterdir() if file.suffix == ".native"]
+    assert len(whole) == 30
+    assert all(objects._read(file) for file in whole)

@@ -51,6 +51,19 @@ def test_failed_check_raises_what_the_interpreter_raises_and_changes_nothing(ind
     assert step(np.array([-4, -1]))[0] == 2 * (3 + 30)
 
 
+def test_index_outside_is_an_error_even_if_only_the_shape_of_the_result_is_used() -> None:
+    step = native_step(lambda x, i: pt.ones_like(x[i]) * 2, X, np.zeros(2, "int64"))
+    np.testing.assert_array_equal(step(X, np.array([0, 3]))[0], np.full((2, 3), 2))
+    with pytest.raises(IndexError):
+        step(X, np.array([0, 4]))
+
+
+def test_constant_keeps_the_signs_of_its_zeros() -> None:
+    zeros = np.array([0.0, -0.0, 0.0], "float32")
+    (found,) = native(lambda x: x / pt.constant(zeros), np.ones(3, "float32"))
+    assert found.tolist() == [np.inf, -np.inf, np.inf]
+
+
 def test_arrays_of_any_layout_are_read_and_left_as_they_are() -> None:
     step = native_step(lambda x: x * 2 + 1, X)
     readonly = X.copy()

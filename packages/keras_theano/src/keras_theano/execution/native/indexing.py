@@ -122,7 +122,9 @@ def _gathered(graph: Lowering, view: View, picks: Picks) -> View:
     if 0 in shape or 0 in work.sizes:
         raise Uncovered("indices into nothing")  # the interpreter checks the indices
     parts = [graph.shop.dense(view), *picks.indices]
-    return all_of(graph.shop.value(work, parts, shape, view.dtype))
+    value = graph.shop.value(work, parts, shape, view.dtype)
+    graph.checks.append(value)  # an index outside is an error even if only the shape is used
+    return all_of(value, shape)
 
 
 def _changed(graph: Lowering, view: View, part: View, picks: Picks, add: bool) -> View:
@@ -132,7 +134,9 @@ def _changed(graph: Lowering, view: View, part: View, picks: Picks, add: bool) -
         raise Uncovered("indices into nothing")
     part = graph.shop.dense(graph.shop.cast(part, view.dtype).broadcast_to(_fitting(part.shape, shape)))
     parts = [view, part, *picks.indices]
-    return all_of(graph.shop.value(Scatter(outer, sizes, inner, add), parts, view.shape, view.dtype))
+    value = graph.shop.value(Scatter(outer, sizes, inner, add), parts, view.shape, view.dtype)
+    graph.checks.append(value)
+    return all_of(value, view.shape)
 
 
 def _fitting(shape: Sizes, target: Sizes) -> Sizes:

@@ -68,9 +68,12 @@ class Lowering:
         self._views[variable] = all_of(value)
         return self._views[variable]
 
-    def let(self, variable: Variable, view: View) -> None:
-        """Let a variable be a view."""
-        self._views[variable] = view
+    def let(self, variable: Variable, view: View, known: Any = None) -> None:
+        """Let a variable be a view, or a value that is known already."""
+        if known is None:
+            self._views[variable] = view
+        else:
+            self._known[variable] = known
 
     def lower(self, node: Apply) -> None:  # type: ignore[type-arg]
         """Add the outputs of a node.

@@ -9,6 +9,7 @@ one. The functions of BLAS are those of SciPy. Their names are in the files, and
 import contextlib
 import ctypes
 import hashlib
+import itertools
 import os
 import tempfile
 from functools import cache
@@ -21,7 +22,10 @@ import pytensor
 
 # The oldest files are removed when all of them together have more bytes than this.
 LIMIT_BYTES = 256 * 2**20
+# A process looks at the size of all files when it writes its first one, and then after so many more.
+LOOK_EVERY = 50
 _SUFFIX = ".native"
+_written = itertools.count()
 _LEVEL = 2
 # It must be changed when modules are compiled in another way than before.
 _WAY = "1"
@@ -133,7 +137,8 @@ def _keep(path: Path, machine_code: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(_HASH(machine_code).digest() + machine_code)
         Path(name).replace(path)
-        _remove_oldest(path.parent)
+        if next(_written) % LOOK_EVERY == 0:
+            _remove_oldest(path.parent)
     except OSError:
         return
 

@@ -5,17 +5,21 @@ Equal steps have equal functions, so a loop takes no longer to compile than a fe
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
+import numpy as np
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import io_toposort
 
 from keras_theano.execution.native.lowering import Lowering, joined, rule
-from keras_theano.execution.native.work import Assembly, Uncovered, View
+from keras_theano.execution.native.work import Assembly, Fixed, Uncovered, View
 from keras_theano.tracing.loop import Loop
 
 # A loop with more steps than this, or with more nodes in all steps together, stays in the interpreter.
 MOST_STEPS = 64
 MOST_NODES = 8_000
+# No array has more axes.
+_MOST_SIZES = 64
 
 
 @rule.register
@@ -45,7 +49,7 @@ def _one_step(op: Loop, nodes: Sequence[Apply], given: Sequence[View], graph: Lo
     inner = Lowering(graph.shop, graph.checks)
     for variable, view in zip(op.step_inputs, given, strict=True):
         _require(variable, view)
-        inner.let(variable, view)
+        inner.let(variable, view, _whole_numbers(view))
     for node in nodes:
         inner.lower(node)
     return [inner.view(output) for output in op.step_outputs]
@@ -57,6 +61,18 @@ def _require(variable: Variable, view: View) -> None:
     fits = len(sizes) == len(view.shape) and variable.type.dtype == view.dtype
     if not fits or any(known not in (None, size) for known, size in zip(sizes, view.shape, strict=True)):
         raise Uncovered("a loop whose step changes its shapes")
+
+
+def _whole_numbers(view: View) -> Any:
+    """Return the values of a view of few constant whole numbers, which may be sizes, and None otherwise."""
+    work = view.value.work
+    if not isinstance(work, Fixed) or work.array.dtype.kind not in "iu" or view.size > _MOST_SIZES:
+        return None
+    places = view.offset + sum(
+        np.arange(size).reshape([-1 if n == axis else 1 for n in range(len(view.shape))]) * stride
+        for axis, (size, stride) in enumerate(zip(view.shape, view.strides, strict=True))
+    )
+    return work.array.reshape(-1)[places]
 
 
 def _element(sequence: View, step: int) -> View:

@@ -264,7 +264,7 @@ class Workshop:
         array = np.array(data, order="C")
         if array.dtype.name not in DTYPES:
             raise Uncovered(f"arrays of dtype {array.dtype}")
-        if array.size > 1 and (array == array.flat[0]).all():
+        if array.size > 1 and array.tobytes() == array.flat[0].tobytes() * array.size:
             return self.constant(array.flat[0]).broadcast_to(array.shape)  # a number in the code
         key = ("constant", array.dtype.name, array.shape, array.tobytes())
         if key not in self._made:
