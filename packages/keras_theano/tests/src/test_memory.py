@@ -154,7 +154,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> float:
     return growth("nothing", tmp_path_factory.mktemp("control"))
 
 
-# A step that is recorded anew for each batch did not grow over 200 rounds, and by 8 kB a round over a thousand.
+# A step that is recorded anew for each batch did not grow over 200 rounds, but 8 kB a round over a thousand.
 # Where this comes from is not known.
 GROWING = pytest.mark.xfail(reason="grew by 8 kB a round when it was measured over a thousand", strict=False)
 CASES = [
