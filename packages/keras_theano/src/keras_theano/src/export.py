@@ -211,13 +211,16 @@ def _run(folder: Path, exporter: Exporter, format: str) -> None:
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         **os.environ,
+        "PYTHONIOENCODING": "utf-8",
         "KERAS_BACKEND": exporter.backend,
         "PYTHONPATH": os.pathsep.join(part or str(Path.cwd()) for part in sys.path),
     }
     # Python would put the folder of the script in front of all modules. It has files named like modules of
     # Python itself.
     command = [sys.executable, "-P", str(_PROCESS), str(folder)]
-    ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    ended = subprocess.run(
+        command, env=environment, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False
+    )
     failure = folder / "failure.json"
     if failure.exists():
         raise _error(json.loads(failure.read_text(encoding="utf-8")), exporter, format)
