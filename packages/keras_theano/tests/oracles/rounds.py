@@ -44,6 +44,12 @@ def nothing() -> Round:
     return lambda n: (X[: n + 1] * 2).sum()
 
 
+def leak() -> Round:
+    """What a leak would be: something small is kept in each round."""
+    kept: list[Any] = []
+    return lambda n: kept.append(np.ones(500, "float32"))
+
+
 def fits() -> Round:
     one = model()
     return lambda n: one.fit(X[:16], Y[:16], batch_size=8, verbose=0)
@@ -120,7 +126,7 @@ def eager_ops() -> Round:
 ROUNDS: dict[str, Callable[[], Round]] = {
     function.__name__: function
     for function in (
-        *(nothing, fits, batch_sizes, fixed_batch_sizes, lengths, models, recorded_anew, eager_ops),
+        *(nothing, leak, fits, batch_sizes, fixed_batch_sizes, lengths, models, recorded_anew, eager_ops),
     )
 }
 
