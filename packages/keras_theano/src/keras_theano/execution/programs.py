@@ -133,8 +133,7 @@ class Program:
     def __call__(self, arrays: list[Any]) -> list[Any]:
         self._calls[self._tier] += 1
         if not self._climbs:
-            # In the C tier, PyTensor may multiply matrices in Python. NumPy would warn about infinities.
-            with self._limit(arrays), np.errstate(all="ignore"):
+            with self._limit(arrays):
                 return self._function(*arrays)  # type: ignore[no-any-return]
         began = time.perf_counter()
         with self._limit(arrays):
@@ -170,12 +169,14 @@ class Program:
         self._tier = tier
 
     def _made_for(self, tier: str) -> Any:
-        if tier != NATIVE:
-            return ahead.compiled(self._graph, mode_of(tier))
-        # LLVM is not loaded unless this tier is chosen.
-        from keras_theano.execution.native.step import NativeStep
+        if tier == NATIVE:
+            # LLVM is not loaded unless this tier is chosen.
+            from keras_theano.execution.native.step import NativeStep
 
-        return NativeStep(self._graph)
+            return NativeStep(self._graph)
+        function = ahead.compiled(self._graph, mode_of(tier))
+        # In the C tier, PyTensor may multiply matrices in Python. NumPy would warn about infinities.
+        return np.errstate(all="ignore")(function.__call__) if tier == C else function
 
     def _climb(self, arrays: list[Any]) -> None:
         """Start the helper process, or take over the program that it has compiled."""

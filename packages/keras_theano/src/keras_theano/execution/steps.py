@@ -51,14 +51,15 @@ class Step:
     def __call__(self, data: Any) -> Any:
         arrays: list[np.ndarray[Any, Any]] = []
         kind = _flatten(data, arrays)
-        recording = self._programs.get(self._key(kind, arrays))
+        key = self._key(kind, arrays)
+        recording = self._programs.pop(key, None)
         if recording is None or self._record_anew:
             if self._record_anew:
                 self._programs.clear()
             recording = self._recorded(data)
             self._drop_old(recording[0].nodes)
-        key = self._key(kind, arrays)
-        self._programs[key] = self._programs.pop(key, recording)
+            key = self._key(kind, arrays)  # it may count the samples now
+        self._programs[key] = recording
         program, pack = recording
         return pack(program(arrays))
 

@@ -3,6 +3,7 @@
 from keras.src.backend.common.name_scope import name_scope as name_scope
 
 from keras_theano.src import random as random
+from keras_theano.src.ops import cast as cast
 from keras_theano.src.ops import core as core
 from keras_theano.src.ops import image as image
 from keras_theano.src.ops import linalg as linalg
@@ -30,6 +31,3 @@ from keras_theano.src.rnn import cudnn_ok as cudnn_ok  # type: ignore[attr-defin
 from keras_theano.src.rnn import gru as gru  # type: ignore[attr-defined]
 from keras_theano.src.rnn import lstm as lstm  # type: ignore[attr-defined]
 from keras_theano.src.rnn import rnn as rnn  # type: ignore[attr-defined]
-
-# Keras itself calls this function, and for keras.ops.cast it calls the one in core.
-cast = core.cast_inside_keras

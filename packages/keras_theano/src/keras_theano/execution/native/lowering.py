@@ -228,9 +228,7 @@ def _(op: CheckAndRaise, node: Apply, graph: Lowering) -> Sequence[View]:  # typ
 def _(op: Alloc, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
     view = graph.view(node.inputs[0])
     shape = tuple([int(graph.known(size)) for size in node.inputs[1:]])
-    if np.broadcast_shapes(view.shape, shape) != shape:
-        raise Uncovered("shapes that do not fit each other")
-    return [view.broadcast_to(shape)]
+    return [view.fitted_to(shape)]
 
 
 @rule.register

@@ -184,13 +184,19 @@ def _remainder(code: Code, given: list[str], dtype: str) -> str:
     return code.new(f"select i1 {known}, {kind} 0, {kind} {found}")
 
 
-def _remainder_of_floats(code: Code, given: list[str], dtype: str) -> str:
-    """NumPy: fmod(a, b), plus b if its sign is not that of b. A remainder of 0 has the sign of b."""
+def _rest(code: Code, given: list[str], dtype: str) -> tuple[str, str]:
+    """Return fmod(a, b) of floats, and whether one of it and b is below 0 and the other is not."""
     kind, zero = llvm_type(dtype), literal(0, dtype)
     rest = code.new(f"frem {kind} {given[0]}, {given[1]}")
     below = code.new(f"fcmp olt {kind} {given[1]}, {zero}")
     negative = code.new(f"fcmp olt {kind} {rest}, {zero}")
-    other_sign = code.new(f"xor i1 {below}, {negative}")
+    return rest, code.new(f"xor i1 {below}, {negative}")
+
+
+def _remainder_of_floats(code: Code, given: list[str], dtype: str) -> str:
+    """NumPy: fmod(a, b), plus b if its sign is not that of b. A remainder of 0 has the sign of b."""
+    kind, zero = llvm_type(dtype), literal(0, dtype)
+    rest, other_sign = _rest(code, given, dtype)
     moved = code.new(f"fadd {kind} {rest}, {given[1]}")
     found = code.new(f"select i1 {other_sign}, {kind} {moved}, {kind} {rest}")
     none = code.new(f"fcmp oeq {kind} {rest}, {zero}")
@@ -203,10 +209,8 @@ def _floor_divide_floats(code: Code, given: list[str], dtype: str) -> str:
     """NumPy: the quotient of a number that b divides without a rest, rounded to the nearest whole number."""
     kind, zero = llvm_type(dtype), literal(0, dtype)
     a, b = given
-    rest = code.new(f"frem {kind} {a}, {b}")
+    rest, other_sign = _rest(code, given, dtype)
     quotient = code.new(f"fdiv {kind} {code.new(f'fsub {kind} {a}, {rest}')}, {b}")
-    below = code.new(f"fcmp olt {kind} {b}, {zero}")
-    other_sign = code.new(f"xor i1 {below}, {code.new(f'fcmp olt {kind} {rest}, {zero}')}")
     some = code.new(f"fcmp une {kind} {rest}, {zero}")
     less = code.new(f"and i1 {some}, {other_sign}")
     one = literal(1, dtype)

@@ -230,6 +230,12 @@ class View:
         strides = (*[0] * added, *[0 if size == 1 else stride for size, stride in pairs])
         return View(self.value, self.offset, shape, strides)
 
+    def fitted_to(self, shape: Sizes) -> "View":
+        """Return what `broadcast_to` does. Raises Uncovered or ValueError if the view has another shape."""
+        if np.broadcast_shapes(self.shape, shape) != shape:
+            raise Uncovered("shapes that do not fit each other")
+        return self.broadcast_to(shape)
+
 
 def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the strides of an array whose elements lie in their order in memory."""

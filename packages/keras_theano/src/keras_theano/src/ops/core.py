@@ -96,8 +96,7 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
 
 def _described(leaf: Any) -> Any:
     """Return a KerasTensor in place of a symbolic tensor: a layer may be built while a step is recorded."""
-    is_symbolic = type(leaf).__module__ == "keras_theano.tracing.tensor"
-    return KerasTensor(leaf.shape, leaf.dtype) if is_symbolic else leaf
+    return KerasTensor(leaf.shape, leaf.dtype) if _is_symbolic(leaf) else leaf
 
 
 def _spec_of_recorded(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -191,7 +190,12 @@ def _computes_in(dtype: str) -> bool:
 
 
 def is_tensor(x: Any) -> bool:
-    return is_array(x) or type(x).__module__ == "keras_theano.tracing.tensor"
+    return is_array(x) or _is_symbolic(x)
+
+
+def _is_symbolic(x: Any) -> bool:
+    """Whether this is a Tensor, without importing PyTensor."""
+    return type(x).__module__ == "keras_theano.tracing.tensor"
 
 
 def shape(x: Any) -> tuple[Any, ...]:
