@@ -125,7 +125,7 @@ def test_tags_name_the_engine_the_machine_and_the_commit(
     assert tags["keras_version"].startswith(GENERATIONS[runtime])
     on_old_theano = (runtime, backend) == ("keras2", "theano")
     assert tags["engine"] == ("Theano" if on_old_theano else ENGINES[backend])
-    assert tags.get("engine_tier") == ("interpreter" if tags["engine"] == "PyTensor" else None)
+    assert tags.get("engine_tier") == ("native" if tags["engine"] == "PyTensor" else None)
     assert tags["engine_version"][0].isdigit()
     assert tags["python_version"].startswith("3.7." if runtime == "keras2" else "3.")
     assert tags["cpu_model"]

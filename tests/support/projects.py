@@ -29,8 +29,7 @@ SMALL = (
 # dropout or at the optimizer. Theano takes half a second for either: it is the backend of the tests in which
 # any backend would do.
 QUICK = (*SMALL, "model.hidden_units=[8]", "model.dropout=0", "training.optimizer=sgd")
-# It trains until something ends it, some epochs a second. It is trained by JAX, because Theano would start to
-# compile ahead.
+# It trains until something ends it, some epochs a second.
 ENDLESS = (*QUICK, "data.samples=20000", "training.epochs=1000000")
 # With huge steps, the squared error of a linear output exceeds the range of float32 within two epochs.
 DIVERGING = (

@@ -217,18 +217,15 @@ def test_compile_cache_is_empty_until_the_engine_has_compiled(
     assert environment.compile_cache_state("jax") is None
 
 
-@pytest.mark.parametrize(
-    ("tier", "file"), [("numba", "numba/step.nbi"), ("native", "keras_theano/0a1b.native")]
-)
-def test_pytensor_has_a_compile_cache_when_a_compiling_tier_is_pinned(
-    tier: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_theano_on_keras_3_has_a_compile_cache_unless_the_interpreter_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BACKENDEXP_COMPILE_CACHE", str(tmp_path))
     monkeypatch.setenv("PYTENSOR_FLAGS", f"base_compiledir={tmp_path}")
-    monkeypatch.delenv("KERAS_THEANO_MODE", raising=False)
+    monkeypatch.setenv("KERAS_THEANO_MODE", "interpreter")
     assert environment.compile_cache_state("theano") is None
-    monkeypatch.setenv("KERAS_THEANO_MODE", tier)
+    monkeypatch.delenv("KERAS_THEANO_MODE")
     assert environment.compile_cache_state("theano") == "empty"
-    (tmp_path / file).parent.mkdir()
-    (tmp_path / file).touch()
+    (tmp_path / "keras_theano").mkdir()
+    (tmp_path / "keras_theano" / "0a1b.native").touch()
     assert environment.compile_cache_state("theano") == "filled"

@@ -44,7 +44,7 @@ class Side:
 
 
 OTHERS = [Side(name) for name in ("tensorflow", "jax", "torch") if find_spec(name)]
-COMPILED = Side("theano", "numba")
+COMPILED = Side("theano", "native")
 OURS = [Side("theano", "interpreter"), COMPILED]
 
 
@@ -148,7 +148,7 @@ def main() -> None:
             for threads in asked.threads:
                 print(f"\n### Sizes, {threads} threads\n\n{grid(threads, asked.rounds, folder)}")
             return
-        for side in (*OTHERS, *OURS):  # bytecode and Numba's cache now exist for all sides
+        for side in (*OTHERS, *OURS):  # bytecode and compiled code now exist for all sides
             run(side, asked.threads[0], folder, ["--repeats", "1"])
         for threads in asked.threads:
             measured = compare(threads, asked.rounds, folder)

@@ -2,7 +2,7 @@
 backend.
 
 KERAS_BACKEND=jax python keras_fit.py [--width 64] [--batch 128] [--depth 2] [--epochs 20] [--repeats 5]
-    [--until-compiled] [--bare]
+    [--bare]
 
 It prints JSON with seconds: of the first fit, the minimum and the median of the later fits, and the minimum
 of evaluate and of predict.
@@ -25,8 +25,6 @@ parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--depth", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--repeats", type=int, default=5)
-# Train until a compiled step has replaced the interpreted one, then measure. For the Theano backend only.
-parser.add_argument("--until-compiled", action="store_true")
 # Also measure how long the steps of a fit take without Keras around them. For the Theano backend only.
 parser.add_argument("--bare", action="store_true")
 asked = parser.parse_args()
@@ -55,13 +53,6 @@ def fit() -> None:
 
 
 result = {"first_fit_s": seconds(fit)}
-if asked.until_compiled:
-    import keras_theano
-
-    until = time.monotonic() + 300
-    while time.monotonic() < until and keras_theano.report()[0].tier == "interpreter":
-        fit()
-    result["tier"] = keras_theano.report()[0].tier
 warm = [seconds(fit) for _ in range(asked.repeats)]
 result["warm_fit_s"], result["steady_fit_s"] = min(warm), statistics.median(warm)
 evaluate = lambda: model.evaluate(x, y, batch_size=asked.batch, verbose=0)  # noqa: E731

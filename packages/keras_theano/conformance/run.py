@@ -286,7 +286,7 @@ def run_pytest(
         **os.environ,
         "KERAS_BACKEND": backend,
         "KERAS_HOME": str(scratch / "keras"),
-        "KERAS_THEANO_MODE": "interpreter",
+        "KERAS_THEANO_MODE": "auto",
         "CONFORMANCE_LOG": str(log),
         "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "JAX_PLATFORMS": "cpu",

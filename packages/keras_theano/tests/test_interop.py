@@ -102,6 +102,25 @@ def test_example_for_pymc_finds_the_weights(tmp_path: Path) -> None:
     assert weights == pytest.approx([1.0, -2.0, 0.5], abs=0.06)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Numba tells which functions it leaves to Python
+def test_graphs_compile_in_the_mode_that_pymc_uses() -> None:
+    x = pt.matrix("x", dtype="float32", shape=(None, 3))
+
+    def outputs(x: Any) -> Any:
+        half = keras.ops.cast(keras.ops.cast(x, "float16"), "float32")
+        clipped = keras.ops.custom_gradient(lambda x: (keras.ops.relu(x), lambda upstream: upstream * 3))(x)
+        return half, clipped, keras.ops.sign(keras.ops.cast(x, "uint8")), keras.ops.top_k(x, 2)[0]
+
+    results = keras_theano.to_pytensor(outputs, x)
+    slope = pytensor.grad(results[1].sum(), x)
+    found = pytensor.function([x], [*results, slope])(X * 3 - 1)
+    expected = pytensor.function([x], [*results, slope], mode=INTERPRETED)(X * 3 - 1)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(found[-1], np.full_like(X, 3))
+
+
 def test_function_that_assigns_is_refused() -> None:
     normalize = layers.BatchNormalization()
     normalize.build((None, 3))

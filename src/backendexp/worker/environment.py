@@ -34,8 +34,8 @@ def compile_cache_state(backend):
         return None
     folder = os.environ.get("BACKENDEXP_COMPILE_CACHE", "")
     for place, _, files in os.walk(folder):
-        # Numba's code of PyTensor, and the code of the native tier of keras_theano.
-        if os.path.basename(place) in ("numba", "keras_theano") and files:
+        # The code of the native tier of keras_theano.
+        if os.path.basename(place) == "keras_theano" and files:
             return "filled"
         # Theano also compiles code for itself when it is imported. That code is in other folders, and exists
         # before any model is compiled.
@@ -46,12 +46,8 @@ def compile_cache_state(backend):
 
 
 def _is_interpreted():
-    """Return whether Theano on Keras 3 starts in its interpreter, as it does unless a mode is set."""
-    return "PYTENSOR_FLAGS" in os.environ and os.environ.get("KERAS_THEANO_MODE") not in (
-        "native",
-        "numba",
-        "c",
-    )
+    """Return whether Theano on Keras 3 runs in its interpreter, which compiles nothing."""
+    return "PYTENSOR_FLAGS" in os.environ and os.environ.get("KERAS_THEANO_MODE") == "interpreter"
 
 
 def importable(modules):

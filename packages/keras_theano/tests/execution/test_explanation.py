@@ -45,5 +45,5 @@ def test_report_and_explanation_name_what_numpy_computes(capsys: pytest.CaptureF
 
 
 def test_model_without_native_steps_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"has run no step of 'never'. Set KERAS_THEANO_MODE=native"):
+    with pytest.raises(ValueError, match=r"has run no step of 'never'. Train it or predict"):
         keras_theano.explain(keras.Sequential([layers.Dense(1)], name="never"))

@@ -22,30 +22,11 @@ from oracles import edges
 from oracles.tracing import INTERPRETED
 
 Function = Callable[..., Any]
-TIERS = [
-    "interpreter",
-    "native",
-    pytest.param("numba", marks=pytest.mark.slow),
-    # A C++ compiler takes seconds for each case.
-    pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
-]
-# The tests that go through all ops use fewer tiers, because a compiler takes seconds for each of many cases.
-EXTENDED = [pytest.mark.slow, pytest.mark.extended]
-TIERS_OF_BREADTH = ["interpreter", "native", *[pytest.param(name, marks=EXTENDED) for name in ("numba", "c")]]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::UserWarning"),  # PyTensor finds no BLAS of its own for C
-    pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning"),
-]
+TIERS = ["interpreter", "native"]
 
 
 @pytest.fixture(params=TIERS)
 def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("KERAS_THEANO_MODE", request.param)
-    return str(request.param)
-
-
-@pytest.fixture(params=TIERS_OF_BREADTH)
-def tier_of_breadth(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("KERAS_THEANO_MODE", request.param)
     return str(request.param)
 
@@ -276,9 +257,7 @@ WIDE_GROUPS = [
 
 @pytest.mark.filterwarnings("ignore:(All-NaN|Degrees of freedom|Mean of empty):RuntimeWarning")  # NumPy's
 @pytest.mark.parametrize("group", WIDE_GROUPS)
-def test_every_op_gives_numpy_s_infinities_and_nan(
-    group: list[tuple[str, edges.Case]], tier_of_breadth: str
-) -> None:
+def test_every_op_gives_numpy_s_infinities_and_nan(group: list[tuple[str, edges.Case]], tier: str) -> None:
     arrays = [array for _, (_, taken) in group for array in taken]
 
     def each(*xs: Any) -> list[Any]:
@@ -295,9 +274,7 @@ def test_every_op_gives_numpy_s_infinities_and_nan(
 
 @pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # warnings of the eager twins
 @pytest.mark.parametrize("name", edges.OF_MATRICES)
-def test_matrix_without_a_result_gives_numpy_s_result_or_nan_or_an_error(
-    name: str, tier_of_breadth: str
-) -> None:
+def test_matrix_without_a_result_gives_numpy_s_result_or_nan_or_an_error(name: str, tier: str) -> None:
     function = edges.OF_MATRICES[name]
     program = compiled(function, edges.MATRICES["nan"])
     for kind, matrix in edges.MATRICES.items():
@@ -515,7 +492,7 @@ def test_first_and_last_row_of_a_batch_broadcast(tier: str) -> None:
 
 
 def test_unknown_size_that_is_one_when_the_step_runs_is_refused(tier: str) -> None:
-    """Its gradient would not be summed over the axis, and the compiled tiers rely on that sum."""
+    """Its gradient would not be summed over the axis, and the native tier relies on that sum."""
     step = Step("rows", lambda data: data[0][: data[1]] + data[0])
     np.testing.assert_array_equal(step((X, np.array(3))), 2 * X)
     with pytest.raises(ValueError, match=r"(?i)shape|dimension|match"):

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from keras_theano.execution import ahead
-from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution import interpreter
+from keras_theano.execution.graph import Graph
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.step import NativeStep
 
 
-def graph_of(function: Callable[..., Any], *arrays: Any) -> ahead.Graph:
+def graph_of(function: Callable[..., Any], *arrays: Any) -> Graph:
     """Return the graph of a function of PyTensor variables, which returns one variable or a list."""
     inputs = [
         pt.tensor(dtype=array.dtype.name, shape=tuple([1 if size == 1 else None for size in array.shape]))
         for array in map(np.asarray, arrays)
     ]
     found = function(*inputs)
-    return ahead.Graph(inputs, found if isinstance(found, list) else [found], [])
+    return Graph(inputs, found if isinstance(found, list) else [found], [])
 
 
 def native_step(function: Callable[..., Any], *arrays: Any) -> NativeStep:
@@ -35,7 +35,7 @@ def native(function: Callable[..., Any], *arrays: Any) -> list[Any]:
 
 
 def interpreted(function: Callable[..., Any], *arrays: Any) -> list[Any]:
-    run = ahead.compiled(graph_of(function, *arrays), INTERPRETED)
+    run = interpreter.interpreted(graph_of(function, *arrays))
     return run(*[np.asarray(array) for array in arrays])  # type: ignore[no-any-return]
 
 

@@ -12,9 +12,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from keras_theano.execution import ahead
-from keras_theano.execution.ahead import Graph
-from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution.graph import Graph
+from keras_theano.execution.interpreter import interpreted
 
 SIZES = (0, 1, 1, 2, 3, 4, 5, 7, 9, 17)
 DTYPES = ("float32", "float64", "int32", "int64", "int8", "uint8", "int16", "uint16", "uint32", "bool")
@@ -143,7 +142,7 @@ class _Maker:
     def known_shape(self, variable: Any) -> tuple[int, ...]:
         """Return the shape that a variable has for these arrays. Raises what the ops raise."""
         if variable not in self.shapes:
-            function = ahead.compiled(Graph(self.inputs, [variable], []), INTERPRETED)
+            function = interpreted(Graph(self.inputs, [variable], []))
             self.shapes[variable] = np.shape(function(*self.arrays)[0])
         return self.shapes[variable]
 

@@ -246,7 +246,7 @@ print(loss, 0, *[np.ravel(weight)[-1] for weight in model.get_weights()])
 """
 
 
-@pytest.mark.parametrize("mode", ["interpreter", pytest.param("numba", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["interpreter", "native"])
 def test_a_batch_of_one_sample_broadcasts_as_on_other_backends(mode: str) -> None:
     """17 samples in batches of 8 leave one for the last. JAX and TensorFlow compute the same numbers."""
     environment = {**os.environ, "KERAS_BACKEND": "theano", "KERAS_THEANO_MODE": mode}

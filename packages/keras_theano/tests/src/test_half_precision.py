@@ -20,11 +20,7 @@ from oracles.backends import trained
 from oracles.tracing import traced
 
 DTYPES = {"float16": np.dtype("float16"), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
-TIERS = [
-    "interpreter",
-    pytest.param("numba", marks=pytest.mark.slow),
-    pytest.param("c", marks=[pytest.mark.slow, pytest.mark.extended]),
-]
+TIERS = ["interpreter", "native"]
 
 
 def numbers(dtype: str) -> Any:

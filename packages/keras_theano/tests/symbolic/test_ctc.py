@@ -87,8 +87,7 @@ def test_label_outside_of_the_classes_is_refused() -> None:
         traced(lambda x: nn.ctc_loss(TARGET[0], x, *ARGS[2:]), LOGITS)
 
 
-@pytest.mark.parametrize("tier", ["interpreter", pytest.param("numba", marks=pytest.mark.slow)])
-@pytest.mark.filterwarnings("ignore:Numba will use object mode")
+@pytest.mark.parametrize("tier", ["interpreter", "native"])
 def test_long_sequences_of_labels_have_finite_losses_in_every_tier(
     tier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ def explain(model: Any) -> None:
     """Print what the native tier has made of the steps of a model that have run: the functions of each step,
     how often it calls them, how many bytes they read and write, and the share of the matrix products.
 
-    model: a Keras model that has been trained, evaluated or used with KERAS_THEANO_MODE=native.
+    model: a Keras model that has been trained, evaluated or used.
 
     Raises ValueError if the native tier has run no step of the model.
     """
@@ -26,8 +26,8 @@ def explain(model: Any) -> None:
     kinds = [(name, step, kind) for name, step in steps for kind in step.kinds()]
     if not kinds:
         raise ValueError(
-            f"The native tier has run no step of {model.name!r}. Set KERAS_THEANO_MODE=native before its "
-            "first step, and then train or predict."
+            f"The native tier has run no step of {model.name!r}. Train it or predict with it first, with "
+            "KERAS_THEANO_MODE unset or set to native."
         )
     for name, step, kind in kinds:
         print("\n".join(_lines(name, kind[: step.inputs], step.segments(kind), step.outside(kind))))

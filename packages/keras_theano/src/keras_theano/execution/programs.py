@@ -1,35 +1,27 @@
-"""A recorded program and the tiers that run it. It starts in the interpreter and is compiled later.
+"""A recorded program and the tiers that run it.
 
-PyTensor takes tens of seconds to compile a training step, and most of this time goes to Numba. So in mode
-`auto` a program starts in the interpreter, which needs no compilation. When it has run there for a second, a
-helper process compiles it into PyTensor's cache on disk (see ahead.py). After that the program is loaded from
-the cache and continues compiled. It keeps its shared variables, and so its state.
+The native tier compiles a program to machine code when it meets the first batch, in a fraction of a second.
+The interpreter runs it as a sequence of NumPy calls.
 """
 
 import os
 import time
-import warnings
 import weakref
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pytensor
-from pytensor.compile.mode import Mode
-
-from keras_theano.errors import CompilerMissing
-from keras_theano.execution import ahead
-from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution.graph import INTERPRETER, NATIVE, Graph
+from keras_theano.execution.interpreter import interpreted
 from keras_theano.execution.products import multiplications
 from keras_theano.execution.threads import limited, one_thread
 
-INTERPRETER, NATIVE, NUMBA, C, AUTO = "interpreter", "native", "numba", "c", "auto"
-# Loading a compiled program costs a second or two. Compiling is not worth it for less time than this.
-_WORTH_COMPILING_S = 1.0
-# The time between two checks of the helper process.
-_LOOK_EVERY_S = 0.2
+if TYPE_CHECKING:
+    from keras_theano.execution.native.step import NativeStep
+
+AUTO = "auto"
 # A program remembers for this many sizes of batches whether its products run on one thread.
 _KEPT_SIZES = 1000
 
@@ -37,31 +29,15 @@ _programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
 
 
 def pinned_mode() -> str:
-    """Return the mode that KERAS_THEANO_MODE chooses: auto, native, numba, c or interpreter.
+    """Return the mode that KERAS_THEANO_MODE chooses: auto, native or interpreter.
 
-    Raises ValueError if it has another value. Raises CompilerMissing if it is c and there is no C++ compiler.
+    Raises ValueError if it has another value.
     """
     name = os.environ.get("KERAS_THEANO_MODE") or AUTO
-    if name not in (AUTO, NATIVE, NUMBA, C, INTERPRETER):
-        raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, native, numba, c or interpreter.")
-    if name == C and not pytensor.config.cxx:
-        raise CompilerMissing(
-            "KERAS_THEANO_MODE=c needs a C++ compiler, and there is no g++ on the PATH. "
-            "Install one (Debian: apt install g++), or leave the mode at auto."
-        )
-    return name
-
-
-def mode_of(tier: str) -> Mode:
-    """Return PyTensor's mode for a tier."""
-    if tier == INTERPRETER:
-        return INTERPRETED
-    # Importing Numba takes a second, which a step that starts in the interpreter does not wait for.
-    from keras_theano.execution.numba_mode import COMPILED, keeping_nan
-
-    if tier == NUMBA:
-        return COMPILED
-    return keeping_nan(Mode("cvm", "fast_run"))
+    if name in (AUTO, NATIVE, INTERPRETER):
+        return name
+    gone = " The modes numba and c are gone, because native is faster." if name in ("numba", "c") else ""
+    raise ValueError(f"KERAS_THEANO_MODE={name!r}. Expected auto, native or interpreter.{gone}")
 
 
 @dataclass(frozen=True)
@@ -69,10 +45,9 @@ class Ran:
     """Describes what a program ran on.
 
     name: the names of the step and of the model.
-    tier: the tier that runs the program now.
+    tier: the tier that ran the last call.
     calls: the number of calls, by tier.
-    compile_s: the seconds that this process took until the program could run, by tier.
-    compiling: whether a helper process is working on the program.
+    compile_s: the seconds that this process spent on making the program ready to run, by tier.
     outside: why the native tier leaves nodes to NumPy, and how many in the batch with the most of them.
     """
 
@@ -80,7 +55,6 @@ class Ran:
     tier: str
     calls: dict[str, int]
     compile_s: dict[str, float]
-    compiling: bool
     outside: dict[str, int] = field(default_factory=dict)
 
 
@@ -116,34 +90,16 @@ class Program:
         Program._made += 1
         self.number = Program._made
         self._name = name
-        self._graph = ahead.Graph(list(inputs), list(outputs), list(updates))
+        self._graph = Graph(list(inputs), list(outputs), list(updates))
         self.nodes = self._graph.size
-        self._calls: dict[str, int] = {}
-        self._compile_s: dict[str, float] = {}
         self._limits: dict[Any, AbstractContextManager[None]] = {}
         mode = pinned_mode()
-        # The interpreter calls NumPy with the least overhead.
-        self._climbs = mode == AUTO and not self._graph.calls_numpy
-        self._spent_s = 0.0
-        self._looked = 0.0
-        self._helper: ahead.Helper | None = None
-        self._use(INTERPRETER if mode == AUTO else mode)
+        self._runner = _Interpreted(self._graph) if mode == INTERPRETER else _native(self._graph, mode)
         _programs.add(self)
 
     def __call__(self, arrays: list[Any]) -> list[Any]:
-        self._calls[self._tier] += 1
-        if not self._climbs:
-            with self._limit(arrays):
-                return self._function(*arrays)  # type: ignore[no-any-return]
-        began = time.perf_counter()
         with self._limit(arrays):
-            results = self._function(*arrays)
-        now = time.perf_counter()
-        self._spent_s += now - began
-        if self._spent_s > _WORTH_COMPILING_S and now - self._looked > _LOOK_EVERY_S:
-            self._looked = now
-            self._climb(arrays)
-        return results  # type: ignore[no-any-return]
+            return self._runner(*arrays)
 
     def _limit(self, arrays: list[Any]) -> AbstractContextManager[None]:
         """Return the context for a call. If the largest matrix product of the step is small for batches of
@@ -160,44 +116,35 @@ class Program:
             self._limits[sizes] = limited(multiplications(graph.inputs, results, sizes))
         return self._limits[sizes]
 
-    def _use(self, tier: str) -> None:
-        began = time.perf_counter()
-        self._function = self._made_for(tier)
-        one_thread.look_again()  # a C compiler may have linked another library
-        self._compile_s[tier] = time.perf_counter() - began
-        self._calls.setdefault(tier, 0)
-        self._tier = tier
-
-    def _made_for(self, tier: str) -> Any:
-        if tier == NATIVE:
-            # LLVM is not loaded unless this tier is chosen.
-            from keras_theano.execution.native.step import NativeStep
-
-            return NativeStep(self._graph)
-        function = ahead.compiled(self._graph, mode_of(tier))
-        # In the C tier, PyTensor may multiply matrices in Python. NumPy would warn about infinities.
-        return np.errstate(all="ignore")(function.__call__) if tier == C else function
-
-    def _climb(self, arrays: list[Any]) -> None:
-        """Start the helper process, or take over the program that it has compiled."""
-        if self._helper is None:
-            self._helper = ahead.Helper(self._graph, arrays)
-        if self._helper.working:
-            return
-        self._climbs = False
-        failure = self._helper.failure
-        self._helper = None
-        if failure is None:
-            self._use(NUMBA)
-        else:
-            warnings.warn(f"{self._name} stays in the interpreter: {failure}", RuntimeWarning, stacklevel=2)
-
     def ran(self) -> Ran:
-        outside = self._function.outside() if self._tier == NATIVE else {}
-        compiling = self._helper is not None
-        return Ran(self._name, self._tier, dict(self._calls), dict(self._compile_s), compiling, outside)
+        runner = self._runner
+        outside = {} if isinstance(runner, _Interpreted) else runner.outside()
+        return Ran(self._name, runner.tier, dict(runner.calls), dict(runner.compile_s), outside)
 
     @property
-    def native(self) -> tuple[str, Any] | None:
-        """The name and the step of the native tier, if this is the tier of the program."""
-        return (self._name, self._function) if self._tier == NATIVE else None
+    def native(self) -> "tuple[str, NativeStep] | None":
+        """The name and the step of the native tier, unless the interpreter is pinned."""
+        return None if isinstance(self._runner, _Interpreted) else (self._name, self._runner)
+
+
+class _Interpreted:
+    """A graph in the interpreter, which counts its calls."""
+
+    tier = INTERPRETER
+
+    def __init__(self, graph: Graph) -> None:
+        began = time.perf_counter()
+        self._function: Callable[..., list[Any]] = interpreted(graph)
+        self.compile_s = {INTERPRETER: time.perf_counter() - began}
+        self.calls = Counter[str]()
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        self.calls[INTERPRETER] += 1
+        return self._function(*arrays)
+
+
+def _native(graph: Graph, mode: str) -> "NativeStep":
+    # LLVM is not loaded where the interpreter is pinned.
+    from keras_theano.execution.native.step import NativeStep
+
+    return NativeStep(graph, strict=mode == NATIVE)

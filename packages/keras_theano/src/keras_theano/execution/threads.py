@@ -54,10 +54,6 @@ class _OneThread:
     def changes_something(self) -> bool:
         return self._inside > 0 or any(count() > 1 for count, _ in self._loaded())
 
-    def look_again(self) -> None:
-        """Look for libraries again, because another one may have been loaded."""
-        self._found_with = None
-
     def _loaded(self) -> list[tuple[Callable[[], int], Callable[[int], object]]]:
         loaded = "scipy.linalg" in sys.modules
         if loaded != self._found_with:

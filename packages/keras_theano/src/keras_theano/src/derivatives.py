@@ -50,10 +50,10 @@ def at_once(function: Function, args: Sequence[Any]) -> Any:
 
     args: nested arrays.
     """
-    import pytensor
     import pytensor.tensor as pt
 
-    from keras_theano.execution.interpreter import INTERPRETED
+    from keras_theano.execution.graph import Graph
+    from keras_theano.execution.interpreter import interpreted
     from keras_theano.tracing.tensor import Tensor
 
     arrays = tree.map_structure(np.asarray, list(args))
@@ -62,13 +62,9 @@ def at_once(function: Function, args: Sequence[Any]) -> Any:
         symbols = tree.map_structure(lambda x: Tensor(pt.tensor(dtype=x.dtype.name, shape=x.shape)), arrays)
         found = function(*symbols)
     leaves = [leaf for leaf in tree.flatten(found) if isinstance(leaf, Tensor)]
-    run = pytensor.function(
-        [leaf.node for leaf in tree.flatten(symbols)],
-        [leaf.node for leaf in leaves],
-        updates=[(variable.shared, value.node) for variable, value in recorded.updates],
-        mode=INTERPRETED,
-        on_unused_input="ignore",
-    )
+    updates = [(variable.shared, value.node) for variable, value in recorded.updates]
+    graph = Graph([leaf.node for leaf in tree.flatten(symbols)], [leaf.node for leaf in leaves], updates)
+    run = interpreted(graph)
     values = iter(as_arrays(run(*tree.flatten(arrays))))
     return tree.map_structure(lambda leaf: next(values) if isinstance(leaf, Tensor) else leaf, found)
 

@@ -1,6 +1,6 @@
 """Gives functions of arrays a place in a graph, for what PyTensor has no op for.
 
-Every tier runs such a function as it is. A compiled step calls it from the compiled code around it.
+Every tier runs such a function as it is. The native tier calls it between two segments of machine code.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class Computed(Op):
     """Calls a function of arrays.
 
     function: takes arrays and, as named arguments, the settings. Returns one new array or a tuple of them. It
-        must be a function of a module, so that a graph can be sent to another process.
+        must be a function of a module, so that equal calls are equal nodes.
     settings: pairs of a name and a value that can be hashed.
     types: the types of the outputs.
     gradient: a function of a module, or None if the gradient is 0 everywhere.
@@ -39,6 +39,9 @@ class Computed(Op):
         self.function, self.settings, self.types, self.gradient = function, settings, types, gradient
         self._named = dict(settings)
         self._dtypes = [kind.dtype for kind in types]
+
+    def __str__(self) -> str:
+        return f"Computed{{{getattr(self.function, '__name__', self.function)}}}"
 
     def make_node(self, *inputs: Variable) -> Apply:  # type: ignore[type-arg]
         return Apply(self, list(inputs), [kind() for kind in self.types])

@@ -34,7 +34,7 @@ def narrowed(x: TensorVariable, dtype: str) -> TensorVariable:
 
 
 class Narrow(Op):
-    """Rounds in NumPy. For the compiled tiers, a rewrite replaces it by arithmetic."""
+    """Rounds in NumPy. For PyTensor's compilers, a rewrite replaces it by arithmetic."""
 
     __props__ = ("dtype",)
 

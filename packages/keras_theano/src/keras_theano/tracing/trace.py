@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from keras_theano.tracing.tensor import Tensor
     from keras_theano.tracing.variable import Variable
 
-# PyTensor's C and Numba back ends have no kernels for float16, and NumPy does not know bfloat16. Mixed
-# precision would compute in these dtypes. Here it computes in float32, which is wider and never narrower.
+# PyTensor's compilers have no kernels for float16, and NumPy does not know bfloat16. Mixed precision would
+# compute in these dtypes. Here it computes in float32, which is wider and never narrower.
 WIDENED = {"float16": "float32", "bfloat16": "float32"}
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_theano.execution import ahead
-from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution.interpreter import interpreted
 from keras_theano.execution.native import segment
 from keras_theano.execution.native.step import NativeStep
 from oracles.native import assert_same
@@ -60,7 +59,7 @@ def assert_agree(seeds: range) -> None:
     for seed in seeds:
         made = random_graph(seed)
         arrays = [array.copy() for array in made.arrays]
-        expected, their_failure = outcome(ahead.compiled(made.graph, INTERPRETED), made)
+        expected, their_failure = outcome(interpreted(made.graph), made)
         step = NativeStep(made.graph)
         for _ in range(2):
             found, our_failure = outcome(step, made)

@@ -12,9 +12,10 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from keras_theano.execution.ahead import Graph
+from keras_theano.execution.graph import Graph
+from keras_theano.execution.native import step as step_module
 from keras_theano.execution.native.step import NativeStep
-from oracles.native import interpreted, native, native_step
+from oracles.native import graph_of, interpreted, native, native_step
 
 X = np.arange(12, dtype="float32").reshape(4, 3)
 
@@ -171,6 +172,40 @@ def test_many_kinds_of_batches_do_not_compile_many_programs() -> None:
     for _ in range(2):
         step(np.ones((31, 3), "float32"))
     assert len(step.kinds()) < 11
+
+
+def test_kind_that_comes_often_replaces_the_one_that_was_used_least_recently() -> None:
+    step = native_step(lambda x: x * 2 + 1, X)
+    kinds = list(range(3, 3 + step_module._MOST_KINDS))
+    for size in kinds * 2:
+        step(np.ones((size, 3), "float32"))
+    assert len(step.kinds()) == step_module._MOST_KINDS
+    step(np.ones((3, 3), "float32"))
+    for _ in range(step_module._OFTEN):
+        assert ((100, 3),) not in step.kinds()
+        step(np.ones((100, 3), "float32"))
+    assert {((100, 3),), ((3, 3),)} < set(step.kinds())
+    assert len(step.kinds()) == step_module._MOST_KINDS
+
+
+class Failing:
+    """Stands in for a stage, and cannot be compiled."""
+
+    def __init__(self, *_: Any) -> None:
+        raise ZeroDivisionError("no such stage")
+
+
+def test_step_that_cannot_be_compiled_runs_in_the_interpreter_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(step_module, "Stage", Failing)
+    step = NativeStep(graph_of(lambda x: x + 1, X), strict=False)
+    with pytest.warns(RuntimeWarning, match="could not be compiled: ZeroDivisionError.'no such stage'"):
+        np.testing.assert_array_equal(step(X)[0], X + 1)
+    np.testing.assert_array_equal(step(X * 2)[0], X * 2 + 1)  # says it only once
+    assert (step.tier, step.calls) == ("interpreter", {"interpreter": 2})
+    with pytest.raises(ZeroDivisionError):
+        NativeStep(graph_of(lambda x: x + 1, X), strict=True)(X)
 
 
 def test_threads_may_call_one_step_at_once() -> None:

@@ -8,8 +8,8 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from keras_theano.execution.ahead import Graph, compiled
-from keras_theano.execution.interpreter import INTERPRETED
+from keras_theano.execution.graph import Graph
+from keras_theano.execution.interpreter import interpreted
 from keras_theano.execution.native import unrolling
 from keras_theano.execution.native.step import NativeStep
 from keras_theano.src.ops import core
@@ -41,7 +41,7 @@ def test_short_loop_and_its_gradient_are_compiled(steps: int, reverse: bool) -> 
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=shape).astype("float32") for shape in ((steps, 3), (3, 3))]
     native = NativeStep(graph)
-    for ours, theirs in zip(native(*arrays), compiled(graph, INTERPRETED)(*arrays), strict=True):
+    for ours, theirs in zip(native(*arrays), interpreted(graph)(*arrays), strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
     assert native.outside() == {}
@@ -62,7 +62,7 @@ def test_long_loop_stays_in_the_interpreter() -> None:
     native = NativeStep(scanned(steps))
     x = np.random.default_rng(0).normal(size=(steps, 3)).astype("float32")
     w = np.eye(3, dtype="float32") / 2
-    expected = compiled(scanned(steps), INTERPRETED)(x, w)
+    expected = interpreted(scanned(steps))(x, w)
     for ours, theirs in zip(native(x, w), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
     assert f"a loop of {steps} steps" in native.outside()

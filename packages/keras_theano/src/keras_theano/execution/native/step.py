@@ -4,15 +4,18 @@ A stage is a segment and the nodes that run after it in NumPy. The next stage is
 their results are known, because nothing else may tell them. Most steps have one stage and no such node.
 
 Shared variables are changed in the last segment only, after everything that may raise an error. If a check in
-a segment fails, the interpreter runs the step again from its start. So it raises what the interpreter raises,
-and nothing has been changed.
+a segment fails, or a batch cannot be compiled, the interpreter runs the step again from its start. So it
+raises what the interpreter raises, and nothing has been changed.
 """
 
 import os
 import threading
+import time
+import warnings
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,8 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import MergeOptimizer
 from pytensor.graph.traversal import graph_inputs
 
-from keras_theano.execution import ahead
-from keras_theano.execution.interpreter import INTERPRETED, functions_in
+from keras_theano.execution.graph import INTERPRETER, NATIVE, Graph
+from keras_theano.execution.interpreter import functions_in, interpreted
 from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # rules register themselves
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
@@ -33,17 +36,31 @@ from keras_theano.tracing.depth import as_deep_as
 # Programs are compiled for this many kinds of batches when they first meet them. Later kinds run in the
 # interpreter when they come for the first time.
 _AT_ONCE = 8
-# Each kind keeps its memory.
+# Each kind keeps its memory. When there are this many, another one must come more often before it replaces
+# the one that was not used for the longest time. Kinds that take turns would be compiled at every call
+# otherwise.
 _MOST_KINDS = 16
+_OFTEN = 10
+# A step counts how often it has met this many kinds that are not compiled.
+_COUNTED = 1000
 
 Arrays = dict[Variable, Any]
 
 
 class NativeStep:
-    """A graph that can be called with arrays. It returns a list of arrays, and updates shared variables."""
+    """A graph that can be called with arrays. It returns a list of arrays, and updates shared variables.
 
-    def __init__(self, graph: ahead.Graph) -> None:
+    strict: whether a batch that cannot be compiled is an error. Otherwise the interpreter runs such batches,
+        and the first one gives a warning.
+    tier: the tier that ran the last call.
+    calls: the number of calls, by tier.
+    compile_s: the seconds that it took to make the step ready to run, by tier.
+    """
+
+    def __init__(self, graph: Graph, strict: bool = True) -> None:
+        began = time.perf_counter()
         self._graph = graph
+        self._strict = strict
         inputs = set(graph.inputs)
         found = [v for v in graph_inputs(graph.ends) if v not in inputs and not isinstance(v, Constant)]
         updated = [shared for shared, _ in graph.updates]
@@ -68,11 +85,15 @@ class NativeStep:
         self._cells = {own[each]: each.container.storage for each in updated}
         self._nodes = fgraph.toposort()
         self._functions = functions_in(fgraph)
-        self._kinds: dict[tuple[Sizes, ...], Stage] = {}
-        self._met: set[Any] = set()
+        self._kinds: dict[tuple[Sizes, ...], Stage] = {}  # the one that was used last comes last
+        self._met: Counter[Any] = Counter()
+        self._refused: set[Any] = set()
         self._interpreter: Callable[..., list[Any]] | None = None
         self._lock = _lock()
         self._running = False
+        self.tier = NATIVE
+        self.calls: Counter[str] = Counter()
+        self.compile_s = {NATIVE: time.perf_counter() - began}
 
     def __call__(self, *arrays: Any) -> list[Any]:
         with self._lock:
@@ -81,19 +102,54 @@ class NativeStep:
             for state in self._states.values():
                 state.refresh()
             kind = (*[array.shape for array in arrays], *[state.shape for state in self._states.values()])
-            first = self._kinds.get(kind)
-            if first is None:
-                if len(self._kinds) >= _AT_ONCE and kind not in self._met:
-                    self._met.add(kind)
-                    return self._interpreted(arrays)
-                if len(self._kinds) >= _MOST_KINDS:
-                    del self._kinds[next(iter(self._kinds))]
+            first = self._kinds.pop(kind, None)
+            if first is not None:
+                self._kinds[kind] = first
+            elif not self._worth_compiling(kind):
+                return self._interpreted(arrays)
             self._running = True
             try:
                 results = self._run(kind, first, arrays)
+            except _NotCompiled as failure:
+                return self._without(kind, arrays, failure.__cause__)
             finally:
                 self._running = False
-            return self._interpreted(arrays) if results is None else results
+            if results is None:
+                return self._interpreted(arrays)
+            self.tier = NATIVE
+            self.calls[NATIVE] += 1
+            return results
+
+    def _worth_compiling(self, kind: Any) -> bool:
+        """Return whether to compile a kind of batch, and make room for it."""
+        if kind in self._refused:
+            return False
+        if len(self._kinds) >= _AT_ONCE:
+            if len(self._met) >= _COUNTED:
+                self._met.clear()
+            self._met[kind] += 1
+            full = len(self._kinds) >= _MOST_KINDS
+            if self._met[kind] < (_OFTEN if full else 2):
+                return False
+            del self._met[kind]
+            if full:
+                del self._kinds[next(iter(self._kinds))]
+        return True
+
+    def _without(self, kind: Any, arrays: Sequence[Any], failure: BaseException | None) -> list[Any]:
+        """Run a batch that could not be compiled, and tell why if the interpreter can run it."""
+        self._kinds.pop(kind, None)
+        results = self._interpreted(arrays)
+        if self._strict and failure is not None:
+            raise failure
+        if not self._refused:
+            warnings.warn(
+                f"The interpreter runs a step that could not be compiled: {failure!r}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._refused.add(kind)
+        return results
 
     def kinds(self) -> list[tuple[Sizes, ...]]:
         """Return each kind of batch that was compiled: the shapes of the inputs, followed by those of the
@@ -121,8 +177,27 @@ class NativeStep:
 
     def _interpreted(self, arrays: Sequence[Any]) -> list[Any]:
         if self._interpreter is None:
-            self._interpreter = ahead.compiled(self._graph, INTERPRETED)
+            with self._timed(INTERPRETER):
+                self._interpreter = interpreted(self._graph)
+        self.tier = INTERPRETER
+        self.calls[INTERPRETER] += 1
         return self._interpreter(*arrays)
+
+    @contextmanager
+    def _timed(self, tier: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.compile_s[tier] = self.compile_s.get(tier, 0.0) + time.perf_counter() - began
+
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        with self._timed(NATIVE):
+            try:
+                yield
+            except Exception as failure:
+                raise _NotCompiled from failure
 
     def _run(self, kind: Any, first: "Stage | None", given: Sequence[Any]) -> list[Any] | None:
         """Return the results, or None if the interpreter must run the step."""
@@ -135,14 +210,20 @@ class NativeStep:
             arrays[variable] = cell[0]
         stage = first
         if stage is None:
-            stage = self._kinds[kind] = Stage(self._nodes, arrays, self._ends, self._functions)
+            with self._compiling():
+                stage = self._kinds[kind] = Stage(self._nodes, arrays, self._ends, self._functions)
         while True:
             if not stage.run(arrays, self._states):
                 return None
             if stage.last:
                 break
-            stage = stage.next(arrays)
+            with self._compiling():
+                stage = stage.next(arrays)
         return stage.finish(arrays, self._cells, self._states)
+
+
+class _NotCompiled(Exception):
+    """A stage could not be compiled. The cause is the error."""
 
 
 class Ends:
