@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 
 from keras_theano.execution import interpreter
 from keras_theano.execution.graph import Graph
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.step import NativeStep
+from keras_theano.src.ops import core
+from keras_theano.tracing import trace
+from keras_theano.tracing.tensor import Tensor, as_node
 
 
 def graph_of(function: Callable[..., Any], *arrays: Any) -> Graph:
@@ -59,3 +64,20 @@ def assert_same(ours: list[Any], theirs: list[Any]) -> None:
         assert one.dtype == other.dtype
         assert one.shape == other.shape
         np.testing.assert_array_equal(one, other)
+
+
+def scanned(steps: int | None, reverse: bool = False) -> Graph:
+    """Return the graph of a scan with two states, stacked results and all gradients."""
+    x, w = pt.tensor("x", dtype="float32", shape=(steps, 3)), pt.fmatrix("w")
+
+    def step(carry: Any, row: Any) -> Any:
+        h, total = carry
+        h = keras.ops.tanh(keras.ops.matmul(Tensor(w), h) + row)
+        return (h, total + h * row), h * 2
+
+    with trace.opened(trace.Trace()):
+        zeros = np.zeros(3, "float32")
+        (h, total), stacked = core.scan(step, (zeros, zeros), Tensor(x), reverse=reverse)
+        found = [as_node(part) for part in (h, total, stacked)]
+    loss = sum(pt.sum(part**2) for part in found)
+    return Graph([x, w], [*found, *pytensor.grad(loss, [x, w])], [])

@@ -17,12 +17,11 @@ from oracles.backends import trained
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-# JAX takes some seconds to compile each model, so CI trains one or two of each kind. The others are in the
-# extended tests, and so are all models on TensorFlow.
+# JAX takes some seconds to compile each model, so CI trains one or two of each kind, in the tier that is the
+# default. The rest is in the extended tests, and so are all models on TensorFlow.
 IN_CI = (
     "MaxPooling1D",
     "AveragePooling2D",
-    "AdaptiveAveragePooling1D",
     "Conv2D in groups",
     "DepthwiseConv1D",
     "SeparableConv2D",
@@ -30,23 +29,24 @@ IN_CI = (
     "LSTM, masked",
     "GRU",
     "Bidirectional",
-    "RNN of several cells",
     "RNN of a user's cell",
     "ConvLSTM1D",
     "network: transformer",
 )
+TIERS = ("interpreter", "native")
 MODELS = [
     pytest.param(
         name,
         other,
-        marks=[] if name in IN_CI and other == "jax" else pytest.mark.extended,
-        id=f"{name} on {other}",
+        tier,
+        marks=[] if name in IN_CI and (other, tier) == ("jax", "native") else pytest.mark.extended,
+        id=f"{name} on {other}-{tier}",
     )
+    for tier in TIERS
     for other in ("jax", "tensorflow")
     for name in layers_to_train.MODELS
     if other != "jax" or name not in layers_to_train.NOT_AS_ON_JAX
 ]
-TIERS = ("interpreter", "native")
 # Returns the weights of the models that are in CI, or of the others, in a tier or on another backend.
 Weights = Callable[[bool, str], dict[str, Any]]
 
@@ -71,8 +71,7 @@ def test_names_of_models_are_names_of_models() -> None:
     assert set(layers_to_train.MODELS) > layers_to_train.NOT_AS_ON_JAX
 
 
-@pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize(("name", "other"), MODELS)
+@pytest.mark.parametrize(("name", "other", "tier"), MODELS)
 def test_weights_after_training_are_those_of_other_backends(
     name: str, other: str, tier: str, weights: Weights
 ) -> None:

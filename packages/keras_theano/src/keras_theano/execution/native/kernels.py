@@ -81,7 +81,7 @@ def _offset(code: Code, start: int, indices: Sequence[str], strides: Sequence[in
 
 # Products
 
-_FUNCTIONS = {"float32": "keras_theano_sgemm", "float64": "keras_theano_dgemm"}
+_LETTERS = {"float32": "s", "float64": "d"}
 
 
 def _product(code: Code, value: Value, left: str, right: str, target: str) -> None:
@@ -90,7 +90,7 @@ def _product(code: Code, value: Value, left: str, right: str, target: str) -> No
     batch = value.shape[:-2]
     rows, columns = value.shape[-2:]
     kind = stored_type(value.dtype)
-    name = _FUNCTIONS[value.dtype]
+    letter = _LETTERS[value.dtype]
     nest = _Nest(code, batch)
     addresses = [
         code.place(pointer, nest.offset(0, _batch_strides(view, len(batch))), value.dtype)
@@ -98,22 +98,35 @@ def _product(code: Code, value: Value, left: str, right: str, target: str) -> No
     ]
     own = code.place(target, nest.offset(0, contiguous(value.shape)[:-2]), value.dtype)
     (turn_a, step_a), (turn_b, step_b) = layout(a) or (False, 0), layout(b) or (False, 0)
-    arguments = [
-        _constant(code, "i8", ord("T" if turn_b else "N")),
-        _constant(code, "i8", ord("T" if turn_a else "N")),
-        *[_constant(code, "i32", number) for number in (columns, rows, a.shape[-1])],
-        _constant(code, kind, literal(1, value.dtype)),
-        addresses[0],
-        _constant(code, "i32", step_b),
-        addresses[1],
-        _constant(code, "i32", step_a),
-        _constant(code, kind, literal(0, value.dtype)),
-        own,
-        _constant(code, "i32", columns),
-    ]
-    code.declared.add(f"declare void @{name}({', '.join(['ptr'] * len(arguments))})")
-    code.line(f"call void @{name}({', '.join(f'ptr {argument}' for argument in arguments)})")
+    one, zero = (_constant(code, kind, literal(number, value.dtype)) for number in (1, 0))
+
+    def flag(turned: bool) -> str:
+        return _constant(code, "i8", ord("T" if turned else "N"))
+
+    def number(size: int) -> str:
+        return _constant(code, "i32", size)
+
+    inner = a.shape[-1]
+    # A vector among the factors: its distance between elements. BLAS multiplies it faster in this form.
+    across, down = a.strides[-1], b.strides[-2]
+    if rows == 1 and across > 0 < inner:
+        sizes = (inner, columns) if turn_b else (columns, inner)
+        given = [flag(turn_b), *map(number, sizes), one, addresses[0], number(step_b)]
+        _call(code, f"{letter}gemv", [*given, addresses[1], number(across), zero, own, number(1)])
+    elif columns == 1 and down > 0 < inner:
+        sizes = (rows, inner) if turn_a else (inner, rows)
+        given = [flag(not turn_a), *map(number, sizes), one, addresses[1], number(step_a)]
+        _call(code, f"{letter}gemv", [*given, addresses[0], number(down), zero, own, number(1)])
+    else:
+        given = [flag(turn_b), flag(turn_a), number(columns), number(rows), number(inner), one]
+        given += [addresses[0], number(step_b), addresses[1], number(step_a), zero, own, number(columns)]
+        _call(code, f"{letter}gemm", given)
     nest.end()
+
+
+def _call(code: Code, name: str, arguments: Sequence[str]) -> None:
+    code.declared.add(f"declare void @keras_theano_{name}({', '.join(['ptr'] * len(arguments))})")
+    code.line(f"call void @keras_theano_{name}({', '.join(f'ptr {argument}' for argument in arguments)})")
 
 
 def _batch_strides(view: View, axes: int) -> list[int]:

@@ -68,12 +68,12 @@ class Lowering:
         self._views[variable] = all_of(value)
         return self._views[variable]
 
-    def let(self, variable: Variable, view: View, known: Any = None) -> None:
-        """Let a variable be a view, or a value that is known already."""
-        if known is None:
-            self._views[variable] = view
-        else:
-            self._known[variable] = known
+    def let(self, variable: Variable, view: View) -> None:
+        self._views[variable] = view
+
+    def let_known(self, variable: Variable, value: Any) -> None:
+        """Let a variable be a value that is known already."""
+        self._known[variable] = value
 
     def lower(self, node: Apply) -> None:  # type: ignore[type-arg]
         """Add the outputs of a node.

@@ -96,7 +96,7 @@ def _known_functions() -> None:
     address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     name_of = ctypes.pythonapi.PyCapsule_GetName
     name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    for name in ("sgemm", "dgemm"):
+    for name in ("sgemm", "dgemm", "sgemv", "dgemv"):
         capsule = cython_blas.__pyx_capi__[name]
         llvm.add_symbol(f"keras_theano_{name}", address(capsule, name_of(capsule)))
 

@@ -70,6 +70,19 @@ class Segment:
             table[slot] = address
         return self._loaded.step(self._address) == 0
 
+    def repeat(self, addresses: Sequence[Any], times: int) -> bool:
+        """Run several times, and return whether the segment has never been stopped.
+
+        addresses: as for `run`, but each is one address for all times, or an array with one for each.
+        """
+        rows = np.empty((times, len(self._table)), np.uintp)
+        rows[:] = np.frombuffer(self._table, np.uintp)
+        for (slot, _), places in zip(self._slots, addresses, strict=True):
+            rows[:, slot] = places
+        first, width = rows.ctypes.data, rows.strides[0]
+        step = self._loaded.step
+        return all(step(first + n * width) == 0 for n in range(times))
+
     def _array(self, view: View) -> np.ndarray[Any, Any]:
         dtype = np.dtype(view.dtype)
         if view.size == 0:

@@ -27,11 +27,13 @@ from pytensor.graph.traversal import graph_inputs
 from keras_theano.execution.graph import INTERPRETER, NATIVE, Graph
 from keras_theano.execution.interpreter import functions_in, interpreted
 from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # rules register themselves
+from keras_theano.execution.native.looping import CompiledLoop, Stopped
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
 from keras_theano.execution.native.states import State, state_of
 from keras_theano.execution.native.work import DTYPES, Sizes, Uncovered
 from keras_theano.tracing.depth import as_deep_as
+from keras_theano.tracing.loop import Loop
 
 # Programs are compiled for this many kinds of batches when they first meet them. Later kinds run in the
 # interpreter when they come for the first time.
@@ -84,7 +86,7 @@ class NativeStep:
         self._ends = Ends(results, [(own[each], value) for each, value in updates])
         self._cells = {own[each]: each.container.storage for each in updated}
         self._nodes = fgraph.toposort()
-        self._functions = functions_in(fgraph)
+        self._functions = self._functions_in(fgraph)
         self._kinds: dict[tuple[Sizes, ...], Stage] = {}  # the one that was used last comes last
         self._met: Counter[Any] = Counter()
         self._refused: set[Any] = set()
@@ -119,6 +121,17 @@ class NativeStep:
             self.tier = NATIVE
             self.calls[NATIVE] += 1
             return results
+
+    def _functions_in(self, fgraph: FunctionGraph) -> Callable[[Any, Any], Callable[..., Any]]:
+        """Return what returns the function of arrays for an op and its node that have no rule."""
+        by_numpy = functions_in(fgraph)
+
+        def function(op: Any, node: Apply) -> Callable[..., Any]:  # type: ignore[type-arg]
+            if isinstance(op, Loop) and op.condition is None:
+                return CompiledLoop(node, fgraph, by_numpy(op, node), self._compiling)
+            return by_numpy(op, node)
+
+        return function
 
     def _worth_compiling(self, kind: Any) -> bool:
         """Return whether to compile a kind of batch, and make room for it."""
@@ -249,6 +262,7 @@ class Stage:
     arrays: what exists, by variable.
     ends: what the step computes.
     functions: returns the NumPy function of a node.
+    known: values that are the same whenever this stage runs, such as sizes.
     """
 
     def __init__(
@@ -257,6 +271,7 @@ class Stage:
         arrays: Arrays,
         ends: Ends,
         functions: Callable[[Any, Any], Callable[..., Any]],
+        known: Arrays | None = None,
     ) -> None:
         self._ends = ends
         self._functions = functions
@@ -265,8 +280,8 @@ class Stage:
         self._next: dict[Any, Stage] = {}
         self._lowering = Lowering()
         nodes = list(nodes)
+        self._known: Arrays = dict(known or {})
         self._given = self._give(nodes, arrays)
-        self._known: Arrays = {}
         inside = self._partition(nodes)
         self.last = not self._outside
         self._compile(inside)
@@ -277,7 +292,9 @@ class Stage:
         used.update(self._ends.variables, [shared for shared, _ in self._ends.updates])
         given = []
         for variable, array in arrays.items():
-            if variable in used and isinstance(array, np.ndarray) and array.dtype.name in DTYPES:
+            if variable in self._known:
+                self._lowering.let_known(variable, self._known[variable])
+            elif variable in used and isinstance(array, np.ndarray) and array.dtype.name in DTYPES:
                 self._lowering.give(variable, array.shape)
                 given.append(variable)
         return given
@@ -348,9 +365,12 @@ class Stage:
             arrays.update(zip(self._results, self.segment.arrays, strict=False))
         arrays.update(self._known)
         if self._calls:
-            with np.errstate(all="ignore"):
-                for node, function in self._calls:
-                    _call(node, function, arrays)
+            try:
+                with np.errstate(all="ignore"):
+                    for node, function in self._calls:
+                        _call(node, function, arrays)
+            except Stopped:
+                return False
         return True
 
     def next(self, arrays: Arrays) -> "Stage":
@@ -358,7 +378,7 @@ class Stage:
         outputs = [output for node, _ in self._outside for output in node.outputs]
         kind = tuple([getattr(arrays[output], "shape", None) for output in outputs])
         if kind not in self._next:
-            self._next[kind] = Stage(self._later, arrays, self._ends, self._functions)
+            self._next[kind] = Stage(self._later, arrays, self._ends, self._functions, self._known)
         return self._next[kind]
 
     def finish(
@@ -375,14 +395,22 @@ class Stage:
         return results
 
     def reasons(self) -> list[str]:
-        own = [reason for _, reason in self._outside]
+        pairs = zip(self._outside, self._calls, strict=True)
+        own = [reason for (_, reason), (_, function) in pairs if not _is_compiled(function)]
         return own + [reason for stage in self._next.values() for reason in stage.reasons()]
 
     def segments(self) -> Iterable[Segment]:
         if self.segment is not None:
             yield self.segment
+        for _, function in self._calls:
+            if isinstance(function, CompiledLoop):
+                yield from function.segments()
         for stage in self._next.values():
             yield from stage.segments()
+
+
+def _is_compiled(function: Any) -> bool:
+    return isinstance(function, CompiledLoop) and function.compiled
 
 
 def _readable(array: Any, dtype: str) -> Any:

@@ -48,14 +48,18 @@ def _(op: Loop, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore
 def _one_step(op: Loop, nodes: Sequence[Apply], given: Sequence[View], graph: Lowering) -> list[View]:  # type: ignore[type-arg]
     inner = Lowering(graph.shop, graph.checks)
     for variable, view in zip(op.step_inputs, given, strict=True):
-        _require(variable, view)
-        inner.let(variable, view, _whole_numbers(view))
+        require(variable, view)
+        known = _whole_numbers(view)
+        if known is None:
+            inner.let(variable, view)
+        else:
+            inner.let_known(variable, known)
     for node in nodes:
         inner.lower(node)
     return [inner.view(output) for output in op.step_outputs]
 
 
-def _require(variable: Variable, view: View) -> None:
+def require(variable: Variable, view: View) -> None:
     """Raise Uncovered if a view is of another kind than the variable that it stands for."""
     sizes = variable.type.shape
     fits = len(sizes) == len(view.shape) and variable.type.dtype == view.dtype

@@ -1,0 +1,45 @@
+"""Kernels that are no simple loops."""
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+
+from oracles.native import native_step
+
+# Factors of a product in several layouts in memory, made from an array of shape (rows, columns, 2).
+LAYOUTS = {
+    "rows": lambda x: x[:, :, 0],
+    "columns": lambda x: x.transpose((2, 1, 0))[0].T,
+    "every second number": lambda x: x.transpose((0, 2, 1))[:, 0],
+    "broadcast": lambda x: pt.broadcast_to(x[:, 0, 0][:, None], x.shape[:2]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("right", LAYOUTS)
+@pytest.mark.parametrize("left", LAYOUTS)
+@pytest.mark.parametrize("sizes", [(1, 5, 3), (4, 5, 1), (1, 5, 1), (1, 1, 3), (4, 1, 1), (4, 5, 3)])
+def test_products_with_vectors_of_any_layout(
+    sizes: tuple[int, int, int], left: str, right: str, dtype: str
+) -> None:
+    rows, inner, columns = sizes
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(*shape, 2)).astype(dtype) for shape in ((rows, inner), (inner, columns)))
+
+    def function(a: Any, b: Any) -> Any:
+        return LAYOUTS[left](a) @ LAYOUTS[right](b) * 2
+
+    def expected(a: Any, b: Any) -> Any:
+        def of(x: Any, name: str) -> Any:
+            return x[:, :1, 0] + 0 * x[:, :, 0] if name == "broadcast" else x[:, :, 0]
+
+        with np.errstate(invalid="ignore"):
+            return of(a, left) @ of(b, right) * 2
+
+    step = native_step(function, a, b)
+    # What is left in memory by a run must not reach the next one.
+    np.testing.assert_array_equal(np.isnan(step(a * np.nan, b)[0]), np.ones((rows, columns), bool))
+    np.testing.assert_allclose(step(a, b)[0], expected(a, b), rtol=1e-5, atol=1e-6)
+    assert step.outside() == {}
