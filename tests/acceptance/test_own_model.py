@@ -80,7 +80,7 @@ def own_model(new_project: Callable[..., Project]) -> Project:
 
 
 def test_example_learns_digits_and_its_code_is_an_artifact(own_model: Project) -> None:
-    answer = own_model.run(*DIGITS, "backend=jax", "training.epochs=10", "model.width=16")
+    answer = own_model.run(*DIGITS, "backend=theano", "training.epochs=10", "model.width=16")
     assert answer.returncode == 0, answer.stderr
     (run,) = own_model.tracked()
     assert run.data.metrics["accuracy"] > 0.8
@@ -94,7 +94,7 @@ def test_example_learns_digits_and_its_code_is_an_artifact(own_model: Project) -
 
 def test_sweep_varies_arguments_of_the_function(new_project: Callable[..., Project]) -> None:
     project = example(new_project, "own_model")
-    answer = project.run("-m", *DIGITS, "training.epochs=1", "model.width=8,16", "backend=tensorflow,jax")
+    answer = project.run("-m", *DIGITS, "training.epochs=1", "model.width=8,16", "backend=tensorflow,theano")
     assert answer.returncode == 0, answer.stderr
     runs = trained(project.tracked())
     assert statuses(runs) == ["FINISHED"] * 4

@@ -90,7 +90,11 @@ def read(format: str, path: Path, x: Any, folder: Path) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", READERS)
+@pytest.mark.parametrize(
+    "format",
+    # TensorFlow also writes this format, and starts for half a minute.
+    [pytest.param(name, marks=[pytest.mark.extended] if name == "litert" else []) for name in READERS],
+)
 def test_exported_model_predicts_the_same_in_another_process(format: str, tmp_path: Path) -> None:
     installed = [
         part for _, parts in [export.FORMATS[format]] for part in parts if all(map(find_spec, part.packages))

@@ -76,10 +76,8 @@ def test_images_of_each_step_are_transformed_anew() -> None:
 # tests.
 IN_CI = (
     "RandomRotation",
-    "RandomZoom",
     "RandomPerspective",
     "RandomGaussianBlur",
-    "RandomHue",
     "RandomErasing",
 )
 COMPARED = [

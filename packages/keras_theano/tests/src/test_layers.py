@@ -21,16 +21,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 # default. The rest is in the extended tests, and so are all models on TensorFlow.
 IN_CI = (
     "MaxPooling1D",
-    "AveragePooling2D",
     "Conv2D in groups",
     "DepthwiseConv1D",
-    "SeparableConv2D",
     "Conv2DTranspose",
     "LSTM, masked",
     "GRU",
-    "Bidirectional",
     "RNN of a user's cell",
-    "ConvLSTM1D",
     "network: transformer",
 )
 TIERS = ("interpreter", "native")

@@ -83,7 +83,7 @@ def test_different_optimizers_end_at_different_weights(
     assert all(np.abs(a - b).max() > 1e-4 for n, a in enumerate(ends) for b in ends[:n])
 
 
-@pytest.mark.parametrize("mode", ["interpreter", "native"])
+@pytest.mark.parametrize("mode", [pytest.param("interpreter", marks=pytest.mark.extended), "native"])
 def test_convolutional_network_agrees_to_rounding(mode: str, tmp_path: Path) -> None:
     ours, theirs = [trained(backend, tmp_path, CONVOLUTIONS, mode=mode) for backend in ("theano", "jax")]
     assert ours.keys() == theirs.keys()

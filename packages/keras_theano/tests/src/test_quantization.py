@@ -18,9 +18,8 @@ COUNTS = {
 }
 
 
-# JAX takes some ten seconds to compile the models of a mode, so CI has one that trains and one that is
-# calibrated.
-IN_CI = ("int8", "gptq in groups")
+# JAX takes some ten seconds to compile the models of a mode, so CI has one mode.
+IN_CI = ("int8",)
 MODES = [
     pytest.param(mode, marks=[] if mode in IN_CI else pytest.mark.extended) for mode in quantized_models.MODES
 ]

@@ -76,7 +76,7 @@ class Segment:
         addresses: as for `run`, but each is one address for all times, or an array with one for each.
         """
         rows = np.empty((times, len(self._table)), np.uintp)
-        rows[:] = np.frombuffer(self._table, np.uintp)
+        rows[:] = np.frombuffer(bytes(self._table), np.uintp)
         for (slot, _), places in zip(self._slots, addresses, strict=True):
             rows[:, slot] = places
         first, width = rows.ctypes.data, rows.strides[0]
