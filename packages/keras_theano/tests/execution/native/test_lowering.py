@@ -7,7 +7,15 @@ import pytensor.tensor as pt
 import pytest
 
 from keras_theano.execution.native.lowering import layout
-from keras_theano.execution.native.work import Assembly, Given, Product, Reduction, Uncovered, View
+from keras_theano.execution.native.work import (
+    Assembly,
+    Elementwise,
+    Given,
+    Product,
+    Reduction,
+    Uncovered,
+    View,
+)
 from oracles.native import lowered
 
 X = np.zeros((4, 3), "float32")
@@ -39,6 +47,17 @@ def test_equal_work_is_done_once() -> None:
 def test_join_fills_everything_and_copies_nothing_first() -> None:
     _, (view,) = lowered(lambda x: pt.concatenate([x, x * 2], axis=1), X)
     assert view.value.work == Assembly(((0, (6, 1)), (3, (6, 1))), add=False, complete=True)
+
+
+def test_writing_all_of_an_array_copies_nothing() -> None:
+    def function(x: Any) -> Any:
+        zeros = pt.zeros((1, *x.shape), "float32")
+        return [pt.set_subtensor(zeros[0], x), pt.inc_subtensor(zeros[0], x)]
+
+    _, (replaced, added) = lowered(function, X)
+    assert isinstance(replaced.value.work, Given)
+    assert added.value.work == Elementwise("add")
+    assert replaced.shape == added.shape == (1, 4, 3)
 
 
 def test_reduction_of_nothing_is_its_neutral_number() -> None:

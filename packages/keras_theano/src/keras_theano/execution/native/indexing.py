@@ -166,7 +166,7 @@ def _(op: IncSubtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type
     part = graph.shop.cast(part, dtype).fitted_to(place.shape)
     if part.size == 0:
         return [view]
-    if place.whole:
+    if not place.offset and part.size == view.size and place.in_order:
         new = graph.shop.reshaped(part, view.shape)
         return [graph.shop.elementwise("add", [view, new], dtype) if add else new]
     if part.size == view.size and not add:

@@ -218,8 +218,11 @@ class View:
     @property
     def whole(self) -> bool:
         """Whether these are all elements of the value, in their order in memory."""
-        if self.offset or self.size != self.value.size:
-            return False
+        return not self.offset and self.size == self.value.size and self.in_order
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the elements follow each other in memory."""
         squeezed = self.squeezed
         return squeezed.strides == contiguous(squeezed.shape)
 
