@@ -42,6 +42,20 @@ def test_result_of_unknown_size_is_compiled_for_each_size_that_occurs() -> None:
         np.testing.assert_allclose(step(array)[0], interpreted(function, array)[0], rtol=1e-6)
 
 
+def test_results_of_ever_new_sizes_do_not_compile_ever_new_programs() -> None:
+    def function(x: Any) -> Any:
+        return pt.exp(pt.nonzero(x > 0)[0].astype("float32"))
+
+    step = native_step(function, np.ones(3, "float32"))
+    for count in (*range(30), 2, 29):
+        array = np.zeros(30, "float32")
+        array[:count] = 1
+        np.testing.assert_allclose(step(array)[0], np.exp(np.arange(count, dtype="float32")), rtol=1e-6)
+    assert len(step.segments(step.kinds()[0])) < 12
+    assert step.calls["native"] == 9
+    assert step.calls["interpreter"] == 23
+
+
 @pytest.mark.parametrize("index", [4, -5, 400, -(2**40), 2**40])
 def test_failed_check_raises_what_the_interpreter_raises_and_changes_nothing(index: int) -> None:
     weights = pytensor.shared(X.copy(), shape=X.shape)

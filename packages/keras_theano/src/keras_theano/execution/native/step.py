@@ -231,7 +231,10 @@ class NativeStep:
             if stage.last:
                 break
             with self._compiling():
-                stage = stage.next(arrays)
+                following = stage.next(arrays)
+            if following is None:
+                return None
+            stage = following
         return stage.finish(arrays, self._cells, self._states)
 
 
@@ -373,11 +376,15 @@ class Stage:
                 return False
         return True
 
-    def next(self, arrays: Arrays) -> "Stage":
-        """Return the stage that follows for the shapes that NumPy's results have."""
+    def next(self, arrays: Arrays) -> "Stage | None":
+        """Return the stage that follows for the shapes that NumPy's results have. If they have had too many
+        different ones, return None for further ones.
+        """
         outputs = [output for node, _ in self._outside for output in node.outputs]
         kind = tuple([getattr(arrays[output], "shape", None) for output in outputs])
         if kind not in self._next:
+            if len(self._next) >= _AT_ONCE:
+                return None
             self._next[kind] = Stage(self._later, arrays, self._ends, self._functions, self._known)
         return self._next[kind]
 
