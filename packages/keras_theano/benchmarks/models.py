@@ -5,7 +5,8 @@ python models.py [--models "mlp" "lstm 32"] [--sides native jax] [--batch 32] [-
 Every side of a model is a process, and the processes take turns: each does one command, in ever new order,
 so that a busy machine slows all alike. All but `native, filled` start with an empty cache of compiled code.
 For every model, prints the first fit, the median of the later fits, of evaluate and of predicting one sample,
-and the peak memory. A ratio is that of `native` to the fastest other backend of Keras.
+and the peak memory. A ratio is that of `native` to the best other backend of Keras. A table follows at the
+end.
 """
 
 import argparse
@@ -24,6 +25,7 @@ SCRIPT = Path(__file__).with_name("model_process.py")
 TIERS = ("native", "native, filled", "interpreter")
 OTHERS = tuple(name for name in ("jax", "tensorflow", "torch") if find_spec(name))
 COMMANDS = ("fit", "evaluate", "predict")
+LATER = ("fit s", "evaluate s", "predict ms", "peak MiB")
 
 
 class Side:
@@ -97,6 +99,38 @@ def line(model: str, name: str, values: dict[str, float]) -> str:
     return "  ".join([f"{model:16} {name:15}", *[f"{key} {value:9.3f}" for key, value in values.items()]])
 
 
+def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Return a table with a row for each model: the figures of the native tier, and their ratios to those of
+    the other backend that is best in the figure.
+    """
+    heads = ["model", "fastest other fit", "first fit", "first fit, filled cache", "fit", "evaluate"]
+    lines = [f"| {' | '.join([*heads, 'predict one sample', 'peak memory'])} |", "|---" * 8 + "|"]
+    for model, sides in figures.items():
+        others = {name: values for name, values in sides.items() if name in OTHERS}
+        best = {key: min(values[key] for values in others.values()) for key in sides["native"]}
+        fastest = min(others, key=lambda name: others[name]["fit s"])
+
+        cells = [
+            f"{fastest}, {1000 * best['fit s']:.3g} ms",
+            beside(sides["native"], best, "first fit s"),
+            beside(sides["native, filled"], best, "first fit s"),
+            *[
+                beside(sides["native"], best, key)
+                for key in ("fit s", "evaluate s", "predict ms", "peak MiB")
+            ],
+        ]
+        lines.append(f"| {model} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def beside(ours: dict[str, float], best: dict[str, float], key: str) -> str:
+    """Return a figure of ours and its ratio to the best one."""
+    value, unit = ours[key], key.split()[-1]
+    if unit == "s" and not key.startswith("first"):
+        value, unit = 1000 * value, "ms"
+    return f"{value:.3g} {unit}, {ours[key] / best[key]:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
@@ -118,6 +152,8 @@ def main() -> None:
             print(line(model, "ratio", ratios), flush=True)
         if asked.json:
             asked.json.write_text(json.dumps({"options": vars(asked) | {"json": None}, "models": figures}))
+    if {"native", "native, filled"} <= set(asked.sides) and set(OTHERS) & set(asked.sides):
+        print(table(figures))
 
 
 if __name__ == "__main__":
