@@ -406,6 +406,8 @@ def test_run_eagerly_trains_the_same_and_runs_the_python_code_for_each_batch() -
     calls.clear()
     assert fitted(eager) == pytest.approx(compiled_losses, rel=1e-5)
     assert calls.count("Tensor") == 3 * 7
+    (ran,) = [ran for ran in keras_theano.report() if ran.name == f"train {eager.name}"]
+    assert ran.calls == {"interpreter": 1}  # a program that runs once is not worth compiling
     calls.clear()
     eager.predict(X, batch_size=100, verbose=0)
     assert calls == ["Array"] * 2

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_theano.execution.native.step import NativeStep
 
 AUTO = "auto"
+AT_ONCE, LATER, NEVER = "at once", "later", "never"
 # A program remembers for this many sizes of batches whether its products run on one thread.
 _KEPT_SIZES = 1000
 
@@ -76,6 +77,7 @@ class Program:
     inputs: PyTensor variables.
     outputs: PyTensor variables.
     updates: pairs of a shared variable and its new value.
+    compiled: when mode `auto` compiles the program: AT_ONCE, LATER if it is called often, or NEVER.
     nodes: the number of nodes of its graph, which says how much memory it needs.
 
     A call takes a list with one array for each input, of the input's dtype. It returns a list with one array
@@ -85,7 +87,12 @@ class Program:
     _made = 0
 
     def __init__(
-        self, name: str, inputs: Sequence[Any], outputs: Sequence[Any], updates: Sequence[tuple[Any, Any]]
+        self,
+        name: str,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        updates: Sequence[tuple[Any, Any]],
+        compiled: str = AT_ONCE,
     ) -> None:
         Program._made += 1
         self.number = Program._made
@@ -94,7 +101,10 @@ class Program:
         self.nodes = self._graph.size
         self._limits: dict[Any, AbstractContextManager[None]] = {}
         mode = pinned_mode()
-        self._runner = _Interpreted(self._graph) if mode == INTERPRETER else _native(self._graph, mode)
+        if mode == INTERPRETER or (mode == AUTO and compiled == NEVER):
+            self._runner: _Interpreted | NativeStep = _Interpreted(self._graph)
+        else:
+            self._runner = _native(self._graph, strict=mode == NATIVE, at_once=compiled == AT_ONCE)
         _programs.add(self)
 
     def __call__(self, arrays: list[Any]) -> list[Any]:
@@ -143,8 +153,8 @@ class _Interpreted:
         return self._function(*arrays)
 
 
-def _native(graph: Graph, mode: str) -> "NativeStep":
+def _native(graph: Graph, strict: bool, at_once: bool) -> "NativeStep":
     # LLVM is not loaded where the interpreter is pinned.
     from keras_theano.execution.native.step import NativeStep
 
-    return NativeStep(graph, strict=mode == NATIVE)
+    return NativeStep(graph, strict, at_once)

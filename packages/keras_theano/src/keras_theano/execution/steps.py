@@ -8,13 +8,16 @@ import numpy as np
 import pytensor.tensor as pt
 from keras.src import tree
 
-from keras_theano.execution.programs import Program
+from keras_theano.execution.programs import AT_ONCE, LATER, NEVER, Program
 from keras_theano.tracing.tensor import UNTRACEABLE_DTYPES, NoValueYet, Tensor, as_node
 from keras_theano.tracing.trace import WIDENED, Trace, opened
 
 # The programs of a step together keep at most this many nodes. A node takes about 7 kB, so this is about a
 # gigabyte.
 KEPT_NODES = 150_000
+# A step compiles this many programs when they are recorded. Further kinds of batches, such as sequences of
+# ever new lengths, are compiled when they have come often.
+COMPILED_AT_ONCE = 8
 
 
 class Step:
@@ -116,16 +119,17 @@ class Step:
                 results, [None if leaf is None else next(remaining) for leaf in leaves]
             )
 
+        when = AT_ONCE if len(self._programs) < COMPILED_AT_ONCE else LATER
+        if self._record_anew:
+            when = NEVER
+        program = Program(self._name, inputs, outputs, updates, when)
         if isinstance(results, Tensor):
-            return Program(self._name, inputs, outputs, updates), lambda values: values[0]
+            return program, lambda values: values[0]
         if type(results) is dict and all(isinstance(leaf, Tensor) for leaf in results.values()):
             # The keys are sorted because keras.tree sorts the keys of a dict.
             names = sorted(results)
-            return (
-                Program(self._name, inputs, outputs, updates),
-                lambda values: dict(zip(names, values, strict=True)),
-            )
-        return Program(self._name, inputs, outputs, updates), pack
+            return program, lambda values: dict(zip(names, values, strict=True))
+        return program, pack
 
 
 def _flatten(data: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:

@@ -54,15 +54,17 @@ class NativeStep:
 
     strict: whether a batch that cannot be compiled is an error. Otherwise the interpreter runs such batches,
         and the first one gives a warning.
+    at_once: whether the first kinds of batches are compiled when they come for the first time.
     tier: the tier that ran the last call.
     calls: the number of calls, by tier.
     compile_s: the seconds that it took to make the step ready to run, by tier.
     """
 
-    def __init__(self, graph: Graph, strict: bool = True) -> None:
+    def __init__(self, graph: Graph, strict: bool = True, at_once: bool = True) -> None:
         began = time.perf_counter()
         self._graph = graph
         self._strict = strict
+        self._at_once = at_once
         inputs = set(graph.inputs)
         found = [v for v in graph_inputs(graph.ends) if v not in inputs and not isinstance(v, Constant)]
         updated = [shared for shared, _ in graph.updates]
@@ -137,12 +139,12 @@ class NativeStep:
         """Return whether to compile a kind of batch, and make room for it."""
         if kind in self._refused:
             return False
-        if len(self._kinds) >= _AT_ONCE:
+        if len(self._kinds) >= _AT_ONCE or not self._at_once:
             if len(self._met) >= _COUNTED:
                 self._met.clear()
             self._met[kind] += 1
             full = len(self._kinds) >= _MOST_KINDS
-            if self._met[kind] < (_OFTEN if full else 2):
+            if self._met[kind] < (_OFTEN if full or not self._at_once else 2):
                 return False
             del self._met[kind]
             if full:
