@@ -139,11 +139,14 @@ class _Maker:
             self.variables.append(variable)
             self.shapes[variable] = shape
 
+    def value(self, variable: Any) -> Any:
+        """Return the value that a variable has for these arrays. Raises what the ops raise."""
+        return np.asarray(interpreted(Graph(self.inputs, [variable], []))(*self.arrays)[0])
+
     def known_shape(self, variable: Any) -> tuple[int, ...]:
         """Return the shape that a variable has for these arrays. Raises what the ops raise."""
         if variable not in self.shapes:
-            function = interpreted(Graph(self.inputs, [variable], []))
-            self.shapes[variable] = np.shape(function(*self.arrays)[0])
+            self.shapes[variable] = self.value(variable).shape
         return self.shapes[variable]
 
 
@@ -276,7 +279,20 @@ def _reduce(maker: _Maker) -> Any:
     x = maker.operand()
     axes = [axis for axis in range(x.type.ndim) if maker.chance(0.5)]
     op = maker.pick(_REDUCTIONS)
+    if x.type.dtype in _FLOATS and not _is_exact_in_any_order(op, maker.value(x)):
+        raise ValueError("tiers may add and multiply in different orders")
     return op(x, axis=None if maker.chance(0.2) else axes)
+
+
+def _is_exact_in_any_order(op: Any, values: Any) -> bool:
+    """Whether the sum or the product of numbers, or of some of them, needs no rounding in their dtype."""
+    if op not in (pt.sum, pt.prod):
+        return True
+    most = 2.0 ** (np.finfo(values.dtype).nmant - 1)
+    # They must be whole numbers, or fractions with this denominator, of which there may be many in a sum.
+    whole = values[np.isfinite(values)].astype("float64") * (1024 if op is pt.sum else 2)
+    bound = np.abs(whole).sum() if op is pt.sum else np.maximum(np.abs(whole), 1).prod()
+    return bool(np.all(whole == np.floor(whole)) and bound < most)
 
 
 def _join(maker: _Maker) -> Any:
