@@ -48,6 +48,7 @@ class Step:
         self._function = function
         self._record_anew = record_anew
         self._sized = fixed_batch or record_anew
+        self._recordings = 0
         # The one that was used last comes last.
         self._programs: dict[Any, tuple[Program, Callable[[list[Any]], Any]]] = {}
 
@@ -119,7 +120,8 @@ class Step:
                 results, [None if leaf is None else next(remaining) for leaf in leaves]
             )
 
-        when = AT_ONCE if len(self._programs) < COMPILED_AT_ONCE else LATER
+        when = AT_ONCE if self._recordings < COMPILED_AT_ONCE else LATER
+        self._recordings += 1
         if self._record_anew:
             when = NEVER
         program = Program(self._name, inputs, outputs, updates, when)
