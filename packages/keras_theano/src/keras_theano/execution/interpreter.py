@@ -159,7 +159,7 @@ def _(op: Elemwise, node: Apply) -> Function:  # type: ignore[type-arg]
     pairs = []
     for axis in range(node.outputs[0].type.ndim):
         # An axis does not broadcast unless it is known to have size 1. NumPy would broadcast it, but the
-        # native tier does not, and their gradients rely on this.
+        # native tier does not, and its gradients rely on this.
         several = [n for n, part in enumerate(node.inputs) if part.type.shape[axis] != 1]
         sizes = {node.inputs[n].type.shape[axis] for n in several}
         if len(several) > 1 and (None in sizes or len(sizes) > 1):

@@ -128,8 +128,7 @@ class Program:
 
     def ran(self) -> Ran:
         runner = self._runner
-        outside = {} if isinstance(runner, _Interpreted) else runner.outside()
-        return Ran(self._name, runner.tier, dict(runner.calls), dict(runner.compile_s), outside)
+        return Ran(self._name, runner.tier, dict(runner.calls), dict(runner.compile_s), runner.outside())
 
     @property
     def native(self) -> "tuple[str, NativeStep] | None":
@@ -151,6 +150,10 @@ class _Interpreted:
     def __call__(self, *arrays: Any) -> list[Any]:
         self.calls[INTERPRETER] += 1
         return self._function(*arrays)
+
+    def outside(self) -> dict[str, int]:
+        """Nothing lies outside of the native tier, because it has no part in this."""
+        return {}
 
 
 def _native(graph: Graph, strict: bool, at_once: bool) -> "NativeStep":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class CompiledLoop:
 
     node: without a condition.
     fgraph: its graph. Outputs that nothing in it uses are not computed.
-    by_numpy: does the same with NumPy. It runs loops whose step has something that this tier does not know.
+    by_numpy: returns the function that does the same with NumPy. It runs loops whose step has something that
+        this tier does not know, and is not made for others.
     compiling: returns the context in which a loop is compiled.
     """
 
@@ -36,13 +38,13 @@ class CompiledLoop:
         self,
         node: Apply,  # type: ignore[type-arg]
         fgraph: FunctionGraph,
-        by_numpy: Function,
+        by_numpy: Callable[[], Function],
         compiling: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._op: Loop = node.op
         used = [n for n, output in enumerate(node.outputs) if n < self._op.states or fgraph.clients[output]]
         self._used = used
-        self._by_numpy = by_numpy
+        self._by_numpy = cache(by_numpy)
         self._compiling = compiling
         # None stands for what NumPy runs.
         self._steps: dict[Any, _Step | None] = {}
@@ -65,7 +67,7 @@ class CompiledLoop:
                 self._steps[kind] = self._compiled(arrays)
         step = self._steps[kind]
         if step is None:
-            return self._by_numpy(*given)
+            return self._by_numpy()(*given)
         results: list[Any] = [None] * len(self._op.step_outputs)
         for n, result in zip(self._used, step.run(arrays), strict=True):
             results[n] = result

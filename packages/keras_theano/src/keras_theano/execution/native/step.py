@@ -16,6 +16,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class NativeStep:
 
         def function(op: Any, node: Apply) -> Callable[..., Any]:  # type: ignore[type-arg]
             if isinstance(op, Loop) and op.condition is None:
-                return CompiledLoop(node, fgraph, by_numpy(op, node), self._compiling)
+                return CompiledLoop(node, fgraph, partial(by_numpy, op, node), self._compiling)
             return by_numpy(op, node)
 
         return function
