@@ -7,19 +7,47 @@ evaluate: computes the loss and the metrics of all data
 predict: predicts one sample, a hundred times
 
 The answer is a line of JSON with the seconds of the command and the peak memory of the process in MiB.
+
+compiled: of the native tier of keras_theano: how many seconds its slowest step took to compile, and the floor
+    of a fit: how many seconds its matrix products take alone, and how many MiB the rest reads and writes
 """
 
+import importlib
 import json
+import os
 import resource
 import sys
 import time
+from collections import Counter
 from typing import Any
 
-import keras
-import numpy as np
-from keras import layers
+OTHERS = {"tensorflow", "jax", "torch"} - {os.environ["KERAS_BACKEND"]}
 
-SAMPLES = 1024
+
+class OnlyOneEngine:
+    """Finds no other engine. Keras imports every engine that is installed, but most users have one."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name in OTHERS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+if os.environ["KERAS_BACKEND"] == "torch":
+    # PyTorch asks during its import whether the others can be found. Nothing else accepts such entries.
+    sys.modules.update(dict.fromkeys(OTHERS))  # type: ignore[arg-type]
+    importlib.import_module("torch._dynamo")
+    for engine in OTHERS:
+        del sys.modules[engine]
+sys.meta_path.insert(0, OnlyOneEngine)  # type: ignore[arg-type]
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+
+STEPS = 4  # at least, in an epoch
+SAMPLES = 1024  # at least
+EPOCHS = 2
 CLASSES = 4
 
 
@@ -98,6 +126,8 @@ def unet() -> keras.Model:
 
 MODELS = {
     "mlp": mlp,
+    "mlp 16": lambda: mlp(width=16),
+    "mlp 256": lambda: mlp(width=256),
     "deep mlp": lambda: mlp(depth=12),
     "wide mlp": lambda: mlp(width=1024),
     "normalized mlp": lambda: mlp(normalized=True),
@@ -114,6 +144,39 @@ MODELS = {
 }
 
 
+def compiled(model: keras.Model, steps: int) -> dict[str, float]:
+    """Return the figures of the command `compiled`. Data that a step reads or writes several times count as
+    often, even where they stay in the processor's cache.
+
+    steps: the number of steps in a fit.
+    """
+    from keras_theano import report
+    from keras_theano.execution.explanation import cost
+
+    slowest = max(ran.compile_s.get("native", 0.0) for ran in report())
+    step = cost(model, "train")
+    alone = sum(count * seconds_of(*sizes) for sizes, count in Counter(step.products).items())
+    return {"compile s": slowest, "products s": steps * alone, "moved MiB": steps * step.bytes / 2**20}
+
+
+def seconds_of(*sizes: int) -> float:
+    """Return how long NumPy takes for a product of matrices that lie in memory as it likes them best.
+
+    sizes: how many products, and the numbers of rows, of the axis that is summed over, and of columns
+    """
+    count, rows, inner, columns = sizes
+    rng = np.random.default_rng(0)
+    left = rng.random((count, rows, inner), dtype="float32")
+    right = rng.random((count, inner, columns), dtype="float32")
+    result = np.empty((count, rows, columns), "float32")
+    taken = []
+    for _ in range(7):
+        began = time.perf_counter()
+        np.matmul(left, right, out=result)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
 def main() -> None:
     name, batch = sys.argv[1], int(sys.argv[2])
     keras.utils.set_random_seed(0)
@@ -121,20 +184,24 @@ def main() -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     rng = np.random.default_rng(0)
-    shape = (SAMPLES, *model.input_shape[1:])
+    samples = max(SAMPLES, STEPS * batch)
+    shape = (samples, *model.input_shape[1:])
     x: Any = rng.integers(0, 1000, shape) if name == "embedding" else rng.random(shape, dtype="float32")
-    y = rng.integers(0, CLASSES, (SAMPLES, *model.output_shape[1:-1]))
+    y = rng.integers(0, CLASSES, (samples, *model.output_shape[1:-1]))
 
     def predict() -> None:
         for _ in range(100):
             model.predict_on_batch(x[:1])
 
     commands = {
-        "fit": lambda: model.fit(x, y, epochs=2, batch_size=batch, verbose=0),
+        "fit": lambda: model.fit(x, y, epochs=EPOCHS, batch_size=batch, verbose=0),
         "evaluate": lambda: model.evaluate(x, y, batch_size=batch, verbose=0),
         "predict": predict,
     }
     for line in sys.stdin:
+        if line.strip() == "compiled":
+            print(json.dumps(compiled(model, samples * EPOCHS // batch)), flush=True)
+            continue
         began = time.perf_counter()
         commands[line.strip()]()
         # Reading a weight waits until the device is done.

@@ -1,12 +1,15 @@
-"""Times fourteen models in the tiers of keras_theano and on Keras's other backends, side by side in one run.
+"""Times models in the tiers of keras_theano and on Keras's other backends, side by side in one run.
 
-python models.py [--models "mlp" "lstm 32"] [--sides native jax] [--batch 32] [--rounds 5] [--threads 1]
+python models.py results.json [--models "mlp" "lstm 32"] [--sides native jax] [--batches 32 128] [--threads 1]
+    [--busy] [--rounds 5]
 
 Every side of a model is a process, and the processes take turns: each does one command, in ever new order,
 so that a busy machine slows all alike. All but `native, filled` start with an empty cache of compiled code.
-For every model, prints the first fit, the median of the later fits, of evaluate and of predicting one sample,
-and the peak memory. A ratio is that of `native` to the best other backend of Keras. A table follows at the
-end.
+A process can import only its own engine, and all processes may use the same cores, as many as --threads says.
+With --busy, another process computes without end on the first of these cores.
+
+The figures are added to the file, in which those of other batches and threads stay. results.py makes tables
+and a picture of them.
 """
 
 import argparse
@@ -16,16 +19,36 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-
-from model_process import MODELS
+from typing import Any
 
 SCRIPT = Path(__file__).with_name("model_process.py")
+MODELS = (
+    *(
+        "mlp",
+        "deep mlp",
+        "wide mlp",
+        "normalized mlp",
+        "cnn",
+        "separable cnn",
+        "attention",
+        "four attentions",
+    ),
+    *("lstm 32", "lstm 256", "gru 32", "gru 256", "embedding", "unet"),
+)
+# The tutorial's network with other numbers of units.
+WIDTHS = ("mlp 16", "mlp 256")
 TIERS = ("native", "native, filled", "interpreter")
 OTHERS = tuple(name for name in ("jax", "tensorflow", "torch") if find_spec(name))
 COMMANDS = ("fit", "evaluate", "predict")
-LATER = ("fit s", "evaluate s", "predict ms", "peak MiB")
+# OMP for PyTorch, NPROC for XLA. The others are those of BLAS and of TensorFlow.
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"),
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+)
 
 
 class Side:
@@ -39,9 +62,7 @@ class Side:
         backend, mode = ("theano", name.split(",")[0]) if name in TIERS else (name, "")
         environment.update(KERAS_BACKEND=backend, KERAS_THEANO_MODE=mode)
         environment.update(PYTENSOR_FLAGS=f"base_compiledir={folder / (mode or backend)}")
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-            environment[variable] = str(threads)
-        environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"
+        environment.update({variable: str(threads) for variable in THREAD_VARIABLES})
         self.seconds: dict[str, list[float]] = {command: [] for command in COMMANDS}
         self.peak_mib = 0.0
         self._process = subprocess.Popen(
@@ -53,12 +74,15 @@ class Side:
             text=True,
         )
 
-    def run(self, command: str) -> None:
+    def ask(self, command: str) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
-        seconds, self.peak_mib = json.loads(self._process.stdout.readline())
+        return json.loads(self._process.stdout.readline())
+
+    def run(self, command: str) -> None:
+        seconds, self.peak_mib = self.ask(command)
         self.seconds[command].append(seconds)
 
     def end(self) -> None:
@@ -77,83 +101,71 @@ class Side:
         }
 
 
-def measured(model: str, asked: argparse.Namespace) -> dict[str, dict[str, float]]:
+def measured(model: str, batch: int, asked: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return the figures of each side. Those of the native tier include how long its slowest step took to
+    compile, and the shortest time that the steps of a fit could take.
+    """
     sides: dict[str, Side] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.sides:
-            sides[name] = Side(name, model, asked.batch, asked.threads, Path(folder))
+            sides[name] = Side(name, model, batch, asked.threads, Path(folder))
             for command in COMMANDS:
                 sides[name].run(command)
         order = list(sides.values())
-        for number in range(asked.rounds):
-            for command in COMMANDS:
-                turn = number % len(order)
-                for side in order[turn:] + order[:turn]:
-                    side.run(command)
+        with another_process(asked.busy):
+            for number in range(asked.rounds):
+                for command in COMMANDS:
+                    turn = number % len(order)
+                    for side in order[turn:] + order[:turn]:
+                        side.run(command)
+        figures = {name: side.summary() for name, side in sides.items()}
+        for name in set(sides) & {"native", "native, filled"}:
+            figures[name].update(sides[name].ask("compiled"))
         for side in order:
             side.end()
-    return {name: side.summary() for name, side in sides.items()}
+    return figures
 
 
-def line(model: str, name: str, values: dict[str, float]) -> str:
-    return "  ".join([f"{model:16} {name:15}", *[f"{key} {value:9.3f}" for key, value in values.items()]])
-
-
-def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Return a table with a row for each model: the figures of the native tier, and their ratios to those of
-    the other backend that is best in the figure.
-    """
-    heads = ["model", "fastest other fit", "first fit", "first fit, filled cache", "fit", "evaluate"]
-    lines = [f"| {' | '.join([*heads, 'predict one sample', 'peak memory'])} |", "|---" * 8 + "|"]
-    for model, sides in figures.items():
-        others = {name: values for name, values in sides.items() if name in OTHERS}
-        best = {key: min(values[key] for values in others.values()) for key in sides["native"]}
-        fastest = min(others, key=lambda name: others[name]["fit s"])
-
-        cells = [
-            f"{fastest}, {1000 * best['fit s']:.3g} ms",
-            beside(sides["native"], best, "first fit s"),
-            beside(sides["native, filled"], best, "first fit s"),
-            *[
-                beside(sides["native"], best, key)
-                for key in ("fit s", "evaluate s", "predict ms", "peak MiB")
-            ],
-        ]
-        lines.append(f"| {model} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def beside(ours: dict[str, float], best: dict[str, float], key: str) -> str:
-    """Return a figure of ours and its ratio to the best one."""
-    value, unit = ours[key], key.split()[-1]
-    if unit == "s" and not key.startswith("first"):
-        value, unit = 1000 * value, "ms"
-    return f"{value:.3g} {unit}, {ours[key] / best[key]:.2f}"
+@contextmanager
+def another_process(wanted: bool) -> Iterator[None]:
+    """Keep one core busy."""
+    if not wanted:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=[*MODELS, *WIDTHS])
     parser.add_argument("--sides", nargs="+", default=[*TIERS, *OTHERS], choices=[*TIERS, *OTHERS])
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batches", nargs="+", type=int, default=[32])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="a file that gets all figures")
+    parser.add_argument("--busy", action="store_true")
     asked = parser.parse_args()
-    figures: dict[str, dict[str, dict[str, float]]] = {}
+    results = json.loads(asked.results.read_text()) if asked.results.exists() else []
+    if hasattr(os, "sched_setaffinity"):
+        # The processes inherit this. Engines make as many threads as they find cores, whatever they are told.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
     for model in asked.models:
-        figures[model] = sides = measured(model, asked)
-        for name, values in sides.items():
-            print(line(model, name, values), flush=True)
-        others = [values for name, values in sides.items() if name in OTHERS]
-        if others and "native" in sides:
-            ours = sides["native"].items()
-            ratios = {key: value / min(each[key] for each in others) for key, value in ours}
-            print(line(model, "ratio", ratios), flush=True)
-        if asked.json:
-            asked.json.write_text(json.dumps({"options": vars(asked) | {"json": None}, "models": figures}))
-    if {"native", "native, filled"} <= set(asked.sides) and set(OTHERS) & set(asked.sides):
-        print(table(figures))
+        for batch in asked.batches:
+            cell = {"model": model, "batch": batch, "threads": asked.threads, "busy": asked.busy}
+            sides = measured(model, batch, asked)
+            for name, values in sides.items():
+                figures = "  ".join(f"{key} {value:9.3f}" for key, value in values.items())
+                print(f"{model:16} {batch:5} {name:15} {figures}", flush=True)
+            results = [other for other in results if not cell.items() <= other.items()]
+            results.append({**cell, "sides": sides})
+            asked.results.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

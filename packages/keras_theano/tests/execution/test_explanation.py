@@ -1,11 +1,14 @@
 """People can see what the native tier has made, and what it has left to NumPy."""
 
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import keras_theano
+from keras_theano.execution.explanation import cost
 
 
 def trained(*stack: keras.Layer) -> keras.Model:
@@ -47,3 +50,12 @@ def test_report_and_explanation_name_what_numpy_computes(capsys: pytest.CaptureF
 def test_model_without_native_steps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"has run no step of 'never'. Train it or predict"):
         keras_theano.explain(keras.Sequential([layers.Dense(1)], name="never"))
+
+
+def test_cost_counts_the_work_of_a_loop_as_often_as_it_runs() -> None:
+    model = keras.Sequential([keras.Input((200, 3)), layers.SimpleRNN(5), layers.Dense(2)])
+    model.predict(np.ones((4, 200, 3), "float32"), verbose=0)
+    products = Counter(cost(model, "predict").products)
+    assert products[1, 4, 5, 5] == 200
+    assert products[1, 4, 5, 2] == 1
+    assert sum(products.values()) == 202

@@ -1,6 +1,5 @@
 """Tells what the native tier has made of a model's steps."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -22,8 +21,7 @@ def explain(model: Any) -> None:
 
     Raises ValueError if the native tier has run no step of the model.
     """
-    steps = [(name, step) for name, step in native_steps() if name.split(" ", 1)[-1] == model.name]
-    kinds = [(name, step, kind) for name, step in steps for kind in step.kinds()]
+    kinds = _kinds(model)
     if not kinds:
         raise ValueError(
             f"The native tier has run no step of {model.name!r}. Train it or predict with it first, with "
@@ -33,17 +31,56 @@ def explain(model: Any) -> None:
         print("\n".join(_lines(name, kind[: step.inputs], step.segments(kind), step.outside(kind))))
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a step has to do for one batch.
+
+    products: the sizes of its matrix products: how many, and the numbers of rows, of the axis that is summed
+        over, and of columns. A product that is computed several times is there as often.
+    bytes: how many its other work reads and writes.
+    """
+
+    products: list[tuple[int, int, int, int]]
+    bytes: int
+
+
+def cost(model: Any, name: str) -> Cost:
+    """Return the cost of a step in the native tier, for the first kind of batch that it has met.
+
+    model: a Keras model.
+    name: train, test or predict.
+    """
+    step, kind = next((step, kind) for own, step, kind in _kinds(model) if own.split(" ", 1)[0] == name)
+    products: list[tuple[int, int, int, int]] = []
+    moved = 0
+    for segment in step.segments(kind):
+        for call in _calls(segment):
+            products += call.products
+            moved += 0 if call.products else call.bytes
+    return Cost(products, moved)
+
+
+def _kinds(model: Any) -> list[tuple[str, Any, Any]]:
+    """Return the steps of a model, each with its name and each kind of batch that it has compiled."""
+    own = [(name, step) for name, step in native_steps() if name.split(" ", 1)[-1] == model.name]
+    return [(name, step, kind) for name, step in own for kind in step.kinds()]
+
+
 def _lines(name: str, kind: Any, segments: list[Segment], outside: dict[str, int]) -> Iterator[str]:
     shapes = ", ".join(_sizes(shape) for shape in kind)
     calls = [call for segment in segments for call in _calls(segment)]
-    yield f"{name}, inputs of {shapes}: {len(segments)} segments, {len(calls)} calls"
-    for (function, what), count in Counter((call.function, call.what) for call in calls).items():
-        moved = sum(call.bytes for call in calls if (call.function, call.what) == (function, what))
-        yield f"  {count:4} x {function:14} {_bytes(moved):>9}  {what}"
-    products = [call for call in calls if call.multiplications]
+    yield f"{name}, inputs of {shapes}: {len(segments)} segments, {sum(call.times for call in calls)} calls"
+    for function, what in dict.fromkeys((call.function, call.what) for call in calls):
+        own = [call for call in calls if (call.function, call.what) == (function, what)]
+        times, moved = (
+            sum(numbers) for numbers in zip(*[(call.times, call.bytes) for call in own], strict=True)
+        )
+        yield f"  {times:4} x {function:14} {_bytes(moved):>9}  {what}"
+    products = [call for call in calls if call.products]
     moved, by_products = (sum(call.bytes for call in some) for some in (calls, products))
+    multiplications = sum(prod(sizes) for call in products for sizes in call.products)
     yield (
-        f"  BLAS: {len(products)} calls, {sum(call.multiplications for call in products):,} multiplications, "
+        f"  BLAS: {sum(call.times for call in products)} calls, {multiplications:,} multiplications, "
         f"{by_products / max(moved, 1):.0%} of {_bytes(moved)} moved"
     )
     yield f"  memory: {_bytes(sum(segment.places.size for segment in segments))}"
@@ -56,25 +93,28 @@ class _Call:
     """One call of a function.
 
     what: what it does, in words.
-    bytes: how many it reads and writes.
-    multiplications: of a matrix product, otherwise 0.
+    times: how often a step does it.
+    bytes: how many it reads and writes, all times together.
+    products: the sizes of its matrix products, as in Cost.
     """
 
     function: str
     what: str
+    times: int
     bytes: int
-    multiplications: int
+    products: list[tuple[int, int, int, int]]
 
 
 def _calls(segment: Segment) -> Iterator[_Call]:
     stored = segment.plan.stored()
+    times = segment.repeats
     for function, group in segment.module.calls:
-        multiplications = sum(
-            prod(value.shape) * value.parts[0].shape[-1]
+        products = [
+            (prod(value.shape[:-2]), value.shape[-2], value.parts[0].shape[-1], value.shape[-1])
             for value in group.values
             if isinstance(value.work, Product)
-        )
-        yield _Call(function, _words(group), _moved(group, stored), multiplications)
+        ]
+        yield _Call(function, _words(group), times, times * _moved(group, stored), times * products)
 
 
 def _moved(group: Group, stored: set[Value]) -> int:

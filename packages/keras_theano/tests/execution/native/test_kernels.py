@@ -43,3 +43,28 @@ def test_products_with_vectors_of_any_layout(
     np.testing.assert_array_equal(np.isnan(step(a * np.nan, b)[0]), np.ones((rows, columns), bool))
     np.testing.assert_allclose(step(a, b)[0], expected(a, b), rtol=1e-5, atol=1e-6)
     assert step.outside() == {}
+
+
+@pytest.mark.parametrize("left", ["rows", "columns"])
+@pytest.mark.parametrize("right", ["rows", "columns"])
+@pytest.mark.parametrize(
+    "sizes", [(3, 1000, 500), (32, 700, 127), (32, 1100, 40), (17, 300, 2000), (2, 20, 30000), (33, 300, 200)]
+)
+def test_few_rows_by_a_large_matrix(sizes: tuple[int, int, int], left: str, right: str) -> None:
+    rows, inner, columns = sizes
+    rng = np.random.default_rng(0)
+    # Sums of whole numbers are exact in any order.
+    a = rng.integers(-3, 4, (2, rows, inner)).astype("float32")
+    b = rng.integers(-3, 4, (2, inner, columns)).astype("float32")
+
+    def turned(x: Any, way: str) -> Any:
+        return x if way == "rows" else x.transpose((0, 2, 1))
+
+    def function(a: Any, b: Any) -> Any:
+        return turned(a, left) @ turned(b, right)
+
+    given = [np.ascontiguousarray(turned(x, way)) for x, way in ((a, left), (b, right))]
+    step = native_step(function, *given)
+    step(given[0] * np.nan, given[1])
+    np.testing.assert_array_equal(step(*given)[0], a @ b)
+    assert step.outside() == {}

@@ -114,10 +114,10 @@ class _Step:
                 new = lowering.shop.elementwise("copy", [new], view.dtype)
             written.add(new.value)
             updates.append((place.value, new))
-        self.segment = Segment(lowering.shop, [], lowering.checks, updates)
+        self.segment = Segment(lowering.shop, [], lowering.checks, updates, repeats=len(arrays[0]))
         if len(self.segment.replaced) < len(updates):
             raise Uncovered("a loop with a result that is not written in place")
-        self._steps = len(arrays[0])
+        self._steps = self.segment.repeats
         self._order = np.arange(self._steps)[:: -1 if op.backwards else 1]
         self._place(views)
 
@@ -162,7 +162,7 @@ class _Step:
         ]
         # The products of a step are smaller than those around the loop, and there are many.
         with limited_for([*[part[0] for part in sequences], *states, *shared], in_matrices=False):
-            if not self.segment.repeat([addresses[n] for n in self.segment.given], self._steps):
+            if not self.segment.repeat([addresses[n] for n in self.segment.given]):
                 raise Stopped
         return self._results
 

@@ -70,6 +70,12 @@ def _processor() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+@cache
+def has_wide_vectors() -> bool:
+    """Return whether the processor computes with 16 float32 numbers at a time."""
+    return "+avx512f" in _processor()[1].split(",")
+
+
 def _key(text: str) -> str:
     return _HASH("\n".join([llvmlite.__version__, _WAY, *_processor(), text]).encode()).hexdigest()
 

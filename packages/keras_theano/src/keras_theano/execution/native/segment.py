@@ -22,6 +22,7 @@ class Segment:
     updates: pairs of a given array and the view that replaces it. Those that are written over the array are
         in `replaced`, by their places among the updates. The arrays of the others follow those of the
         results.
+    repeats: how often a step runs it. Only loops repeat theirs.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class Segment:
         results: Sequence[View],
         checks: Sequence[Value],
         updates: Sequence[tuple[Value, View]],
+        repeats: int = 1,
     ) -> None:
+        self.repeats = repeats
         results = [_settled(shop, view) for view in results]
         updates = [(array, _settled(shop, view)) for array, view in updates]
         self.plan: Plan = grouped(_with_elements(results), checks, updates)
@@ -70,18 +73,18 @@ class Segment:
             table[slot] = address
         return self._loaded.step(self._address) == 0
 
-    def repeat(self, addresses: Sequence[Any], times: int) -> bool:
-        """Run several times, and return whether the segment has never been stopped.
+    def repeat(self, addresses: Sequence[Any]) -> bool:
+        """Run as often as a step does, and return whether the segment has never been stopped.
 
         addresses: as for `run`, but each is one address for all times, or an array with one for each.
         """
-        rows = np.empty((times, len(self._table)), np.uintp)
+        rows = np.empty((self.repeats, len(self._table)), np.uintp)
         rows[:] = np.frombuffer(bytes(self._table), np.uintp)
         for (slot, _), places in zip(self._slots, addresses, strict=True):
             rows[:, slot] = places
         first, width = rows.ctypes.data, rows.strides[0]
         step = self._loaded.step
-        return all(step(first + n * width) == 0 for n in range(times))
+        return all(step(first + n * width) == 0 for n in range(self.repeats))
 
     def _array(self, view: View) -> np.ndarray[Any, Any]:
         dtype = np.dtype(view.dtype)
