@@ -13,7 +13,7 @@ from support.projects import QUICK, Project, client_of, trained
 
 pytestmark = pytest.mark.slow
 
-BACKENDS = ("theano", "jax")
+BACKENDS = ("theano", "tensorflow")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_latest_sweep_is_compared_backend_by_backend(swept: tuple[Project, l
     assert (
         answer.stderr == f"backendexp: comparing the latest sweep that has more than one backend: {second}\n"
     )
-    assert answer.stdout.startswith(f"# jax, theano: sweep {second}\n")
+    assert answer.stdout.startswith(f"# tensorflow, theano: sweep {second}\n")
     assert "training_time_s" in answer.stdout.splitlines()[2]
     assert "4 of 4 | 4 of 4" in answer.stdout
     assert answer.stdout.count(" FINISHED |") == 8
@@ -88,8 +88,8 @@ def test_a_limit_decides_the_exit_code(swept: tuple[Project, list[str]]) -> None
     assert wide.returncode == 0, wide.stderr
     narrow = project.run("compare", first, "--fail-if", "training_time_s > 0.000001")
     assert narrow.returncode == 1
-    assert "jax against theano: yes, the ratio is " in narrow.stderr
-    assert narrow.stdout.startswith("# jax, theano")
+    assert "tensorflow against theano: yes, the ratio is " in narrow.stderr
+    assert narrow.stdout.startswith("# tensorflow, theano")
 
 
 def test_two_sweeps_of_equal_work_are_compared_with_each_other(swept: tuple[Project, list[str]]) -> None:
@@ -119,7 +119,7 @@ def test_a_server_tells_what_its_database_does(
 
 def test_runs_that_were_deleted_are_told_and_come_back(lab: Project) -> None:
     folder = "hydra.sweep.dir=multirun/day/first"
-    made = lab.run("-m", *QUICK, "seed=range(3)", "backend=theano,jax", folder)
+    made = lab.run("-m", *QUICK, "seed=range(3)", "backend=theano,tensorflow", folder)
     assert made.returncode == 0, made.stderr
     client = client_of(lab.store)
     ids = [run.info.run_id for run in trained(lab.tracked())]

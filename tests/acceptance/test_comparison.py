@@ -29,13 +29,13 @@ from support.projects import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
-PAIR = "compare.backends=[theano,jax]"
+PAIR = "compare.backends=[theano,tensorflow]"
 COMPARE = ("experiment=compare", PAIR, "parity.probes=2", *QUICK)
-# Imported by every Python that starts with its folder on the path: runs of jax with the seed 2 die of it.
+# Imported by every Python that starts with its folder on the path. Runs of TensorFlow with seed 2 are killed.
 DIES_WITH_SEED_2 = """
 import os
 
-if os.environ.get("KERAS_BACKEND") == "jax" and "BACKENDEXP_WORKER_START" in os.environ:
+if os.environ.get("KERAS_BACKEND") == "tensorflow" and "BACKENDEXP_WORKER_START" in os.environ:
     import numpy
 
     right = numpy.random.RandomState
@@ -68,7 +68,9 @@ def with_role(runs: list[Any], role: str) -> list[Any]:
 def test_every_block_runs_every_backend_once_under_one_seed(compared: tuple[Project, str, str]) -> None:
     runs = with_role(compared[0].tracked(), "timed")
     ran = Counter((run.data.tags["block"], run.data.params["seed"], run.data.tags["backend"]) for run in runs)
-    assert ran == {(str(n), str(5 + n), backend): 1 for n in (1, 2, 3) for backend in ("theano", "jax")}
+    assert ran == {
+        (str(n), str(5 + n), backend): 1 for n in (1, 2, 3) for backend in ("theano", "tensorflow")
+    }
     for number in "123":
         block = [run for run in runs if run.data.tags["block"] == number]
         assert [run.data.tags["position"] for run in block] == ["1", "2"]
@@ -91,11 +93,11 @@ def test_parity_is_checked_without_dropout_and_apart_from_the_timing(
     project, printed, _ = compared
     runs = with_role(project.tracked(), "parity")
     places = [(run.data.tags["backend"], run.data.params["parity.probe"]) for run in runs]
-    assert places == [("theano", "0"), ("jax", "0"), ("theano", "1"), ("theano", "2")] or places == [
-        ("jax", "0"),
+    assert places == [("theano", "0"), ("tensorflow", "0"), ("theano", "1"), ("theano", "2")] or places == [
+        ("tensorflow", "0"),
         ("theano", "0"),
-        ("jax", "1"),
-        ("jax", "2"),
+        ("tensorflow", "1"),
+        ("tensorflow", "2"),
     ]
     assert {run.data.params["controls.dropout"] for run in runs} == {"False"}
     assert {run.data.params["training.optimizer"] for run in runs} == {"sgd"}
@@ -129,7 +131,7 @@ def test_summary_run_holds_the_verdict_the_aggregates_and_the_files(
     assert summary.data.tags["kind"] == "compare"
     assert summary.data.params["compare.blocks"] == "3"
     baseline = summary.data.params["compare.baseline"]
-    other = {"theano": "jax", "jax": "theano"}[baseline]
+    other = {"theano": "tensorflow", "tensorflow": "theano"}[baseline]
     metrics = summary.data.metrics
     medians = [metrics[f"{backend}/training_time_s_median"] for backend in (other, baseline)]
     low, ratio, high = (metrics[f"{other}/training_time_s_ratio{end}"] for end in ("_low", "", "_high"))
@@ -179,7 +181,7 @@ def test_what_is_asked_of_the_store_later_is_what_was_said(compared: tuple[Proje
 
 @pytest.fixture
 def deadly(new_project: Callable[..., Project], tmp_path: Path) -> Project:
-    """A project in which runs of jax with the seed 2 are killed."""
+    """A project in which runs of tensorflow with the seed 2 are killed."""
     (tmp_path / "sitecustomize.py").write_text(DIES_WITH_SEED_2)
     before = os.environ.get("PYTHONPATH")
     return new_project(PYTHONPATH=os.pathsep.join(filter(None, [str(tmp_path), before])))
@@ -191,7 +193,7 @@ def test_a_run_that_dies_is_a_row_and_the_rest_goes_on(deadly: Project) -> None:
     runs = deadly.tracked()
     timed = with_role(runs, "timed")
     ended = {(run.data.tags["block"], run.data.tags["backend"]): run.info.status for run in timed}
-    assert ended.pop(("2", "jax")) == "FAILED"
+    assert ended.pop(("2", "tensorflow")) == "FAILED"
     assert set(ended.values()) == {"FINISHED"}
     assert len(ended) == 7
     summary = summary_of(runs)
@@ -282,9 +284,9 @@ def test_a_comparison_whose_store_is_away_is_on_disk(lab: Project) -> None:
     [
         (["backend=theano"], "backend=theano names one backend, but experiment=compare runs several"),
         (["-m", "seed=1,2"], "it cannot be a job of a sweep"),
-        (["compare.backends=[jax]"], "expected two or more different ones"),
+        (["compare.backends=[tensorflow]"], "expected two or more different ones"),
         (["compare.blocks=1"], "compare.blocks is 1: expected a number from 3"),
-        (["compare.backends=[jax,theano]", "runtime=keras2"], "is not offered by runtime 'keras2'"),
+        (["compare.backends=[tensorflow,theano]", "runtime=keras2"], "is not offered by runtime 'keras2'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -315,7 +317,7 @@ def test_the_tutorials_versions_are_compared_on_their_runtime(lab: Project, kera
 
 SCALE = (
     "experiment=scale",
-    "scale.backends=[theano,jax]",
+    "scale.backends=[theano,tensorflow]",
     "scale.samples=[256,1024]",
     "scale.hidden_units=[16,64]",
     "scale.repeats=2",
@@ -340,7 +342,7 @@ def test_scale_runs_every_size_and_draws_how_the_backends_grow(lab: Project) -> 
     assert sizes == {
         (samples, units, backend): 2
         for samples, units in (("256", "[16, 16]"), ("1024", "[16, 16]"), ("256", "[64, 64]"))
-        for backend in ("theano", "jax")
+        for backend in ("theano", "tensorflow")
     }
     assert {run.data.params["training.epochs"] for run in trained(runs)} == {"3"}
     assert len(list(lab.folder.glob("outputs/*/*/warm-up/*/result.json"))) == 6
@@ -367,8 +369,8 @@ def test_a_size_that_fails_is_a_row_and_the_rest_goes_on(deadly: Project) -> Non
     assert ended == {
         ("theano", "1", "FINISHED"): 2,
         ("theano", "2", "FINISHED"): 2,
-        ("jax", "1", "FINISHED"): 2,
-        ("jax", "2", "FAILED"): 2,
+        ("tensorflow", "1", "FINISHED"): 2,
+        ("tensorflow", "2", "FAILED"): 2,
     }
     assert summary_of(runs).info.status == "FAILED"
-    assert "| 1,024 | jax | 1 of 2 |" in summary_of(runs).data.tags["mlflow.note.content"]
+    assert "| 1,024 | tensorflow | 1 of 2 |" in summary_of(runs).data.tags["mlflow.note.content"]

@@ -36,7 +36,7 @@ def test_an_exception_in_the_worker_fails_the_run_with_its_traceback(lab: Projec
 
 
 def test_a_worker_killed_mid_epoch_leaves_a_failed_run_with_its_last_epoch(lab: Project) -> None:
-    begun = lab.start("backend=jax", *ENDLESS)
+    begun = lab.start("backend=theano", *ENDLESS)
     worker = wait_for_epochs(lab, 2)
     os.kill(worker, signal.SIGKILL)
     out, errors = begun.communicate(timeout=60)
@@ -49,7 +49,7 @@ def test_a_worker_killed_mid_epoch_leaves_a_failed_run_with_its_last_epoch(lab: 
 
 def test_a_run_whose_whole_worker_is_killed_is_over(lab: Project) -> None:
     """The worker, which forks the runs, and the run: what the kernel does to a control group."""
-    begun = lab.start("backend=jax", *ENDLESS)
+    begun = lab.start("backend=theano", *ENDLESS)
     wait_for_epochs(lab, 2)
     for process in lab.processes():
         if process.pid != begun.pid:
@@ -64,7 +64,7 @@ def test_a_run_whose_whole_worker_is_killed_is_over(lab: Project) -> None:
 
 def test_a_run_is_stopped_at_its_deadline_and_the_next_one_shares_its_worker(lab: Project) -> None:
     endless = [setting for setting in ENDLESS if not setting.startswith("training.epochs")]
-    answer = lab.run("-m", "backend=jax", *endless, "timeout_s=20", "training.epochs=1000000,2")
+    answer = lab.run("-m", "backend=theano", *endless, "timeout_s=20", "training.epochs=1000000,2")
     assert answer.returncode == 1, answer.stderr
     assert "timeout_s=20" in named(lab.events(0), "ended")[0]["message"]
     stopped, finished = trained(lab.tracked())
@@ -77,7 +77,7 @@ def test_a_run_is_stopped_at_its_deadline_and_the_next_one_shares_its_worker(lab
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(lab: Project) -> None:
-    answer = lab.run("-m", *SMALL, *DIVERGING, "training.learning_rate=1e6", "backend=jax,theano")
+    answer = lab.run("-m", *SMALL, *DIVERGING, "training.learning_rate=1e6", "backend=tensorflow,theano")
     assert answer.returncode == 1, answer.stderr
     runs = lab.tracked()
     assert statuses(runs) == ["FAILED"] * 3  # and the summary
@@ -95,7 +95,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(lab: Projec
 def test_a_signal_that_the_starter_has_ignored_ends_no_run_and_sigterm_does(
     lab: Project, ignored: str, sent: signal.Signals
 ) -> None:
-    settings = ["backend=jax", *ENDLESS]
+    settings = ["backend=theano", *ENDLESS]
     begun = subprocess.Popen(
         ["sh", "-c", f'trap "" {ignored}; exec "$@"', "sh", sys.executable, "-m", "backendexp", *settings],
         cwd=lab.folder,
@@ -116,14 +116,14 @@ def test_a_signal_that_the_starter_has_ignored_ends_no_run_and_sigterm_does(
 
 
 def test_a_killed_parent_takes_its_worker_along_and_the_next_start_records_the_run(lab: Project) -> None:
-    begun = lab.start("backend=jax", *ENDLESS)
+    begun = lab.start("backend=theano", *ENDLESS)
     wait_for_epochs(lab, 2)
     begun.kill()
     begun.communicate(timeout=60)
     assert lab.nothing_runs(within=10)
     assert statuses(lab.tracked()) == ["RUNNING"]
 
-    answer = lab.run("backend=jax", *SMALL)
+    answer = lab.run("backend=theano", *SMALL)
     assert answer.returncode == 0, answer.stderr
     lost, finished = lab.tracked()
     assert finished.info.status == "FINISHED"
@@ -134,7 +134,7 @@ def test_a_killed_parent_takes_its_worker_along_and_the_next_start_records_the_r
 
 
 def test_a_start_leaves_the_runs_of_a_living_process_alone(lab: Project) -> None:
-    begun = lab.start("backend=jax", *ENDLESS)
+    begun = lab.start("backend=theano", *ENDLESS)
     wait_for_epochs(lab, 2)
     answer = lab.run("backend=theano", *SMALL)
     assert answer.returncode == 0, answer.stderr
@@ -148,19 +148,19 @@ def test_a_start_leaves_the_runs_of_a_living_process_alone(lab: Project) -> None
 def test_a_start_in_another_container_of_this_host_name_leaves_a_living_run_alone(lab: Project) -> None:
     """The two see none of each other's processes, and share a folder."""
     begun = subprocess.Popen(
-        [*CONTAINER, sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
+        [*CONTAINER, sys.executable, "-m", "backendexp", "backend=theano", *ENDLESS],
         cwd=lab.folder,
         env=lab.environment,
     )
     wait_for_epochs(lab, 2)
-    answer = lab.run("backend=jax", *SMALL)
+    answer = lab.run("backend=theano", *SMALL)
     assert answer.returncode == 0, answer.stderr
     assert statuses(lab.tracked()) == ["RUNNING", "FINISHED"]
     assert not named(lab.events(0), "ended")
     begun.kill()
     begun.wait()
     assert lab.nothing_runs()
-    answer = lab.run("backend=jax", *SMALL)
+    answer = lab.run("backend=theano", *SMALL)
     assert answer.returncode == 0, answer.stderr
     assert statuses(lab.tracked()) == ["KILLED", "FINISHED", "FINISHED"]
     assert_epochs_are_kept(lab, lab.tracked()[0], number=0)

@@ -96,7 +96,7 @@ def test_new_kinds_of_data_and_of_models_are_a_module_and_a_file_of_settings_eac
     (copy / "conf" / "model" / "linear.yaml").write_text("kind: linear\n")
     done = run(
         copy,
-        *("backend=jax", "data=halves", "model=linear", "training.optimizer=sgd"),
+        *("backend=theano", "data=halves", "model=linear", "training.optimizer=sgd"),
         *("training.learning_rate=1", "training.epochs=30", "tracking=none"),
     )
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_new_experiment_is_its_module_and_its_file_of_settings(copy: Path) -> No
         "        return sweep.conclusion_of(folder, records, 2)\n"
     )
     (copy / "conf" / "experiment" / "twice.yaml").write_text("# @package _global_\ntwice:\n  enabled: true\n")
-    done = run(copy, "experiment=twice", "backend=jax", "training.epochs=2", "tracking=none")
+    done = run(copy, "experiment=twice", "backend=theano", "training.epochs=2", "tracking=none")
     assert done.returncode == 0, done.stderr
     assert "The same run, twice." in done.stderr
     assert "2 of 2" in done.stdout

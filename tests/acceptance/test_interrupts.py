@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
     lab: Project, number: signal.Signals, code: int
 ) -> None:
-    begun = lab.start("backend=jax", *ENDLESS)
+    begun = lab.start("backend=theano", *ENDLESS)
     wait_for_epochs(lab, 2)
     sent = time.monotonic()
     begun.send_signal(number)
@@ -44,7 +44,7 @@ def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
 def test_a_closed_terminal_ends_a_run_as_killed_with_what_it_had(lab: Project) -> None:
     ours, theirs = os.openpty()
     begun = subprocess.Popen(
-        ["setsid", "--ctty", sys.executable, "-m", "backendexp", "backend=jax", *ENDLESS],
+        ["setsid", "--ctty", sys.executable, "-m", "backendexp", "backend=theano", *ENDLESS],
         cwd=lab.folder,
         env=lab.environment,
         stdin=theirs,
@@ -96,7 +96,7 @@ def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Proj
 
 
 def test_ctrl_c_while_a_run_is_being_recorded_leaves_it_finished(lab: Project) -> None:
-    begun = lab.start("backend=jax", *SMALL)
+    begun = lab.start("backend=theano", *SMALL)
     assert reached(lambda: named(lab.events(), "started"), STARTED_S)
     (directory,) = lab.directories()
     assert reached(lambda: '"exited"' in (directory / "events.jsonl").read_text(), STARTED_S, every=0.001)

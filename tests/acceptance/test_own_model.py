@@ -146,7 +146,7 @@ def test_mlflow_run_takes_the_users_model_from_the_project(new_project: Callable
     folder = "examples/own_model"
     targets = f"model._target_={folder}/model.py:build data._target_={folder}/digits.py:load"
     overrides = f"{targets} model.width=8 threads=1"
-    parameters = ["backend=jax", "model=custom", "data=custom", "epochs=1", f"overrides={overrides}"]
+    parameters = ["backend=theano", "model=custom", "data=custom", "epochs=1", f"overrides={overrides}"]
     given = [word for parameter in parameters for word in ("-P", parameter)]
     answer = project.run("run", ".", "--env-manager=local", *given, module="mlflow")
     assert answer.returncode == 0, answer.stderr
@@ -206,6 +206,6 @@ def test_op_that_a_backend_lacks_is_told_with_the_backends_that_may_have_it(
 
 
 def test_endless_loop_ends_at_the_deadline_with_its_line(mistaken: Callable[..., Any]) -> None:
-    run, printed = mistaken("endless", "backend=jax", "timeout_s=20")
+    run, printed = mistaken("endless", "backend=theano", "timeout_s=20")
     assert "deadline: stopped at its deadline, timeout_s=20, in your code: mistakes.py, line 3" in printed
     assert run.data.tags["failure"] == "deadline"

@@ -17,7 +17,7 @@ def test_every_run_of_a_sweep_has_a_fresh_process_and_shares_the_import(swept: t
     pids = [named(events, "started")[0]["pid"] for events in heard]
     assert len(set(pids)) == 4
     workers = [(named(events, "ready")[0]["backend"], named(events, "ready")[0]["pid"]) for events in heard]
-    assert [backend for backend, _ in workers] == ["jax", "theano", "jax", "theano"]
+    assert [backend for backend, _ in workers] == ["tensorflow", "theano", "tensorflow", "theano"]
     assert len(set(workers)) == 2
 
 
@@ -35,7 +35,7 @@ def test_the_runs_of_a_sweep_are_flat_tagged_and_summed_up(swept: tuple[Project,
         if run is not summary:
             row = f"| {run.data.tags['backend']} | {run.data.tags['runtime']} | {run.data.params['seed']} |"
             assert row in note
-    for place in ("| jax | keras3 |", "| theano | keras3 |"):
+    for place in ("| tensorflow | keras3 |", "| theano | keras3 |"):
         assert f"{place} 2 of 2 |" in note
 
 
@@ -43,9 +43,9 @@ def test_the_table_has_a_row_a_run_and_the_links_are_told(swept: tuple[Project, 
     project, printed = swept
     rows = [line.split() for line in printed.splitlines() if "FINISHED" in line]
     assert [row[:3] for row in rows] == [
-        ["jax", "keras3", "0"],
+        ["tensorflow", "keras3", "0"],
         ["theano", "keras3", "0"],
-        ["jax", "keras3", "1"],
+        ["tensorflow", "keras3", "1"],
         ["theano", "keras3", "1"],
     ]
     assert "2 of 2" in printed
@@ -127,7 +127,7 @@ def test_six_processes_started_at_once_on_a_fresh_directory_all_succeed(lab: Pro
 
 def test_ctrl_c_in_the_middle_of_a_sweep_keeps_what_was_done(lab: Project) -> None:
     sizes = [setting for setting in ENDLESS if not setting.startswith("training.epochs")]
-    begun = lab.start("-m", "backend=jax", *sizes, "training.epochs=2,1000000,3")
+    begun = lab.start("-m", "backend=theano", *sizes, "training.epochs=2,1000000,3")
     assert reached(lambda: len(lab.directories()) > 1 and len(named(lab.events(1), "epoch")) > 1, 120)
     sent = time.monotonic()
     begun.send_signal(signal.SIGINT)
@@ -146,7 +146,7 @@ def test_ctrl_c_in_the_middle_of_a_sweep_keeps_what_was_done(lab: Project) -> No
 
 
 def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(lab: Project) -> None:
-    answer = lab.run("-m", "backend=jax", *SMALL, "training.epochs=1,2,0")
+    answer = lab.run("-m", "backend=theano", *SMALL, "training.epochs=1,2,0")
     assert answer.returncode == 2
     assert "training.epochs is 0" in answer.stderr
     assert list(Path(lab.folder).iterdir()) == []

@@ -117,7 +117,7 @@ def test_a_server_that_goes_away_during_the_run_gets_the_rest_by_sync(lab: Proje
     port = free_port()
     server = serve(lab, port)
     endless = [setting for setting in ENDLESS if not setting.startswith("training.epochs")]
-    begun = lab.start("backend=jax", *endless, "training.epochs=30", f"tracking.uri={server}")
+    begun = lab.start("backend=theano", *endless, "training.epochs=30", f"tracking.uri={server}")
     assert reached(lambda: named(lab.events(), "epoch"), 120)
     serve.stop()
     out, errors = begun.communicate(timeout=300)

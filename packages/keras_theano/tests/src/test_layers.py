@@ -17,16 +17,12 @@ from oracles.backends import trained
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-# JAX takes some seconds to compile each model, so CI trains one or two of each kind, in the tier that is the
+# JAX takes some seconds to compile each model, so CI trains one of each kind, in the tier that is the
 # default. The rest is in the extended tests, and so are all models on TensorFlow.
 IN_CI = (
-    "MaxPooling1D",
     "Conv2D in groups",
-    "DepthwiseConv1D",
     "Conv2DTranspose",
     "LSTM, masked",
-    "GRU",
-    "RNN of a user's cell",
     "network: transformer",
 )
 TIERS = ("interpreter", "native")

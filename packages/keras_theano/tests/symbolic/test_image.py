@@ -226,10 +226,20 @@ COMPOSED = ("ssim", "extract_patches", "extract_patches_3d", "crop_images", "pad
 RANDOM = ("elastic_transform",)
 
 
-@pytest.mark.slow  # JAX compiles each of them
+# JAX compiles each of them, so CI has the last case of each op. The rest is in the extended tests.
+AS_IN_JAX = [
+    case for case in PARAMETERS if case.values[0] not in COMPOSED + RANDOM and case.id not in NOT_OF_JAX
+]
+IN_CI = {case.values[0]: case.id for case in AS_IN_JAX}.values()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tensors", "named"),
-    [case for case in PARAMETERS if case.values[0] not in COMPOSED + RANDOM and case.id not in NOT_OF_JAX],
+    [
+        pytest.param(*case.values, id=case.id, marks=[] if case.id in IN_CI else pytest.mark.extended)
+        for case in AS_IN_JAX
+    ],
 )
 def test_gradients_are_those_of_jax(name: str, tensors: tuple[Array, ...], named: dict[str, Any]) -> None:
     named = {"data_format": "channels_last", **named} if name == "gaussian_blur" else named

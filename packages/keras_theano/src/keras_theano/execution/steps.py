@@ -5,9 +5,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 from keras.src import tree
 
+from keras_theano.execution.collector import paused
 from keras_theano.execution.programs import AT_ONCE, LATER, NEVER, Program
 from keras_theano.tracing.tensor import UNTRACEABLE_DTYPES, NoValueYet, Tensor, as_node
 from keras_theano.tracing.trace import WIDENED, Trace, opened
@@ -60,7 +62,9 @@ class Step:
         if recording is None or self._record_anew:
             if self._record_anew:
                 self._programs.clear()
-            recording = self._recorded(data)
+            # PyTensor keeps with each node where it was made, which nothing here uses.
+            with paused(), pytensor.config.change_flags(traceback__limit=0):
+                recording = self._recorded(data)
             self._drop_old(recording[0].nodes)
             key = self._key(kind, arrays)  # it may count the samples now
         self._programs[key] = recording

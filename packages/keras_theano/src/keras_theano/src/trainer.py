@@ -15,6 +15,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils import traceback_utils
 from keras.src.utils.python_utils import pythonify_logs
 
+from keras_theano.execution.collector import paused
 from keras_theano.hook.keras_versions import base_trainer, numpy_trainer
 from keras_theano.src.ops import core
 from keras_theano.src.output_losses import weighted_by_samples
@@ -110,7 +111,8 @@ class TheanoTrainer(numpy_trainer()):  # type: ignore[misc]
         return self.predict_function
 
     def _compiled(self, name: str, step: Callable[[Batch], Any], record_anew: bool = False) -> Any:
-        from keras_theano.execution.steps import Step
+        with paused():
+            from keras_theano.execution.steps import Step
 
         def recorded(data: Batch) -> Any:
             try:

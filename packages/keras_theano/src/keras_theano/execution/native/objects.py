@@ -9,7 +9,6 @@ one. The functions of BLAS are those of SciPy. Their names are in the files, and
 import contextlib
 import ctypes
 import hashlib
-import itertools
 import os
 import tempfile
 from functools import cache
@@ -22,10 +21,10 @@ import pytensor
 
 # The oldest files are removed when all of them together have more bytes than this.
 LIMIT_BYTES = 256 * 2**20
-# A process looks at the size of all files when it writes its first one, and then after so many more.
+# One in so many files makes the process that writes it look at the sizes of all. The file's name, a hash,
+# draws it, so a process that writes only a few files rarely waits for this.
 LOOK_EVERY = 50
 _SUFFIX = ".native"
-_written = itertools.count()
 _LEVEL = 2
 # It must be changed when modules are compiled in another way than before.
 _WAY = "1"
@@ -143,7 +142,7 @@ def _keep(path: Path, machine_code: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(_HASH(machine_code).digest() + machine_code)
         Path(name).replace(path)
-        if next(_written) % LOOK_EVERY == 0:
+        if int(path.stem[:8], 16) % LOOK_EVERY == 0:
             _remove_oldest(path.parent)
     except OSError:
         return

@@ -25,6 +25,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import MergeOptimizer
 from pytensor.graph.traversal import graph_inputs
 
+from keras_theano.execution.collector import paused
 from keras_theano.execution.graph import INTERPRETER, NATIVE, Graph
 from keras_theano.execution.interpreter import functions_in, interpreted
 from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # rules register themselves
@@ -209,7 +210,7 @@ class NativeStep:
 
     @contextmanager
     def _compiling(self) -> Iterator[None]:
-        with self._timed(NATIVE):
+        with self._timed(NATIVE), paused():
             try:
                 yield
             except Exception as failure:
