@@ -88,7 +88,7 @@ def test_a_limit_decides_the_exit_code(swept: tuple[Project, list[str]]) -> None
     assert wide.returncode == 0, wide.stderr
     narrow = project.run("compare", first, "--fail-if", "training_time_s > 0.000001")
     assert narrow.returncode == 1
-    assert "tensorflow against theano: yes, the ratio is " in narrow.stderr
+    assert "theano against tensorflow: yes, the ratio is " in narrow.stderr
     assert narrow.stdout.startswith("# tensorflow, theano")
 
 

@@ -286,7 +286,7 @@ def test_a_comparison_whose_store_is_away_is_on_disk(lab: Project) -> None:
         (["-m", "seed=1,2"], "it cannot be a job of a sweep"),
         (["compare.backends=[tensorflow]"], "expected two or more different ones"),
         (["compare.blocks=1"], "compare.blocks is 1: expected a number from 3"),
-        (["compare.backends=[tensorflow,theano]", "runtime=keras2"], "is not offered by runtime 'keras2'"),
+        (["compare.backends=[jax,theano]", "runtime=keras2"], "is not offered by runtime 'keras2'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
