@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers, ops
+from keras.quantizers import fake_quant_with_min_max_vars
 
 from oracles import quantized_models
 from oracles.backends import trained
@@ -67,3 +70,25 @@ def test_quantized_model_agrees_with_jax(mode: str, results_on: Results) -> None
     for pair in pairs:
         first, second = (ours[f"{mode}/{name}"] for name in pair)
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
+
+
+class _FakeQuantized(layers.Layer):
+    """Adds its weights to the inputs, and sums what they are after quantization, each with a weight."""
+
+    def build(self, shape: Any) -> None:
+        self.added = self.add_weight(shape=shape[1:], initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        quantized = fake_quant_with_min_max_vars(x + self.added, 0.0, 63.5, num_bits=7)
+        return ops.sum(quantized * ops.arange(1, 12, dtype="float32"), axis=-1, keepdims=True)
+
+
+def test_gradient_of_fake_quantization_passes_between_the_limits() -> None:
+    """Keras's own test has code for each of Keras's backends. Its values are these."""
+    x = np.array([[-0.5, -0.01, 0, 0.01, 0.49, 0.5, 0.51, 63.49, 63.5, 63.51, 64]], "float32")
+    layer = _FakeQuantized()
+    model = keras.Sequential([keras.Input((11,)), layer])
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda true, predicted: ops.mean(predicted))
+    np.testing.assert_array_equal(layer(x), [[0.5 * (5 + 6 + 7) + 63.5 * (8 + 9 + 10 + 11)]])
+    model.fit(x, np.zeros((1, 1)), verbose=0)
+    np.testing.assert_array_equal(-layer.added.numpy(), [0, 0, 3, 4, 5, 6, 7, 8, 9, 0, 0])
