@@ -17,8 +17,7 @@ LOG = Path(os.environ["CONFORMANCE_LOG"])
 
 # Keras's conftest.py skips the tests that train on these backends.
 NOT_TRAINABLE = ("numpy", "openvino")
-# For these reasons, some tests only run on the backends that they name. Theano has what they need, so they run on
-# it too.
+# Reasons for which some tests only run on the backends that they name. Theano has what they need.
 NOT_SO_ON_THEANO = ("doesn't implement custom ops for einsum", "assumes reproducibility in fit")
 
 _results: dict[str, dict] = {}
