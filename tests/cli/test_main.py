@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backendexp.cli import commands, exit_codes, main
+from backendexp.cli import command_names, exit_codes, main
 from backendexp.config import schema
 from support.arrays import good_arrays
 from support.command import Command
@@ -80,7 +80,9 @@ def test_impossible_store_in_the_environment_is_refused_immediately(
     assert not imported & (HEAVY | {"sqlalchemy"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in commands.names())])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([command, "--help"] for command in command_names.names())]
+)
 def test_help_is_printed_and_no_files_are_created(
     arguments: list[str], backendexp: Command, project: Path
 ) -> None:
@@ -100,7 +102,7 @@ def test_configuration_is_shown_without_a_run(backendexp: Command, project: Path
 def test_every_command_is_a_module_with_a_main() -> None:
     from importlib import import_module
 
-    for name in commands.names():
+    for name in command_names.names():
         assert callable(import_module(f"backendexp.cli.commands.{name}").main)
 
 

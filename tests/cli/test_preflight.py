@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backendexp.cli import preflight
-from backendexp.cli.main import conf_dir
+from backendexp.config.schema import conf_dir
 from backendexp.errors import ConfigError
 from support.arrays import good_arrays
 from support.checking import check, check_all, refusal

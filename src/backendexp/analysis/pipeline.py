@@ -25,11 +25,17 @@ from backendexp.analysis.verdicts import Sample
 from backendexp.runs import keras_metrics, measures
 from backendexp.runs.measures import ACCURACY, LOSS, RATIO_MARGIN, Kind, Measure
 from backendexp.runs.results import FINISHED
+from backendexp.runs.starts import PLANNED, UNTIL_DECIDED
 from backendexp.worker.data import labels_are_chance, labels_classes
 
 # The confidence of the interval of a ratio, and of the interval of a quality's difference. The latter is
 # lower because two one-sided tests at 5% use it.
 _CONFIDENCE, _CONFIDENCE_OF_TWO_TESTS = 1 - statistics.LEVEL, 1 - 2 * statistics.LEVEL
+_SEQUENTIAL = (
+    "The number of blocks may depend on their results, because the comparison was extended, or ran until it "
+    "was decided. So p values and intervals are those of a sequential test, which is valid whenever one "
+    "stops. Its intervals are wider than Student's."
+)
 _VERSIONS = {
     "Keras": "keras_version",
     "Python": "python_version",
@@ -93,10 +99,12 @@ def analyse(
     parity = agreement.agreement_of([run for run in selected if run.role == "parity"], every, by)
     beside = guards.beside_others(selected)
     side_by_side = {pair.labels: guards.why_side_by_side(pair, by_sweep) for pair in pairs}
-    qualities = _qualities(pairs, judged, side_by_side)
+    sequential = _is_sequential(timed)
+    qualities = _qualities(pairs, judged, side_by_side, sequential)
     # Where the setting changes what is computed, a difference in quality is a part of the answer.
     same_work = qualities if by is None or guards.should_not_change_results(by) else []
-    contrasts = _contrasts(pairs, margin, side_by_side, _why_untimed(beside, parity, same_work, by_sweep))
+    untimed = _why_untimed(beside, parity, same_work, by_sweep)
+    contrasts = _contrasts(pairs, margin, side_by_side, untimed, sequential)
     groups = [_group(side, judged) for side in sides.order(every, baselines)]
     outliers = {group.label: group.outliers for group in groups}
     return Comparison(
@@ -110,6 +118,7 @@ def analyse(
         common=common,
         versions=_shared({title: [run.tags.get(tag) for run in timed] for title, tag in _VERSIONS.items()}),
         notes=(
+            *([_SEQUENTIAL] if sequential else []),
             *(parity.notes(every) if by is None or guards.should_not_change_results(by) else ()),
             *notes.notes(every, beside, outliers, own_starts, by_sweep),
         ),
@@ -141,6 +150,17 @@ def _is_error(run: TrackedRun) -> bool:
     if loss != "auto":
         return keras_metrics.is_error(loss)
     return any(key.endswith("mean_absolute_error") for key in run.values)
+
+
+def _is_sequential(timed: Sequence[TrackedRun]) -> bool:
+    """Whether the number of runs of a sweep may depend on their results: a later start of the sweep has
+    planned more than an earlier one, or the sweep ran until its result was clear.
+    """
+    planned: dict[str, set[str]] = {}
+    for run in timed:
+        if run.sweep is not None and PLANNED in run.tags:
+            planned.setdefault(run.sweep, set()).add(run.tags[PLANNED])
+    return any(len(own) > 1 or UNTIL_DECIDED in own for own in planned.values())
 
 
 def _by_sweep(runs: Sequence[TrackedRun]) -> list[list[TrackedRun]]:
@@ -189,6 +209,7 @@ def _contrasts(
     margin: float,
     side_by_side: Mapping[tuple[str, str], str | None],
     why_untimed: _Why,
+    sequential: bool,
 ) -> list[Contrast]:
     samples = []
     keys = keys_of(run for pair in pairs for side in (pair.baseline, pair.candidate) for run in side.runs)
@@ -202,7 +223,7 @@ def _contrasts(
             values = None if no_sample else _paired_values(pair, measure)
             samples.append((measure, pair, withheld or no_sample, values))
     margins = [float(np.log1p(margin))] * len(samples)
-    found = _sampled(samples, np.log, margins, _CONFIDENCE)
+    found = _sampled(samples, np.log, margins, _CONFIDENCE, sequential)
     intervals = _bootstrapped([values for *_, values in samples])
     return [
         verdicts.on_ratio(replace(sample, bootstrap=interval), margin)
@@ -214,6 +235,7 @@ def _qualities(
     pairs: Sequence[Pair],
     judged: Sequence[Measure],
     side_by_side: Mapping[tuple[str, str], str | None],
+    sequential: bool,
 ) -> list[QualityContrast]:
     samples = [
         (measure, pair, side_by_side[pair.labels], _paired_values(pair, measure))
@@ -222,7 +244,7 @@ def _qualities(
         if measure.kind is Kind.QUALITY
     ]
     own = [_margin(measure, values) for measure, _, _, values in samples]
-    found = _sampled(samples, np.asarray, own, _CONFIDENCE_OF_TWO_TESTS)
+    found = _sampled(samples, np.asarray, own, _CONFIDENCE_OF_TWO_TESTS, sequential)
     return [verdicts.on_difference(s, margin) for s, margin in zip(found, own, strict=True)]
 
 
@@ -252,6 +274,7 @@ def _sampled(
     scale: Callable[[Floats], Floats],
     margins: Sequence[float],
     confidence: float,
+    sequential: bool,
 ) -> list[Sample]:
     """The statistics of each sample, with Holm's correction.
 
@@ -261,7 +284,7 @@ def _sampled(
     margins: the margin of each sample, on that scale.
     confidence: of the intervals.
     """
-    paired = _compare([values for *_, values in samples], scale, margins, confidence)
+    paired = _compare([values for *_, values in samples], scale, margins, confidence, sequential)
     p_holm, tests = _corrected(samples, paired)
     return [
         Sample(
@@ -273,6 +296,7 @@ def _sampled(
             share_below=statistics.share_below(*values) if values and paired[number] else None,
             p_holm=p_holm.get(number),
             tests=tests.get(measure, 0),
+            sequential=sequential,
         )
         for number, (measure, pair, withheld, values) in enumerate(samples)
     ]
@@ -283,6 +307,7 @@ def _compare(
     scale: Callable[[Floats], Floats],
     margins: Sequence[float],
     confidence: float,
+    sequential: bool,
 ) -> list[Paired | None]:
     """The paired statistics of each sample; None for a sample of fewer than two pairs. Samples of the same
     length are computed together, which is faster.
@@ -290,7 +315,7 @@ def _compare(
     found: list[Paired | None] = [None] * len(samples)
     for numbers, baseline, candidate in _by_length(samples):
         own = np.array([margins[number] for number in numbers])
-        results = statistics.compare_pairs(scale(baseline), scale(candidate), own, confidence)
+        results = statistics.compare_pairs(scale(baseline), scale(candidate), own, confidence, sequential)
         for number, result in zip(numbers, results, strict=True):
             found[number] = result
     return found

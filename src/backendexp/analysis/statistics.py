@@ -22,6 +22,9 @@ LEVEL = 0.05
 POWER = 0.8
 # Nobody would run more blocks than this, so `more_blocks` does not recommend it.
 MOST_MORE_BLOCKS = 10_000
+# The variance of the standardised effects that the sequential test expects. tests/analysis/test_sequential.py
+# has the simulation that chose it.
+_EFFECT = 1.0
 # The number of resamples of a bootstrap. The other two limit how much of it is in memory at once.
 _RESAMPLES = 1999
 _NUMBERS_AT_ONCE, _ROWS_AT_ONCE = 100_000, 25
@@ -54,17 +57,20 @@ class Paired:
     p_equivalent: float
 
 
-def compare_pairs(baseline: Floats, candidate: Floats, margins: Floats, confidence: float) -> list[Paired]:
+def compare_pairs(
+    baseline: Floats, candidate: Floats, margins: Floats, confidence: float, sequential: bool = False
+) -> list[Paired]:
     """One Paired for each row.
 
     baseline, candidate: shape (rows, pairs), at least 2 pairs.
     margins: shape (rows,): in each row, differences from -margin to margin are too small to matter.
     confidence: of the interval, such as 0.95.
+    sequential: whether the number of pairs may depend on the results, see `_sequential`.
 
-    The interval and the tests are Student's, of the mean of the differences. So a 95% interval excludes 0
-    exactly where the p beside it is below 5%. That does not hold for the p that a verdict uses: Holm's
-    correction raises p with the number of comparisons, and the interval is not adjusted. Then a verdict can
-    be inconclusive although its interval excludes 0, and the tables say so.
+    Otherwise, the interval and the tests are Student's, of the mean of the differences. So a 95% interval
+    excludes 0 exactly where the p beside it is below 5%. That does not hold for the p that a verdict uses:
+    Holm's correction raises p with the number of comparisons, and the interval is not adjusted. Then a
+    verdict can be inconclusive although its interval excludes 0, and the tables say so.
 
     A percentile bootstrap at Hesterberg's expanded level (What Teachers Should Know About the Bootstrap,
     2015) was tried in place of Student's interval. Where 95% are promised, it covers 92% at 5 blocks and 94%
@@ -79,7 +85,8 @@ def compare_pairs(baseline: Floats, candidate: Floats, margins: Floats, confiden
     rounding = _ROUNDING * np.maximum(np.abs(baseline), np.abs(candidate)).max(axis=1, initial=1.0)
     constant = np.ptp(differences, axis=1) <= rounding
     varies = ~constant
-    tested = _student(differences[varies], margins[varies], confidence) if varies.any() else iter(())
+    test = _sequential if sequential else _student
+    tested = test(differences[varies], margins[varies], confidence) if varies.any() else iter(())
     return [
         _constant(row, margin, bound) if same else next(tested)
         for row, margin, same, bound in zip(differences, margins, constant, rounding, strict=True)
@@ -101,6 +108,43 @@ def _student(rows: Floats, margins: Floats, confidence: float) -> Iterator[Paire
         strict=True,
     ):
         yield Paired(rows.shape[1], *map(float, numbers))
+
+
+def _sequential(rows: Floats, margins: Floats, confidence: float) -> Iterator[Paired]:
+    """The tests and the interval of a mean that stay valid whenever one stops, and for whatever reason.
+
+    For a mean m, the ratio of two probabilities of the rows' t statistics is computed: with a mean that
+    differs from m by a normal number of standard deviations with the variance _EFFECT, and with the mean m.
+    If m is the mean, the ratio exceeds 1 / p at any time with a probability of at most p (Ville). Wang and
+    Ramdas, Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance (2024),
+    section 4; Lai (1976). The interval has all means that are not rejected.
+    """
+    pairs = rows.shape[1]
+    mean, error = rows.mean(axis=1), rows.std(axis=1, ddof=1) / math.sqrt(pairs)
+    half = error * _most_extreme(pairs, 1 - confidence)
+    above, below = (
+        np.where(sign * mean + margins > 0, _p_sequential((sign * mean + margins) / error, pairs), 1.0)
+        for sign in (1, -1)
+    )
+    p = _p_sequential(mean / error, pairs)
+    deviation = error * math.sqrt(pairs)
+    for numbers in zip(mean, deviation, mean - half, mean + half, p, np.maximum(above, below), strict=True):
+        yield Paired(pairs, *map(float, numbers))
+
+
+def _p_sequential(t: Floats, pairs: int) -> Floats:
+    """The p of t statistics, see `_sequential`."""
+    freedom, growth = pairs - 1, 1 + pairs * _EFFECT
+    squares = t**2 / freedom
+    exponent = pairs / 2 * (np.log1p(squares) - np.log1p(squares / growth)) - math.log(growth) / 2
+    return np.asarray(np.exp(-np.maximum(exponent, 0.0)))
+
+
+def _most_extreme(pairs: int, p: float) -> float:
+    """The t statistic whose sequential p is `p`. It is infinite if no number of so few pairs has that p."""
+    growth = 1 + pairs * _EFFECT
+    ratio = (math.sqrt(growth) / p) ** (2 / pairs)
+    return math.sqrt((pairs - 1) * (ratio - 1) / (1 - ratio / growth)) if ratio < growth else math.inf
 
 
 def _constant(row: Floats, margin: float, rounding: float) -> Paired:
@@ -208,6 +252,24 @@ def more_blocks(paired: Paired, margin: float, tests: int) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if decides(middle) else (middle, high)
     return high - paired.pairs
+
+
+def more_blocks_sequential(paired: Paired, margin: float, tests: int) -> int | None:
+    """How many more blocks would lead a sequential test to a decision, if the mean and the spread stayed
+    exactly what they are so far. None if not even MOST_MORE_BLOCKS would.
+
+    margin, tests: as in `more_blocks`.
+    """
+    if paired.sd == 0:
+        return None
+    effect, room = abs(paired.mean) / paired.sd, (margin - abs(paired.mean)) / paired.sd
+
+    def decides(blocks: int) -> bool:
+        reach = math.sqrt(blocks)
+        differs = effect * reach > _most_extreme(blocks, LEVEL / tests)
+        return differs or room * reach > _most_extreme(blocks, LEVEL)
+
+    return next((more for more in range(1, MOST_MORE_BLOCKS) if decides(paired.pairs + more)), None)
 
 
 def guessing(correct: int, guesses: int, expected: float = 0.5) -> tuple[float, float, float]:

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 
 from backendexp.analysis.findings import TrackedRun, keys_of
 from backendexp.errors import ComparisonError
-from backendexp.runs import measures, record, sweep_ids
+from backendexp.runs import measures, record, starts, sweep_ids
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import FINISHED
+from backendexp.runs.starts import Key
 from backendexp.runs.tags import BLOCK, PARALLEL, PARITY, POSITION, ROLE, TIMED
 from backendexp.spelling import nearest
 from backendexp.tracking.base import Reader
@@ -47,7 +48,7 @@ def of_sweeps(
         if not own:
             _refuse_sweep(reader, identity)
         found += own
-    return _with_curves(reader, _with_plans(found))
+    return _with_curves(reader, _with_plans(_counted(found)))
 
 
 def ids_of(
@@ -90,7 +91,7 @@ def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -
     found = list(_trained(reader.runs()))
     if not found:
         _refuse_experiment(reader)
-    return _with_curves(reader, _with_plans(found))
+    return _with_curves(reader, _with_plans(_counted(found)))
 
 
 def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None, by: str | None = None) -> str:
@@ -122,6 +123,18 @@ def latest_sweep(uri: str, experiment: str, experiment_id: str | None = None, by
         f"experiment {reader.experiment!r} has {count} runs, but no sweep that compares {sought}{only}. "
         f"Make one with {HOW_TO_MAKE_ONE}; or name the sweeps to compare; or take all runs with --all"
     )
+
+
+def _counted(found: Sequence[TrackedRun]) -> list[TrackedRun]:
+    """The runs without those that a later start of the same sweep has repeated."""
+
+    def facts(run: TrackedRun) -> tuple[Key, bool, int]:
+        # A run without a sweep or a plan repeats no other.
+        plan = run.tags.get("plan") if run.sweep else None
+        key = (run.sweep, starts.key_of(plan, run.tags)) if plan else run.run_id
+        return key, run.status == FINISHED, starts.number_of(run.tags)
+
+    return starts.counted(found, facts)
 
 
 def _trained(found: Iterable[Any]) -> Iterator[TrackedRun]:

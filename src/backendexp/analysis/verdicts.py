@@ -43,6 +43,7 @@ class Sample:
     share_below: see `statistics.share_below`; None if `paired` is None.
     p_holm: the p after Holm's correction; None if there is no test.
     tests: the number of pairs that Holm's correction was for.
+    sequential: whether the number of blocks may depend on the results.
     bootstrap: another interval of the mean.
     """
 
@@ -54,6 +55,7 @@ class Sample:
     share_below: float | None = None
     p_holm: float | None = None
     tests: int = 1
+    sequential: bool = False
     bootstrap: tuple[float, float] | None = None
 
 
@@ -116,7 +118,8 @@ def _ratio_verdict(sample: Sample, margin: float) -> tuple[str, int | None]:
         return EQUIVALENT, None
     if sample.p_holm is not None and sample.p_holm < LEVEL:
         return (FASTER if paired.mean < 0 else SLOWER), None
-    return INCONCLUSIVE, statistics.more_blocks(paired, margin, sample.tests)
+    count = statistics.more_blocks_sequential if sample.sequential else statistics.more_blocks
+    return INCONCLUSIVE, count(paired, margin, sample.tests)
 
 
 def _ratio_sentence(c: Contrast, margin: float) -> str:

@@ -5,7 +5,9 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,47 @@ from backendexp.cli.exit_codes import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
 from backendexp.cli.overrides import for_shell
 from backendexp.cli.preflight import Checked, Job
 from backendexp.config import composition, schema
+from backendexp.config.schema import SKIP, Config
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
 from backendexp.experiments.sweep import Sweep
 from backendexp.reporting import tables
 from backendexp.reporting.terminal import print_table
-from backendexp.runs import session
+from backendexp.runs import session, starts
 from backendexp.runs.record import WARM_UP, RunRecord
-from backendexp.runs.results import RunResult
 from backendexp.runs.session import Destination, Session
+from backendexp.runs.starts import Earlier, Start
 from backendexp.runs.tags import PARALLEL
 from backendexp.runtimes import prepare
 from backendexp.tracking import addresses, links
+
+
+def run(arguments: list[str], continues: bool = False) -> int:
+    """Check everything that the command line asks for, let Hydra run it, and report the results.
+
+    arguments: those of sys.argv, which Hydra reads itself.
+    continues: whether a sweep that cannot be continued is an error.
+    Returns the exit code.
+    """
+    checked = check(arguments)
+    app = start(checked, os.environ.pop("MLFLOW_RUN_ID", None), arguments, continues)
+    try:
+        run_hydra(schema.conf_dir(), _job)
+    finally:
+        code = app.finish()
+    return code
+
+
+def _job(tree: Any) -> float:
+    """Run one Hydra job, in this process or, if another launcher is used, in a process of its own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    if hydra.job.chdir:
+        # Relative paths must mean what they meant when they were checked. The files of a run are written to
+        # its directory regardless.
+        os.chdir(hydra.runtime.cwd)
+    return current().run_job(tree, hydra)
 
 
 def check(arguments: list[str]) -> Checked:
@@ -76,6 +107,9 @@ class Application:
     where: the store that the runs are tracked in. It is None until the first job is known.
     experiment: the experiment that the job asks for. It is None until the first job is known, and stays None
         for a single run.
+    arguments: the command line.
+    continues: whether a sweep that cannot be continued is an error.
+    earlier: what earlier starts of the sweep have done.
     """
 
     session: Session
@@ -85,6 +119,9 @@ class Application:
     group: Sweep | None = None
     where: Destination | None = None
     experiment: Experiment | None = None
+    arguments: tuple[str, ...] = ()
+    continues: bool = False
+    earlier: Earlier = field(default_factory=Earlier)
 
     def run_job(self, tree: Any, hydra: Any) -> float:
         """Run what the configuration of a job plans.
@@ -101,23 +138,45 @@ class Application:
         root = Path(hydra.runtime.output_dir)
         name = checked.experiment
         self.experiment = experiments.design(name).plan(spec, checked, _say) if name else None
-        if multirun:
-            if self.group is None or self.parallel:  # a launcher's process may outlive a sweep
-                self.group = sweep.sweep_of(hydra.sweep.dir)
-        elif self.experiment is not None:
-            self.group = sweep.sweep_of(str(root))
+        planned = self.experiment.runs if self.experiment else (PlannedRun(spec),)
+        if multirun and self.parallel:  # a launcher's process may outlive a sweep
+            self.group, self.earlier, self.planned = sweep.join(hydra.sweep.dir)
+        elif multirun and self.group is None:
+            self.expect_sweep(hydra.sweep.dir)
+        elif not multirun and self.experiment is not None:
+            self._begin(str(root), planned, checked.resume)
         for line in self.experiment.opening if self.experiment else ():
             _say(line)
         config_yaml = _resolved(tree)
         result = None
-        for planned in self.experiment.runs if self.experiment else (PlannedRun(spec),):
-            result = self._run(planned, root, config_yaml, checked.tracking.run_name)
+        ended: list[RunRecord] = []
+        for run in self._to_make(planned):
+            record = run if isinstance(run, RunRecord) else self._run(run, root, config_yaml, checked)
+            result = record.result
+            if isinstance(run, RunRecord) or not run.warm_up:
+                ended.append(record)
+            if self.experiment is not None and self.experiment.is_over(ended):
+                break
         return result.loss if result and result.loss is not None else math.nan
 
-    def _run(self, planned: PlannedRun, root: Path, config_yaml: str, name: str | None) -> RunResult | None:
+    def _to_make(self, planned: Sequence[PlannedRun]) -> Iterator[PlannedRun | RunRecord]:
+        """The planned runs, or instead of a planned run the one that an earlier start has made of it. Runs
+        that warm up are left out if no other run is to be made on their backend.
+        """
+        found: list[PlannedRun | RunRecord] = []
+        for run in planned:
+            done = None if run.warm_up else self.earlier.take(run.spec, run.tags)
+            if run.warm_up or not self.earlier.leaves_out(run.spec, run.tags):
+                found.append(done or run)
+        cold = {run.spec.backend for run in found if isinstance(run, PlannedRun) and not run.warm_up}
+        for one in found:
+            if isinstance(one, RunRecord) or not one.warm_up or one.spec.backend in cold:
+                yield one
+
+    def _run(self, planned: PlannedRun, root: Path, config_yaml: str, config: Config) -> RunRecord:
         assert self.where is not None
         alone = self.group is None
-        shared = sweep.tags(self.group) if self.group else {}
+        shared = {**sweep.tags(self.group), starts.PLANNED: str(self.planned)} if self.group else {}
         if self.parallel:
             shared[PARALLEL] = "true"
         record = self.session.run(
@@ -125,17 +184,36 @@ class Application:
             replace(self.where, kind="none") if planned.warm_up else self.where,
             root / WARM_UP if planned.warm_up else root,
             config_yaml,
-            name=name or planned.name,
+            name=config.tracking.run_name or planned.name,
             tags={**shared, **planned.tags},
             run_id=self.session.take_joined() if alone else None,
         )
         if not alone:
             _say_line(record, planned.place)
-        return record.result
+        return record
 
     def expect_sweep(self, directory: str) -> None:
-        """Remember the sweep before its jobs start, because a launcher may run them in other processes."""
-        self.group = sweep.sweep_of(directory)
+        """Begin or continue the sweep before its jobs start, because a launcher may run them in other
+        processes.
+        """
+        configs = [job.config for job in self.jobs.values()]
+        planned = None
+        if configs and not any(config.experiment for config in configs):
+            planned = [PlannedRun(job.spec) for job in self.jobs.values()]
+        self._begin(directory, planned, configs[0].resume if configs else SKIP)
+
+    def _begin(self, directory: str, planned: Sequence[PlannedRun] | None, rule: str) -> None:
+        """planned: the runs of the sweep, or None if they are not known."""
+        keys = None if planned is None else {starts.key_of(run.spec.id, run.tags) for run in planned}
+        self.planned = (
+            self.planned if self.experiment is None else sum(not run.warm_up for run in planned or ())
+        )
+        start = Start(1, self.arguments, str(Path.cwd()), time.time(), self.planned, rule)
+        self.group, self.earlier = sweep.begin(directory, start, keys, self.continues)
+        if self.group.start > 1:
+            ended = Counter(run.result.status for run in self.group.records() if run.result)
+            known = ", ".join(f"{count} {status}" for status, count in ended.items()) or "no runs"
+            _say(f"Continuing {self.group.id}, which has {known}.")
 
     def finish(self) -> int:
         """Stop the workers and report the results and where to find them. Returns the exit code."""
@@ -146,7 +224,10 @@ class Application:
             return OK
         if self.group is None:
             return self._conclude_run()
-        return self._conclude_sweep(self.group, self.where)
+        try:
+            return self._conclude_sweep(self.group, self.where)
+        finally:
+            sweep.end(self.group)
 
     def _conclude_run(self) -> int:
         if not self.session.records:
@@ -166,6 +247,8 @@ class Application:
             if self.experiment is not None:
                 print("Nothing was measured, so there is nothing to conclude.")
             return OK
+        if repeated := len(done.all_records()) - len(done.records()):
+            print(f"Note: {repeated} earlier runs were repeated, so they do not count.")
         try:
             conclusion = self._conclusion(done, records)
         except OSError as error:
@@ -251,14 +334,23 @@ def _say(text: str) -> None:
 _current: Application | None = None
 
 
-def start(checked: Checked, joined: str | None) -> Application:
+def start(
+    checked: Checked, joined: str | None, arguments: Sequence[str] = (), continues: bool = False
+) -> Application:
     """Start the application of this process.
 
     joined: the id of the run that `mlflow run` has created for it, or None.
+    arguments, continues: see Application.
     """
     global _current
     sweep.draw_mark()
-    _current = Application(Session(joined=joined), planned=checked.count, jobs=checked.jobs)
+    _current = Application(
+        Session(joined=joined),
+        planned=checked.count,
+        jobs=checked.jobs,
+        arguments=tuple(arguments),
+        continues=continues,
+    )
     if checked.tracking is not None:
         _current.where = session.destination(checked.tracking, Path.cwd())
     if checked.alone and checked.jobs:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from backendexp import spelling
-from backendexp.cli import commands
+from backendexp.cli import command_names
 from backendexp.config import schema
 from backendexp.config.composition import Composition, sentence
 from backendexp.errors import ConfigError
@@ -40,11 +40,12 @@ def read(words: list[str], composition: Composition, sweep: bool) -> list[Any]:
 def _neither(word: str, before: str, composition: Composition) -> str:
     # The value may contain a space, which the shell took as the end of the value.
     whole = quoted(f"{before} {word}", composition.parse) if "=" in before else None
-    nearest = spelling.nearest(word, commands.names())
+    nearest = spelling.nearest(word, command_names.names())
     return (
         f"{word!r} is neither a setting nor a command. {nearest}"
         + (f"If it is part of the value before it, write {whole}. " if whole and not nearest else "")
-        + f"Settings are written KEY=VALUE, e.g. backend=theano; commands are {', '.join(commands.names())}"
+        + "Settings are written KEY=VALUE, e.g. backend=theano; commands are "
+        + ", ".join(command_names.names())
     )
 
 

@@ -26,6 +26,9 @@ from backendexp.worker.settings import Data, Model, setting
 _LONGEST_EXPERIMENT_NAME = 256
 # OmegaConf's mark of a setting that must be given.
 MISSING = "???"
+# What a start of a sweep does with the plans of an earlier start in the same folder. SKIP: it runs those that
+# have not finished. FAILED: the same, without those that were never begun. REDO: it runs all again.
+SKIP, FAILED, REDO = RESUME_RULES = ("skip", "failed", "redo")
 # The settings of data that determine how large they are.
 _SIZES = ("samples", "test_samples", "features", "steps")
 # This is the greatest seed that NumPy's RandomState accepts.
@@ -146,6 +149,8 @@ class Config:
     threads: the number of threads of the engine. null stands for all cores that the process may use.
     seed: the number from which all random values are drawn.
     timeout_s: the longest time that a run may take from its start, in seconds. null stands for no limit.
+    resume: which runs a sweep makes again if its folder holds an earlier start of it: skip makes those that
+        have not finished, failed makes those that were begun and have not finished, redo makes all.
     experiments: the settings of each experiment, by its name. In Hydra's tree, an experiment is a key beside
         the other parts.
     """
@@ -162,6 +167,7 @@ class Config:
     threads: int | None = setting(None, low=1, high=4096, example="threads=1")
     seed: int = setting(0, low=0, high=LAST_SEED, example="seed=7")
     timeout_s: float | None = setting(None, low=0, high=1e9, above=True, example="timeout_s=600")
+    resume: str = setting(SKIP, choices=RESUME_RULES, example="resume=redo")
     experiments: dict[str, Any] = field(
         default_factory=lambda: {name: settings() for name, settings in _experiments.items()}
     )

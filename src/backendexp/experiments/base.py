@@ -72,6 +72,12 @@ class Experiment(Protocol):
     def opening(self) -> Sequence[str]:
         """Lines that are shown at the start: what will be run, and what cannot be run."""
 
+    def is_over(self, records: Sequence[RunRecord]) -> bool:
+        """Whether the results so far are enough, so that the remaining runs are not made.
+
+        records: the runs so far, in the order of time, without warm-up runs.
+        """
+
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
         """Draw the conclusion, and write its files.
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backendexp.analysis import guards, sides
+from backendexp.analysis.findings import INCONCLUSIVE
 from backendexp.config import schema
 from backendexp.config.schema import Config
 from backendexp.errors import ConfigError, UserError
@@ -15,10 +16,15 @@ from backendexp.experiments import parity as parity_check
 from backendexp.experiments.base import Conclusion, PlannedRun
 from backendexp.experiments.blocks import Entrants
 from backendexp.reporting import tables
+from backendexp.runs.measures import TRAINING_TIME
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.record import RunRecord
+from backendexp.runs.starts import PLANNED, UNTIL_DECIDED
 from backendexp.runs.tags import BASELINE, PARITY, ROLE, TIMED
 from backendexp.worker.settings import setting
+
+if TYPE_CHECKING:
+    from backendexp.analysis.findings import Comparison
 
 CHOOSES_BACKENDS = True
 # The parts of the configuration whose settings can be compared. The data must be the same on both sides.
@@ -34,6 +40,8 @@ class Settings(blocks.Choice):
     margin: two times are equivalent if their ratio is between 1/(1+margin) and 1+margin.
     accuracy_margin: two accuracies are equivalent if they differ by no more than this.
     parity: whether to check first that the backends compute the same results.
+    until: blocks runs all blocks. decided stops before if every side is known to be faster, slower or
+        equivalent, and judges by a test that allows this.
     by: the setting whose values are compared on one backend. null compares backends.
     values: the values of that setting.
     """
@@ -43,6 +51,7 @@ class Settings(blocks.Choice):
     margin: float = setting(0.1, low=0, high=1, above=True, example="compare.margin=0.05")
     accuracy_margin: float = setting(0.05, low=0, high=1, above=True, example="compare.accuracy_margin=0.05")
     parity: bool = True
+    until: str = setting("blocks", choices=("blocks", "decided"), example="compare.until=decided")
     by: str | None = None
     values: list[Any] | None = None
 
@@ -125,6 +134,8 @@ class BackendComparison:
         specs = self.who.specs
         parity = parity_check.check_of(specs, self.probes) if self.checks_parity else []
         tracked = [*parity, *blocks.blocks(specs, self.asked.blocks)]
+        if self.asked.until == "decided":
+            tracked = [replace(run, tags={**run.tags, PLANNED: UNTIL_DECIDED}) for run in tracked]
         # The order within a block is shuffled, so the runs themselves do not show which is the baseline.
         tagged = [
             replace(run, tags={**run.tags, BASELINE: self.who.baseline}, side=self.who.side_of(run.spec))
@@ -157,9 +168,31 @@ class BackendComparison:
             *(f"Not here: {why}" for why in self.who.missing),
         ]
 
-    def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
-        # SciPy and Matplotlib are imported here, because they are not needed until everything is measured.
+    def is_over(self, records: Sequence[RunRecord]) -> bool:
+        timed = [record for record in records if record.context.tags.get(ROLE) == TIMED]
+        if self.asked.until == "blocks" or len(timed) % len(self.who.names):
+            return False
+        try:
+            found = self._analysed(records, "")
+        except UserError:  # there are too few blocks
+            return False
+        return all(c.verdict != INCONCLUSIVE for c in found.contrasts if c.measure.key == TRAINING_TIME)
+
+    def _analysed(self, records: Sequence[RunRecord], sweep_id: str) -> "Comparison":
+        # SciPy is imported here, because it is not needed before there are results.
         from backendexp.analysis import pipeline, tracked_runs
+
+        return pipeline.analyse(
+            tracked_runs.of_records(list(records)),
+            title=f"{_listed(self.who)} on {self.who.place}, {sweep_id}",
+            baseline=self.who.baseline,
+            by=self.who.by,
+            margin=self.asked.margin,
+            accuracy_margin=self.asked.accuracy_margin,
+        )
+
+    def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
+        # Matplotlib is imported here, because it is not needed until everything is measured.
         from backendexp.reporting import artifacts, text
 
         params = {
@@ -174,19 +207,12 @@ class BackendComparison:
             "compare.accuracy_margin": str(self.asked.accuracy_margin),
         }
         try:
-            found = pipeline.analyse(
-                tracked_runs.of_records(list(records)),
-                title=f"{_listed(self.who)} on {self.who.place}, {sweep_id}",
-                baseline=self.who.baseline,
-                by=self.who.by,
-                margin=self.asked.margin,
-                accuracy_margin=self.asked.accuracy_margin,
-            )
+            found = self._analysed(records, sweep_id)
         except UserError as error:
             return _without_verdict(folder, records, str(error), params)
         timed = sum(record.context.tags.get(ROLE) == TIMED for record in records)
         planned = sum(run.tags.get(ROLE) == TIMED for run in self.runs)
-        if timed < planned:
+        if timed < planned and not self.is_over(records):
             cut_short = f"The comparison ended after {timed} of {planned} timed runs."
             found = replace(found, notes=(cut_short, *found.notes))
         found = replace(found, notes=(*found.notes, *tables.label_caveats(records)))

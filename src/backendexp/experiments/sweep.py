@@ -10,17 +10,19 @@ import os
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from backendexp import places
-from backendexp.errors import TrackingError
+from backendexp import cache, places
+from backendexp.errors import TrackingError, UserError
 from backendexp.experiments.base import Conclusion
 from backendexp.reporting import tables
 from backendexp.reporting.tables import Table
-from backendexp.runs import machine, record, results, summary_run, sweep_ids
+from backendexp.runs import machine, record, results, starts, summary_run, sweep_ids
 from backendexp.runs.record import RunRecord
 from backendexp.runs.session import Destination, Session, source_tags
+from backendexp.runs.starts import Earlier, Key, Start
 from backendexp.tracking.base import Metric, Report
 
 _MARK = "BACKENDEXP_SWEEP"
@@ -33,16 +35,22 @@ class Sweep:
     id: the tag `sweep` of its runs.
     directory: the folder into which its jobs write. An earlier sweep may have written into the same folder.
     began: seconds since 1970.
+    start: the number of this start of the sweep.
     """
 
     id: str
     directory: Path
     began: float
+    start: int = 1
 
     def records(self) -> list[RunRecord]:
-        """The runs of the sweep in the order of their start, whichever process made them, without warm-up
-        runs.
+        """The runs of the sweep that count, in the order of their start, whichever process made them, without
+        warm-up runs.
         """
+        return starts.counted_records(self.all_records())
+
+    def all_records(self) -> list[RunRecord]:
+        """All runs of the sweep, also those that later ones have replaced."""
         found = (record.load(directory) for directory in record.find([self.directory]))
         return [run for run in found if run.context.tags.get(sweep_ids.TAG) == self.id]
 
@@ -56,7 +64,8 @@ def sweep_of(directory: str) -> Sweep:
     """The sweep whose jobs write into `directory`. Every process of the sweep gets the same id."""
     path = Path(directory).absolute()
     mark = os.environ.get(_MARK)
-    if mark is None and (known := sweep_ids.id_in(path)) is not None:
+    known = sweep_ids.id_in(path)
+    if known is not None and (mark is None or known.endswith(f"-{mark}")):
         return Sweep(known, path, time.time())
     identity = f"{path.parent.name}/{path.name}-{mark or uuid.uuid4().hex[:8]}"
     path.mkdir(parents=True, exist_ok=True)
@@ -66,8 +75,96 @@ def sweep_of(directory: str) -> Sweep:
     return Sweep(identity, path, time.time())
 
 
+def begin(
+    directory: str, start: Start, keys: set[Key] | None, must_continue: bool = False
+) -> tuple[Sweep, Earlier]:
+    """Begin a sweep, or continue the last one in the folder if this start plans all that it has run.
+
+    start: its number is chosen here.
+    keys: of all the planned runs, or None if they are not known.
+    must_continue: whether a start that cannot continue the sweep is an error.
+    Returns the sweep, and what its earlier starts have done.
+    Raises UserError: the sweep must be continued, and there is none, it is still under way, or the settings
+    leave out runs that it has made.
+    """
+    path = Path(directory).absolute()
+    known, past = sweep_ids.id_in(path), starts.read(path)
+    why = None
+    if not _locked(path):
+        why = "holds a sweep that is under way in another process"
+    elif known is None or not past:
+        why = "holds no sweep that can be continued"
+    elif (alive := _alive(Sweep(known, path, start.began))) is not None:
+        why = f"holds a sweep that is under way: {alive}"
+    elif keys is None:
+        why = "holds a sweep whose jobs are chosen while it runs, so they cannot be skipped"
+    elif others := [r for r in Sweep(known, path, start.began).records() if _key(r) not in keys]:
+        why = f"holds {len(others)} runs that these settings leave out, such as {others[0].spec.title}"
+    if why is not None and must_continue:
+        raise UserError(f"{directory} {why}")
+    if why is not None or known is None:
+        fresh = sweep_of(directory)
+        starts.write(path, [replace(start, number=1)])
+        return fresh, Earlier()
+    os.environ[_MARK] = known.rpartition("-")[2]
+    swept = Sweep(known, path, start.began, len(past) + 1)
+    earlier = Earlier(swept.records(), start.rule)
+    starts.write(path, [*past, replace(start, number=swept.start)])
+    return swept, earlier
+
+
+def join(directory: str) -> tuple[Sweep, Earlier, int]:
+    """The sweep that another process has begun, of which this process runs a job; what its earlier starts
+    have done; and the number of jobs that are planned.
+    """
+    swept = sweep_of(directory)
+    past = starts.read(swept.directory)
+    if not past:
+        return swept, Earlier(), 0
+    last = past[-1]
+    before = [run for run in swept.all_records() if starts.number_of(run.context.tags) < last.number]
+    earlier = Earlier(starts.counted_records(before), last.rule)
+    return replace(swept, start=last.number), earlier, last.planned
+
+
+def end(swept: Sweep) -> None:
+    """From now on, another process may continue the sweep."""
+    lock = _locks.pop(swept.directory, None)
+    if lock is not None:
+        lock.release()
+
+
+# The locks of the sweeps that this process has begun, by their folders.
+_locks: dict[Path, Any] = {}
+
+
+def _locked(path: Path) -> bool:
+    """Lock a sweep's folder. Returns False if another process has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(cache.lock_file(str(path)))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    _locks[path] = lock
+    return True
+
+
+def _alive(swept: Sweep) -> str | None:
+    """A run of the sweep whose process lives, or may live. Runs of dead processes are closed."""
+    for run in swept.all_records():
+        if run.result is None and record.close_lost(run).result is None:
+            return str(run.directory)
+    return None
+
+
+_key = starts.key_of_record
+
+
 def tags(sweep: Sweep) -> dict[str, str]:
-    return {sweep_ids.TAG: sweep.id}
+    own = {sweep_ids.TAG: sweep.id}
+    return own if sweep.start == 1 else {**own, starts.START: str(sweep.start)}
 
 
 def conclusion_of(folder: Path, records: Sequence[RunRecord], planned: int) -> Conclusion:

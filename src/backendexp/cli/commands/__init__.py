@@ -2,13 +2,3 @@
 
 A command is found by the name of its module, which is imported only when a user asks for the command.
 """
-
-import sys
-from functools import cache
-
-from backendexp.worker import kinds
-
-
-@cache
-def names() -> tuple[str, ...]:
-    return tuple(kinds.names(sys.modules[__name__]))

@@ -21,6 +21,26 @@ _LOG = [
     3.3333331174e-1,
 ]
 _TANH = [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]
+_ERF = [
+    7.853861353153693e-5,
+    -8.010193625184903e-4,
+    5.188327685732524e-3,
+    -2.685381193529856e-2,
+    1.128358514861418e-1,
+    -3.761262582423300e-1,
+    1.128379165726710,
+]
+_ERFC = [
+    2.326819970068386e-2,
+    -1.387039388740657e-1,
+    3.687424674597105e-1,
+    -5.824733027278666e-1,
+    6.210004621745983e-1,
+    -4.944515323274145e-1,
+    3.404879937665872e-1,
+    -2.741127028184656e-1,
+    5.638259427386472e-1,
+]
 # The logarithm of 2 as the sum of a number with few bits, of which small multiples are exact, and a rest.
 _LN2, _LN2_REST = 0.693359375, -2.12194440e-4
 # Adding this rounds a small number to the nearest whole number, which is then in the lowest bits.
@@ -124,3 +144,16 @@ def tanh(code: Code, x: str) -> str:
     quotient = code.new(f"fdiv {_F} {_number(2)}, {_plus(code, power, _number(1))}")
     far = code.intrinsic("copysign", [_minus(code, _number(1), quotient), x], "float32")
     return _choose(code, _is(code, "olt", size, _number(0.625)), near, far)
+
+
+def erf(code: Code, x: str) -> str:
+    """At most 3 ulp. Great arguments give 1 and -1 exactly."""
+    size = code.intrinsic("fabs", [x], "float32")
+    near = _times(code, x, _polynomial(code, _times(code, x, x), _ERF))
+    # Beyond this limit the result is 1.
+    limited = _choose(code, _is(code, "olt", size, _number(4.2)), size, _number(4.2))
+    inverse = code.new(f"fdiv {_F} {_number(1)}, {limited}")
+    rest = _times(code, _polynomial(code, _times(code, inverse, inverse), _ERFC), inverse)
+    rest = _times(code, rest, exp(code, _minus(code, _number(0), _times(code, limited, limited))))
+    far = code.intrinsic("copysign", [_minus(code, _number(1), rest), x], "float32")
+    return _choose(code, _is(code, "ogt", size, _number(1)), far, near)

@@ -1,8 +1,8 @@
 """The code of operations on single numbers, in LLVM's language.
 
 Each operation gives NumPy's result: NaN stays NaN, whole numbers wrap around, and an integer divided by 0
-is 0. There is no fast math. `approximations` says how exact exp, log and tanh are; all other functions are
-those of the C library.
+is 0. There is no fast math. `approximations` says how exact exp, log, tanh and erf are; all other functions
+are those of the C library.
 """
 
 from collections.abc import Callable
@@ -305,6 +305,7 @@ OPERATIONS: dict[str, Operation] = {
     "exp": Operation(_approximated("exp"), _FLOATS),
     "log": Operation(_approximated("log"), _FLOATS),
     "tanh": Operation(_approximated("tanh"), _FLOATS),
+    "erf": Operation(_approximated("erf"), _FLOATS),
     **{
         name: Operation(_of_c(c_name), _FLOATS)
         for name, c_name in {
@@ -324,7 +325,6 @@ OPERATIONS: dict[str, Operation] = {
             "arcsinh": "asinh",
             "arccosh": "acosh",
             "arctanh": "atanh",
-            "erf": "erf",
             "erfc": "erfc",
         }.items()
     },
