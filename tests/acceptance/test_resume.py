@@ -2,7 +2,9 @@
 
 import json
 import signal
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +122,35 @@ def test_folder_without_a_sweep_is_refused(lab: Project, tmp_path: Path) -> None
         assert answer.returncode == 2
         assert answer.stderr.startswith(f"backendexp: {folder} holds no sweep or experiment")
     assert list(lab.folder.iterdir()) == []
+
+
+def test_jobs_that_leave_no_record_are_a_failure(lab: Project, tmp_path: Path) -> None:
+    """As on a cluster whose machines do not share the folder: here the jobs write into another one."""
+    elsewhere = f"hydra.sweep.subdir={tmp_path}/${{hydra.job.num}}"
+    answer = lab.run("-m", *QUICK, "backend=theano", "seed=1,2", elsewhere)
+    assert answer.returncode == 1
+    assert "2 of 2 runs left no record in " in answer.stderr
+
+
+@pytest.mark.extended
+def test_a_sweep_that_is_killed_at_any_moment_is_completed_by_the_same_command(
+    new_project: Callable[..., Project],
+) -> None:
+    command = ["-m", *QUICK, "backend=theano", "seed=range(4)", "hydra.sweep.dir=multirun/day/one"]
+    began = time.monotonic()
+    assert new_project().run(*command).returncode == 0
+    whole = time.monotonic() - began
+    for moment in range(1, 11):
+        project = new_project()
+        begun = project.start(*command)
+        time.sleep(whole * moment / 11)
+        begun.kill()
+        begun.communicate(timeout=60)
+        answer = project.run(*command)
+        assert answer.returncode == 0, answer.stderr
+        assert "4 of 4" in answer.stdout
+        runs = trained(project.tracked())
+        finished = Counter(r.data.params["seed"] for r in runs if r.info.status == "FINISHED")
+        assert finished == dict.fromkeys("0123", 1)
+        assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
+        assert len({r.data.tags["sweep"] for r in runs}) == 1

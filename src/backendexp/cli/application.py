@@ -44,6 +44,7 @@ def run(arguments: list[str], continues: bool = False) -> int:
     app = start(checked, os.environ.pop("MLFLOW_RUN_ID", None), arguments, continues)
     try:
         run_hydra(schema.conf_dir(), _job)
+        app.launched = True
     finally:
         code = app.finish()
     return code
@@ -110,6 +111,7 @@ class Application:
     arguments: the command line.
     continues: whether a sweep that cannot be continued is an error.
     earlier: what earlier starts of the sweep have done.
+    launched: whether Hydra has run all jobs without an error.
     """
 
     session: Session
@@ -122,6 +124,7 @@ class Application:
     arguments: tuple[str, ...] = ()
     continues: bool = False
     earlier: Earlier = field(default_factory=Earlier)
+    launched: bool = False
 
     def run_job(self, tree: Any, hydra: Any) -> float:
         """Run what the configuration of a job plans.
@@ -243,10 +246,17 @@ class Application:
         # If the disk was full, this process still has the records of its own runs.
         own = {record.directory: record for record in self.session.records}
         records = [own.get(record.directory, record) for record in done.records()]
+        missing = self._missing(records)
+        if missing:
+            print(
+                f"backendexp: {missing} of {self.planned} runs left no record in {done.directory}. If other "
+                "machines run the jobs, they need this folder too: hydra.sweep.dir names it",
+                file=sys.stderr,
+            )
         if not records:
             if self.experiment is not None:
                 print("Nothing was measured, so there is nothing to conclude.")
-            return OK
+            return RUN_FAILED if missing else OK
         if repeated := len(done.all_records()) - len(done.records()):
             print(f"Note: {repeated} earlier runs were repeated, so they do not count.")
         try:
@@ -265,7 +275,13 @@ class Application:
         code = _code(records) if conclusion.good else RUN_FAILED
         summary_id = sweep.track_summary(self.session, where, done, conclusion, code == OK)
         self._say_where(records, summary_id, conclusion.report)
-        return code or self._code_of_store(records, summary_id)
+        return code or (RUN_FAILED if missing else self._code_of_store(records, summary_id))
+
+    def _missing(self, records: list[RunRecord]) -> int:
+        """Return how many jobs of a sweep left no record, although none was interrupted or left out."""
+        if self.experiment is not None or not self.launched or self.earlier.leaves_out_some:
+            return 0
+        return max(0, self.planned - len(records))
 
     def _lost(self, records: list[RunRecord], summary_id: str | None = None) -> bool:
         """Return whether a run, or the summary run of a sweep, is missing from the store."""

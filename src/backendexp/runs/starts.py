@@ -120,6 +120,11 @@ class Earlier:
             if rule != REDO and run.result is not None and run.result.status == FINISHED:
                 self._left.setdefault(key_of_record(run), []).append(run)
 
+    @property
+    def leaves_out_some(self) -> bool:
+        """Whether planned runs may be left out although they have not finished."""
+        return self._rule == FAILED
+
     def take(self, spec: RunSpec, tags: Mapping[str, str]) -> RunRecord | None:
         """A finished run that stands for a planned one, which therefore need not be made. None if there is
         none.
@@ -131,4 +136,4 @@ class Earlier:
 
     def leaves_out(self, spec: RunSpec, tags: Mapping[str, str]) -> bool:
         """Whether a planned run is not made although it has not finished."""
-        return self._rule == FAILED and key_of(spec.id, tags) not in self._met
+        return self.leaves_out_some and key_of(spec.id, tags) not in self._met

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 AT_ONCE, LATER, NEVER = "at once", "later", "never"
 # A program remembers for this many sizes of batches whether its products run on one thread.
-_KEPT_SIZES = 1000
+_KEPT_SIZES = 100
 
 _programs: "weakref.WeakSet[Program]" = weakref.WeakSet()
 

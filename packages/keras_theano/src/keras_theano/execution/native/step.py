@@ -46,7 +46,7 @@ _AT_ONCE = 8
 _MOST_KINDS = 16
 _OFTEN = 10
 # A step counts how often it has met this many kinds that are not compiled.
-_COUNTED = 1000
+_COUNTED = 100
 
 Arrays = dict[Variable, Any]
 
