@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
     cells = [Cell(cell) for cell in json.loads(asked.results.read_text())]
+    order = [*MODELS, *WIDTHS.values()]
+    cells.sort(key=lambda cell: (cell.setting[1:], order.index(cell.name), cell.batch))
     bandwidth = memory_bandwidth()
     first = [cell for cell in cells if cell.setting == (32, 1, False) and cell.name in MODELS]
     print(table(first, bandwidth))
