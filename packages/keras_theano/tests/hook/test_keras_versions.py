@@ -15,7 +15,7 @@ from uv import find_uv_bin
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
-REPOSITORY = Path(__file__).parents[4]
+PACKAGE = Path(__file__).parents[2]
 # The newest build that was tested. The package index keeps nightly builds for years.
 NIGHTLY = "3.16.0.dev2026102704"
 
@@ -64,8 +64,9 @@ def next_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # uv does not read pip's settings, so a package mirror that is set for pip is passed on.
     if "PIP_INDEX_URL" in environment and "UV_INDEX_URL" not in environment:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
-    same = [f"{name}=={version(name)}" for name in ("pytensor", "numpy", "scipy", "numba")]
-    for what in ([f"keras-nightly=={NIGHTLY}", *same], ["--no-deps", str(REPOSITORY)]):
+    needed = ("pytensor", "numpy", "scipy", "llvmlite", "threadpoolctl")
+    same = [f"{name}=={version(name)}" for name in needed]
+    for what in ([f"keras-nightly=={NIGHTLY}", *same], ["--no-deps", str(PACKAGE)]):
         install = [find_uv_bin(), "pip", "install", "--quiet", "--python", str(python), *what]
         installed = subprocess.run(install, capture_output=True, text=True, env=environment)
         assert installed.returncode == 0, installed.stderr
