@@ -245,7 +245,9 @@ class Application:
     def _conclude_sweep(self, done: Sweep, where: Destination) -> int:
         # If the disk was full, this process still has the records of its own runs.
         own = {record.directory: record for record in self.session.records}
-        records = [own.get(record.directory, record) for record in done.records()]
+        everything = done.all_records()
+        counted = starts.counted_records(everything)
+        records = [own.get(record.directory, record) for record in counted]
         missing = self._missing(records)
         if missing:
             print(
@@ -257,7 +259,7 @@ class Application:
             if self.experiment is not None:
                 print("Nothing was measured, so there is nothing to conclude.")
             return RUN_FAILED if missing else OK
-        if repeated := len(done.all_records()) - len(done.records()):
+        if repeated := len(everything) - len(counted):
             print(f"Note: {repeated} earlier runs were repeated, so they do not count.")
         try:
             conclusion = self._conclusion(done, records)

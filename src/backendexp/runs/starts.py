@@ -18,7 +18,7 @@ from backendexp.runs.results import FINISHED
 from backendexp.runs.tags import BLOCK, POSITION, ROLE
 
 FILE = "starts.jsonl"
-# The names of tags: the number of the start that made a run, and how many runs of its role were planned.
+# The names of tags: the number of the start that made a run, and how many runs this start planned in all.
 START, PLANNED = "start_number", "planned_runs"
 # The value of PLANNED where the results decide how many runs there are.
 UNTIL_DECIDED = "until decided"

@@ -53,12 +53,13 @@ def main(arguments: list[str]) -> int:
 def command_line(last: Start, folder: Path, settings: list[str]) -> list[str]:
     """The words that continue a sweep.
 
-    last: its last start. folder: of the sweep. settings: they replace those of the last start.
+    last: its last start. folder: of the sweep. settings: they replace those of the last start, whose rule for
+        earlier runs was meant for that start only.
     """
     multirun = any(word in ("-m", "--multirun", "hydra.mode=MULTIRUN") for word in last.arguments)
     path = str(folder).replace("'", "\\'")
     given = [*settings, f"hydra.{'sweep' if multirun else 'run'}.dir='{path}'"]
-    keys = {_key(word) for word in given}
+    keys = {"resume", *(_key(word) for word in given)}
     return [*(word for word in last.arguments if _key(word) not in keys), *given]
 
 
