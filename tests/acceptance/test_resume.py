@@ -27,7 +27,7 @@ def by_status(runs: list[Any]) -> Counter[tuple[str, str]]:
     return Counter((run.data.params["training.epochs"], run.info.status) for run in trained(runs))
 
 
-@pytest.mark.parametrize("kill", ["parent", "Ctrl-C"])
+@pytest.mark.parametrize("kill", ["parent", pytest.param("Ctrl-C", marks=pytest.mark.extended)])
 def test_what_is_missing_of_a_sweep_is_run_and_the_rest_is_not(lab: Project, kill: str) -> None:
     begun = lab.start(*CUT_SHORT)
     assert reached(lambda: named(lab.events(1), "epoch"), 120)

@@ -12,7 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "same_start")
 # All of them together take some minutes, and most of that time JAX compiles.
-IN_CI = {"subclassing", "image_classifier"}
+IN_CI = {"subclassing"}
 DECIMAL = re.compile(r"-?\d+\.\d+")
 # The numbers may differ by this many units of their last printed digit. When each initial weight of a script
 # was changed by one unit in the last place of float32, which is how backends differ, then 165 of all 166

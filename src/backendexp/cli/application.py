@@ -153,12 +153,13 @@ class Application:
         config_yaml = _resolved(tree)
         result = None
         ended: list[RunRecord] = []
+        is_over = getattr(self.experiment, "is_over", None)
         for run in self._to_make(planned):
             record = run if isinstance(run, RunRecord) else self._run(run, root, config_yaml, checked)
             result = record.result
             if isinstance(run, RunRecord) or not run.warm_up:
                 ended.append(record)
-            if self.experiment is not None and self.experiment.is_over(ended):
+            if is_over is not None and is_over(ended):
                 break
         return result.loss if result and result.loss is not None else math.nan
 

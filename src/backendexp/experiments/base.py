@@ -64,6 +64,12 @@ class Conclusion:
 
 
 class Experiment(Protocol):
+    """An experiment on this machine.
+
+    One whose results decide how many runs it needs also has a method `is_over(records)`. It is called after
+    every run with the runs so far, without warm-up runs. If it returns True, the remaining runs are not made.
+    """
+
     @property
     def runs(self) -> Sequence[PlannedRun]:
         """All the runs, in the order in which they will be made."""
@@ -71,12 +77,6 @@ class Experiment(Protocol):
     @property
     def opening(self) -> Sequence[str]:
         """Lines that are shown at the start: what will be run, and what cannot be run."""
-
-    def is_over(self, records: Sequence[RunRecord]) -> bool:
-        """Whether the results so far are enough, so that the remaining runs are not made.
-
-        records: the runs so far, in the order of time, without warm-up runs.
-        """
 
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
         """Draw the conclusion, and write its files.

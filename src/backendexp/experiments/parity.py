@@ -53,9 +53,6 @@ class ParityCheck:
     def opening(self) -> list[str]:
         return [f"{len(self.plan.specs)} runs, each from the same weights on the same batches."]
 
-    def is_over(self, records: Sequence[RunRecord]) -> bool:
-        return False
-
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
         """As for every experiment.
 

@@ -168,9 +168,6 @@ class ScaleStudy:
             *(f"Not here: {why}" for why in self.who.missing),
         ]
 
-    def is_over(self, records: Sequence[RunRecord]) -> bool:
-        return False
-
     def conclude(self, sweep_id: str, folder: Path, records: Sequence[RunRecord]) -> Conclusion:
         from backendexp.reporting import scale_page  # here, because it imports Matplotlib
 
