@@ -34,8 +34,6 @@ def compile_one(arguments: list[str], output: Path, upgrade: bool) -> None:
     """Resolve the inputs in `arguments` and write the pins to `output`, keeping those that it already has."""
     command = [find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
     command += [
-        "--no-emit-index-url",
-        "--no-emit-find-links",
         "--no-emit-package",
         "keras-theano",
         "--output-file",

@@ -62,7 +62,7 @@ def environment_with(name: str, folder: Path, built: Path, pins: Path) -> Path:
     python = folder / "bin" / "python"
     sh(
         *(find_uv_bin(), "pip", "install", "--quiet", "--python", python),
-        *("--find-links", built, "--constraint", pins, name),
+        *("-f", built, "--constraint", pins, name),
     )
     return python
 
