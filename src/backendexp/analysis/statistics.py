@@ -7,7 +7,7 @@ taken between logarithms, and the exponential of their mean is the geometric mea
 
 import gc
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -241,17 +241,25 @@ def more_blocks(paired: Paired, margin: float, tests: int) -> int | None:
         hits = [power.power(e, blocks, LEVEL, alternative="larger") for e in (near, far)]
         return bool(sum(hits) - 1 >= POWER)
 
-    below, step = paired.pairs, 1
-    while not decides(below + step):
+    return _fewest_more(paired.pairs, decides)
+
+
+def _fewest_more(pairs: int, decides: Callable[[int], bool]) -> int | None:
+    """The fewest blocks beyond `pairs` with which a test decides, or None if MOST_MORE_BLOCKS do not suffice.
+
+    decides: whether so many blocks suffice. If they do, more suffice too.
+    """
+    step = 1
+    while not decides(pairs + step):
         if step >= MOST_MORE_BLOCKS:
             return None
         step = min(2 * step, MOST_MORE_BLOCKS)
     # `decides` is false for `low` and true for `high`.
-    low, high = below + step // 2, below + step
+    low, high = pairs + step // 2, pairs + step
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if decides(middle) else (middle, high)
-    return high - paired.pairs
+    return high - pairs
 
 
 def more_blocks_sequential(paired: Paired, margin: float, tests: int) -> int | None:
@@ -269,7 +277,7 @@ def more_blocks_sequential(paired: Paired, margin: float, tests: int) -> int | N
         differs = effect * reach > _most_extreme(blocks, LEVEL / tests)
         return differs or room * reach > _most_extreme(blocks, LEVEL)
 
-    return next((more for more in range(1, MOST_MORE_BLOCKS) if decides(paired.pairs + more)), None)
+    return _fewest_more(paired.pairs, decides)
 
 
 def guessing(correct: int, guesses: int, expected: float = 0.5) -> tuple[float, float, float]:

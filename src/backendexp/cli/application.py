@@ -215,7 +215,7 @@ class Application:
         start = Start(1, self.arguments, str(Path.cwd()), time.time(), self.planned, rule)
         self.group, self.earlier = sweep.begin(directory, start, keys, self.continues)
         if self.group.start > 1:
-            ended = Counter(run.result.status for run in self.group.records() if run.result)
+            ended = Counter(run.result.status for run in self.earlier.runs if run.result)
             known = ", ".join(f"{count} {status}" for status, count in ended.items()) or "no runs"
             _say(f"Continuing {self.group.id}, which has {known}.")
 

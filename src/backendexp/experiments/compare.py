@@ -170,13 +170,17 @@ class BackendComparison:
 
     def is_over(self, records: Sequence[RunRecord]) -> bool:
         timed = [record for record in records if record.context.tags.get(ROLE) == TIMED]
-        if self.asked.until == "blocks" or len(timed) % len(self.who.names):
+        if self.asked.until == "blocks" or not timed or len(timed) % len(self.who.names):
             return False
         try:
-            found = self._analysed(records, "")
+            return self._is_decided(self._analysed(records, ""))
         except UserError:  # there are too few blocks
             return False
-        return all(c.verdict != INCONCLUSIVE for c in found.contrasts if c.measure.key == TRAINING_TIME)
+
+    def _is_decided(self, found: "Comparison") -> bool:
+        """Whether the results so far are enough. A comparison of all blocks is never over before."""
+        times = [c for c in found.contrasts if c.measure.key == TRAINING_TIME]
+        return self.asked.until == "decided" and all(c.verdict != INCONCLUSIVE for c in times)
 
     def _analysed(self, records: Sequence[RunRecord], sweep_id: str) -> "Comparison":
         # SciPy is imported here, because it is not needed before there are results.
@@ -212,7 +216,7 @@ class BackendComparison:
             return _without_verdict(folder, records, str(error), params)
         timed = sum(record.context.tags.get(ROLE) == TIMED for record in records)
         planned = sum(run.tags.get(ROLE) == TIMED for run in self.runs)
-        if timed < planned and not self.is_over(records):
+        if timed < planned and not self._is_decided(found):
             cut_short = f"The comparison ended after {timed} of {planned} timed runs."
             found = replace(found, notes=(cut_short, *found.notes))
         found = replace(found, notes=(*found.notes, *tables.label_caveats(records)))

@@ -89,17 +89,15 @@ def begin(
     """
     path = Path(directory).absolute()
     known, past = sweep_ids.id_in(path), starts.read(path)
-    why = None
+    counted: list[RunRecord] = []
     if not _locked(path):
-        why = "holds a sweep that is under way in another process"
+        why: str | None = "holds a sweep that is under way in another process"
     elif known is None or not past:
         why = "holds no sweep that can be continued"
-    elif (alive := _alive(Sweep(known, path, start.began))) is not None:
-        why = f"holds a sweep that is under way: {alive}"
-    elif keys is None:
-        why = "holds a sweep whose jobs are chosen while it runs, so they cannot be skipped"
-    elif others := [r for r in Sweep(known, path, start.began).records() if _key(r) not in keys]:
-        why = f"holds {len(others)} runs that these settings leave out, such as {others[0].spec.title}"
+    else:
+        runs = [_closed(run) for run in Sweep(known, path, start.began).all_records()]
+        counted = starts.counted_records(runs)
+        why = _why_not_continued(runs, counted, keys)
     if why is not None and must_continue:
         raise UserError(f"{directory} {why}")
     if why is not None or known is None:
@@ -108,7 +106,7 @@ def begin(
         return fresh, Earlier()
     os.environ[_MARK] = known.rpartition("-")[2]
     swept = Sweep(known, path, start.began, len(past) + 1)
-    earlier = Earlier(swept.records(), start.rule)
+    earlier = Earlier(counted, start.rule)
     starts.write(path, [*past, replace(start, number=swept.start)])
     return swept, earlier
 
@@ -151,15 +149,27 @@ def _locked(path: Path) -> bool:
     return True
 
 
-def _alive(swept: Sweep) -> str | None:
-    """A run of the sweep whose process lives, or may live. Runs of dead processes are closed."""
-    for run in swept.all_records():
-        if run.result is None and record.close_lost(run).result is None:
-            return str(run.directory)
+def _closed(run: RunRecord) -> RunRecord:
+    """The run with its result. It has none if its process lives, or may live."""
+    return run if run.result is not None else record.close_lost(run)
+
+
+def _why_not_continued(
+    runs: Sequence[RunRecord], counted: Sequence[RunRecord], keys: set[Key] | None
+) -> str | None:
+    """Why a sweep cannot be continued, or None if it can.
+
+    runs: all that it has made. counted: those that count. keys: as in `begin`.
+    """
+    alive = next((run for run in runs if run.result is None), None)
+    if alive is not None:
+        return f"holds a sweep that is under way: {alive.directory}"
+    if keys is None:
+        return "holds a sweep whose jobs are chosen while it runs, so they cannot be skipped"
+    others = [run for run in counted if starts.key_of_record(run) not in keys]
+    if others:
+        return f"holds {len(others)} runs that these settings leave out, such as {others[0].spec.title}"
     return None
-
-
-_key = starts.key_of_record
 
 
 def tags(sweep: Sweep) -> dict[str, str]:

@@ -93,10 +93,13 @@ def counted(runs: Iterable[Run], facts: Callable[[Run], tuple[Key, bool, int]]) 
 
 def counted_records(runs: Iterable[RunRecord]) -> list[RunRecord]:
     def facts(run: RunRecord) -> tuple[Key, bool, int]:
-        finished = run.result is not None and run.result.status == FINISHED
-        return key_of_record(run), finished, number_of(run.context.tags)
+        return key_of_record(run), _has_finished(run), number_of(run.context.tags)
 
     return counted(runs, facts)
+
+
+def _has_finished(run: RunRecord) -> bool:
+    return run.result is not None and run.result.status == FINISHED
 
 
 def number_of(tags: Mapping[str, str]) -> int:
@@ -113,11 +116,12 @@ class Earlier:
     """
 
     def __init__(self, runs: Sequence[RunRecord] = (), rule: str = SKIP) -> None:
+        self.runs = tuple(runs)
         self._rule = rule
         self._met = {key_of_record(run) for run in runs}
         self._left: dict[Key, list[RunRecord]] = {}
         for run in runs:
-            if rule != REDO and run.result is not None and run.result.status == FINISHED:
+            if rule != REDO and _has_finished(run):
                 self._left.setdefault(key_of_record(run), []).append(run)
 
     @property

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from backendexp.cli.exit_codes import OK
+from backendexp.config.schema import SKIP
 from backendexp.errors import UserError
 from backendexp.runs import starts, sweep_ids
 from backendexp.runs.starts import Earlier, Start
@@ -79,8 +80,7 @@ def _show(folder: Path, words: list[str]) -> int:
     jobs = preflight.check(words, conf_dir()).jobs.values()
     known = sweep_ids.id_in(folder)
     records = Sweep(known, folder, 0.0).records() if known else []
-    rule = next((job.config.resume for job in jobs), None)
-    earlier = Earlier(records, rule) if rule else Earlier(records)
+    earlier = Earlier(records, next((job.config.resume for job in jobs), SKIP))
     finished = 0
     for job in jobs:
         name = job.config.experiment
