@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from backendexp.config.schema import SKIP, Config
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
 from backendexp.experiments.sweep import Sweep
+from backendexp.launchers.tasks import Outcome, Task
 from backendexp.reporting import tables
 from backendexp.reporting.terminal import print_table
 from backendexp.runs import session, starts
@@ -81,6 +83,7 @@ def register_schema() -> None:
 
     experiments.add_settings()
     ConfigStore.instance().store(name="schema", node=schema.schema_node())
+    composition.prefer_own_launchers(schema.conf_dir())
 
 
 def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
@@ -112,6 +115,8 @@ class Application:
     continues: whether a sweep that cannot be continued is an error.
     earlier: what earlier starts of the sweep have done.
     launched: whether Hydra has run all jobs without an error.
+    has_machine: in a launcher's process, whether no other run uses the machine meanwhile.
+    is_detached: whether the jobs were only submitted.
     """
 
     session: Session
@@ -125,6 +130,9 @@ class Application:
     continues: bool = False
     earlier: Earlier = field(default_factory=Earlier)
     launched: bool = False
+    has_machine: bool = False
+    is_detached: bool = False
+    _reported: set[Path] = field(default_factory=set)
 
     def run_job(self, tree: Any, hydra: Any) -> float:
         """Run what the configuration of a job plans.
@@ -181,7 +189,7 @@ class Application:
         assert self.where is not None
         alone = self.group is None
         shared = {**sweep.tags(self.group), starts.PLANNED: str(self.planned)} if self.group else {}
-        if self.parallel:
+        if self.parallel and not self.has_machine:
             shared[PARALLEL] = "true"
         record = self.session.run(
             planned.spec,
@@ -192,9 +200,45 @@ class Application:
             tags={**shared, **planned.tags},
             run_id=self.session.take_joined() if alone else None,
         )
-        if not alone:
+        if not alone and not self.parallel:  # the parent of a launcher's processes says it
             _say_line(record, planned.place)
         return record
+
+    @contextmanager
+    def as_job(self, has_machine: bool) -> Iterator[Callable[[], list[str]]]:
+        """Run one job in a process that a launcher has started.
+
+        has_machine: whether no other run uses the machine meanwhile.
+        Yields a function that returns why runs of the job were not tracked or not written.
+        """
+        self.has_machine = has_machine
+        self.session.untracked.clear()
+        self.session.unwritten.clear()
+        yield lambda: [*self.session.unwritten, *self.session.untracked]
+
+    def job_ended(self, task: Task, outcome: Outcome) -> None:
+        """Close what a job of a launcher has left open, and print a line for each of its runs."""
+        assert self.group is not None
+        assert self.where is not None
+        runs = [run for run in self.group.runs_in(task.folder) if run.directory not in self._reported]
+        for run in runs:
+            self._reported.add(run.directory)
+            if run.result is None:
+                run = self.session.close_lost(run, self.where, outcome.why or "its process has ended")
+            if run.result is not None:
+                _say_line(run, "")
+        if outcome.why is not None and not runs:
+            _say(f"job {task.number} ({task.title}): {outcome.why}")
+        for note in outcome.notes:
+            if note not in self.session.untracked:
+                self.session.untracked.append(note)
+
+    def detached(self, tasks: Sequence[Task]) -> None:
+        """Say that the jobs were submitted, and how to collect their results."""
+        assert self.group is not None
+        self.is_detached = True
+        place = for_shell(str(self.group.directory))
+        print(f"{len(tasks)} jobs were submitted. When they have ended:  backendexp conclude {place}")
 
     def expect_sweep(self, directory: str) -> None:
         """Begin or continue the sweep before its jobs start, because a launcher may run them in other
@@ -224,7 +268,7 @@ class Application:
         self.session.close()
         for why in self.session.unwritten:
             print(f"backendexp: {why}", file=sys.stderr)
-        if self.where is None:
+        if self.where is None or self.is_detached:
             return OK
         if self.group is None:
             return self._conclude_run()

@@ -212,6 +212,21 @@ def _empty(overrides: list[Any]) -> str:
     )
 
 
+def prefer_own_launchers(conf: Path) -> None:
+    """Hide the launchers of installed plugins that have the names of our own, such as joblib.
+
+    Otherwise Hydra would check our configurations against their fields.
+    conf: the folder of our configuration.
+    """
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # imports the plugins, which add their configurations
+    theirs = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for file in (conf / "hydra" / "launcher").glob("*.yaml"):
+        theirs.pop(file.name, None)
+
+
 @contextmanager
 def opened(asked: Any, conf: Path) -> Iterator[Composition]:
     """Set Hydra up for this command line.

@@ -51,7 +51,11 @@ class Sweep:
 
     def all_records(self) -> list[RunRecord]:
         """All runs of the sweep, also those that later ones have replaced."""
-        found = (record.load(directory) for directory in record.find([self.directory]))
+        return self.runs_in(self.directory)
+
+    def runs_in(self, folder: Path) -> list[RunRecord]:
+        """The runs of the sweep in one folder, such as that of a job."""
+        found = (record.load(directory) for directory in record.find([folder]))
         return [run for run in found if run.context.tags.get(sweep_ids.TAG) == self.id]
 
 

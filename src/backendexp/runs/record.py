@@ -202,18 +202,26 @@ def close_lost(record: RunRecord) -> RunRecord:
     fate = machine.fate(record.context.tags)
     if fate not in (Fate.DEAD, Fate.LOCK_TELLS):
         return replace(record, result=None)
+    why = "backendexp itself was killed while the run was under way"
+    return close_dead(record, why, needs_lock=fate is Fate.LOCK_TELLS)
+
+
+def close_dead(record: RunRecord, why: str, needs_lock: bool = False) -> RunRecord:
+    """Close a run of which something else than its tags shows that its process is dead, as `close_lost` does.
+
+    why: why the process ended, in words.
+    needs_lock: whether only the lock of its events proves that it is dead.
+    """
     try:
         file = EventFile(record.directory / "events.jsonl")
     except BeingWritten:
         return replace(record, result=None)
     try:
-        if fate is Fate.LOCK_TELLS and not file.locked:
+        if needs_lock and not file.locked:
             return replace(record, result=None)
         if _is_over(record.directory):
             return load(record.directory)
-        file.append(
-            events.ended(events.PARENT_LOST, "backendexp itself was killed while the run was under way")
-        )
+        file.append(events.ended(events.PARENT_LOST, why))
         return finish(record, file)
     finally:
         file.close()

@@ -29,9 +29,10 @@ from backendexp.tracking.stores import open_tracker
 DEFAULT_EXPERIMENT = "backendexp"
 # If a store could not be reached, the first run that begins this much later tries again.
 _ASK_AGAIN_S = 60.0
-# Windows has no SIGHUP.
-_HANGUP = getattr(signal, "SIGHUP", None)
-_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else [])]
+# Windows has neither SIGHUP nor SIGUSR2, which Slurm sends before the time limit of a job.
+_ENDINGS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2") if hasattr(signal, name)
+]
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,10 @@ class Session:
         if run_id is None:
             return
         progress.say("recording")
+        self._send(done, where, run_id)
+
+    def _send(self, done: RunRecord, where: Destination, run_id: str) -> None:
+        """Send everything of a run that is over to its run in the store."""
         try:
             self._trackers[where].end(run_id, record.report(done))
         except TrackingError as error:
@@ -211,6 +216,25 @@ class Session:
         failure = done.mark_tracked(run_id)
         if failure is not None:
             self._note_unwritten(done, failure)
+
+    def close_lost(self, run: RunRecord, where: Destination, why: str) -> RunRecord:
+        """Close a run whose process has ended without recording that, on disk and in the store.
+
+        why: why the process ended, in words. The caller knows that it has.
+        Returns the record with its result; without one if a process still writes into its directory.
+        """
+        closed = record.close_dead(run, why)
+        tracker = None if closed.result is None else self.tracker(where)
+        if tracker is None:
+            return closed
+        try:
+            run_id = tracker.find(closed.context.id) or self._begin_tracking(tracker, closed)
+        except TrackingError as error:
+            self._note(str(error))
+            return closed
+        if run_id is not None:
+            self._send(closed, where, run_id)
+        return closed
 
     def _note_unwritten(self, done: RunRecord, error: OSError) -> None:
         why = places.sentence(error, done.directory, places.RUNS)
