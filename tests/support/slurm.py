@@ -35,6 +35,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 KillWait=5
+UnkillableStepTimeout=300
 OverTimeLimit=0
 SchedulerParameters=sched_interval=2,batch_sched_delay=1,bf_interval=2
 PreemptType=preempt/partition_prio

@@ -35,15 +35,17 @@ from backendexp.runtimes import prepare
 from backendexp.tracking import addresses, links
 
 
-def run(arguments: list[str], continues: bool = False) -> int:
+def run(arguments: list[str], continues: bool = False, only_concludes: bool = False) -> int:
     """Check everything that the command line asks for, let Hydra run it, and report the results.
 
     arguments: those of sys.argv, which Hydra reads itself.
     continues: whether a sweep that cannot be continued is an error.
+    only_concludes: whether nothing is run, and the conclusion is drawn from the runs that exist.
     Returns the exit code.
     """
     checked = check(arguments)
     app = start(checked, os.environ.pop("MLFLOW_RUN_ID", None), arguments, continues)
+    app.only_concludes = only_concludes
     try:
         run_hydra(schema.conf_dir(), _job)
         app.launched = True
@@ -117,6 +119,7 @@ class Application:
     launched: whether Hydra has run all jobs without an error.
     has_machine: in a launcher's process, whether no other run uses the machine meanwhile.
     is_detached: whether the jobs were only submitted.
+    only_concludes: see `run`.
     """
 
     session: Session
@@ -132,6 +135,7 @@ class Application:
     launched: bool = False
     has_machine: bool = False
     is_detached: bool = False
+    only_concludes: bool = False
     _reported: set[Path] = field(default_factory=set)
 
     def run_job(self, tree: Any, hydra: Any) -> float:
@@ -151,7 +155,7 @@ class Application:
         self.experiment = experiments.design(name).plan(spec, checked, _say) if name else None
         planned = self.experiment.runs if self.experiment else (PlannedRun(spec),)
         if multirun and self.parallel:  # a launcher's process may outlive a sweep
-            self.group, self.earlier, self.planned = sweep.join(hydra.sweep.dir)
+            self._join(hydra.sweep.dir, root)
         elif multirun and self.group is None:
             self.expect_sweep(hydra.sweep.dir)
         elif not multirun and self.experiment is not None:
@@ -171,6 +175,14 @@ class Application:
                 break
         return result.loss if result and result.loss is not None else math.nan
 
+    def _join(self, directory: str, folder: Path) -> None:
+        """Join the sweep of the process that has started the launcher."""
+        assert self.where is not None
+        joined = sweep.join(directory, folder)
+        self.group, self.earlier, self.planned = joined.sweep, joined.earlier, joined.planned
+        for run in joined.open_tries:
+            self.session.close_lost(run, self.where, "its process was lost, and the job was started again")
+
     def _to_make(self, planned: Sequence[PlannedRun]) -> Iterator[PlannedRun | RunRecord]:
         """The planned runs, or instead of a planned run the one that an earlier start has made of it. Runs
         that warm up are left out if no other run is to be made on their backend.
@@ -178,8 +190,10 @@ class Application:
         found: list[PlannedRun | RunRecord] = []
         for run in planned:
             done = None if run.warm_up else self.earlier.take(run.spec, run.tags)
-            if run.warm_up or not self.earlier.leaves_out(run.spec, run.tags):
-                found.append(done or run)
+            if done is not None:
+                found.append(done)
+            elif not self.only_concludes and not self.earlier.leaves_out(run.spec, run.tags):
+                found.append(run)
         cold = {run.spec.backend for run in found if isinstance(run, PlannedRun) and not run.warm_up}
         for one in found:
             if isinstance(one, RunRecord) or not one.warm_up or one.spec.backend in cold:
@@ -257,8 +271,10 @@ class Application:
             self.planned if self.experiment is None else sum(not run.warm_up for run in planned or ())
         )
         start = Start(1, self.arguments, str(Path.cwd()), time.time(), self.planned, rule)
-        self.group, self.earlier = sweep.begin(directory, start, keys, self.continues)
-        if self.group.start > 1:
+        self.group, self.earlier = sweep.begin(
+            directory, start, keys, self.continues, adds=not self.only_concludes
+        )
+        if self.group.start > 1 and not self.only_concludes:
             ended = Counter(run.result.status for run in self.earlier.runs if run.result)
             known = ", ".join(f"{count} {status}" for status, count in ended.items()) or "no runs"
             _say(f"Continuing {self.group.id}, which has {known}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backendexp.errors import ConfigError
+from backendexp.launchers import tasks as job
 from backendexp.launchers import waiting
 from backendexp.launchers.tasks import Outcome, Task
 from backendexp.launchers.waiting import Scheduler
@@ -117,6 +118,7 @@ def launch(
         values[task.number] = float("nan") if outcome.value is None else outcome.value
 
     if detach:
+        job.allow(tasks[0].sweep)
         scheduler.submit(tasks)
         app.detached(tasks)
     else:

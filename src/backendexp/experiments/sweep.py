@@ -80,13 +80,14 @@ def sweep_of(directory: str) -> Sweep:
 
 
 def begin(
-    directory: str, start: Start, keys: set[Key] | None, must_continue: bool = False
+    directory: str, start: Start, keys: set[Key] | None, must_continue: bool = False, adds: bool = True
 ) -> tuple[Sweep, Earlier]:
     """Begin a sweep, or continue the last one in the folder if this start plans all that it has run.
 
     start: its number is chosen here.
     keys: of all the planned runs, or None if they are not known.
     must_continue: whether a start that cannot continue the sweep is an error.
+    adds: whether the start may add runs. One that does not is not noted in the folder.
     Returns the sweep, and what its earlier starts have done.
     Raises UserError: the sweep must be continued, and there is none, it is still under way, or the settings
     leave out runs that it has made.
@@ -111,22 +112,44 @@ def begin(
     os.environ[_MARK] = known.rpartition("-")[2]
     swept = Sweep(known, path, start.began, len(past) + 1)
     earlier = Earlier(counted, start.rule)
-    starts.write(path, [*past, replace(start, number=swept.start)])
+    if adds:
+        starts.write(path, [*past, replace(start, number=swept.start)])
     return swept, earlier
 
 
-def join(directory: str) -> tuple[Sweep, Earlier, int]:
-    """The sweep that another process has begun, of which this process runs a job; what its earlier starts
-    have done; and the number of jobs that are planned.
+@dataclass(frozen=True)
+class Joined:
+    """What a process that runs a job knows of the sweep that another process has begun.
+
+    earlier: what earlier starts, and earlier tries of this job, have done.
+    open_tries: the runs that an earlier try of this job has left open. Its process is lost.
+    planned: the number of jobs.
+    """
+
+    sweep: Sweep
+    earlier: Earlier
+    open_tries: tuple[RunRecord, ...]
+    planned: int
+
+
+def join(directory: str, job: Path) -> Joined:
+    """Join a sweep that another process has begun, in order to run a job of it.
+
+    job: the folder of the job.
     """
     swept = sweep_of(directory)
     past = starts.read(swept.directory)
     if not past:
-        return swept, Earlier(), 0
+        return Joined(swept, Earlier(), (), 0)
     last = past[-1]
-    before = [run for run in swept.all_records() if starts.number_of(run.context.tags) < last.number]
-    earlier = Earlier(starts.counted_records(before), last.rule)
-    return replace(swept, start=last.number), earlier, last.planned
+    # Only a later start needs the runs of other jobs, which may be many.
+    known = swept.all_records() if last.number > 1 else swept.runs_in(job)
+    before = [run for run in known if starts.number_of(run.context.tags) < last.number]
+    # A scheduler may start a job again if it has lost the job's machine.
+    tries = [run for run in swept.runs_in(job) if starts.number_of(run.context.tags) == last.number]
+    earlier = Earlier(starts.counted_records(before), last.rule, tries)
+    opened = tuple(run for run in tries if run.result is None)
+    return Joined(replace(swept, start=last.number), earlier, opened, last.planned)
 
 
 def end(swept: Sweep) -> None:

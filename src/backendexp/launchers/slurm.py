@@ -35,7 +35,6 @@ class Slurm:
         import submitit
 
         folder = tasks[0].sweep / JOBS
-        folder.mkdir(parents=True, exist_ok=True)
         base = ("timeout_min", "cpus_per_task", "mem_gb", "gpus_per_node", "name")
         given = {key: value for key, value in self._settings.items() if value is not None}
         executor = submitit.AutoExecutor(folder / "%j", cluster="slurm")

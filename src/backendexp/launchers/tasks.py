@@ -18,6 +18,7 @@ from backendexp.runs import machine
 
 # The folder, inside that of the sweep, with a file for every task.
 JOBS = ".jobs"
+_CANCELLED = "cancelled"
 # Variables that a scheduler may not pass on to the processes of its jobs.
 _PASSED_ON = ("MLFLOW_", "BACKENDEXP_", "PYTHONPATH", "PGCONNECT_TIMEOUT", "XLA_FLAGS", "PYTENSOR_FLAGS")
 # The signals by which schedulers end jobs. Slurm sends SIGUSR2 before a time limit. Windows has only SIGTERM.
@@ -89,6 +90,8 @@ def execute(task: Task) -> Outcome:
             why=f"{here} does not have the folder of the sweep, {task.sweep}: every machine must share it. "
             "Choose a shared one with hydra.sweep.dir"
         )
+    if (task.sweep / JOBS / _CANCELLED).exists():
+        return Outcome(why="it was cancelled before it began")
     with _interruptible():
         _note_process(task)
         try:
@@ -100,10 +103,22 @@ def execute(task: Task) -> Outcome:
     return Outcome(value, None, notes)
 
 
+def allow(sweep: Path) -> None:
+    """Let the jobs of a sweep begin, also if those of an earlier start were cancelled."""
+    folder = sweep / JOBS
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (folder / _CANCELLED, *folder.glob("[0-9]*.json")):
+        old.unlink(missing_ok=True)
+
+
+def forbid(sweep: Path) -> None:
+    """Let no further job of a sweep begin. A scheduler may have handed over jobs that have not begun."""
+    (sweep / JOBS / _CANCELLED).touch()
+
+
 def _note_process(task: Task) -> None:
     """Write down which process runs the task, so that the parent can end it."""
     folder = task.sweep / JOBS
-    folder.mkdir(exist_ok=True)
     part = folder / f"{task.number}.{os.getpid()}.part"
     part.write_text(json.dumps(machine.tags()), encoding="utf-8")
     part.replace(folder / f"{task.number}.json")
@@ -111,8 +126,9 @@ def _note_process(task: Task) -> None:
 
 def process_of(task: Task) -> dict[str, str] | None:
     """The tags of the process that runs the task, see `machine.tags`. None if no process has begun it."""
+    file = task.sweep / JOBS / f"{task.number}.json"
     try:
-        found: dict[str, str] = json.loads((task.sweep / JOBS / f"{task.number}.json").read_text("utf-8"))
+        found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return found

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from backendexp.launchers import tasks as job
 from backendexp.launchers.tasks import Outcome, Task
 
 # A cancelled job has this many seconds to record its run.
@@ -48,12 +49,14 @@ def run_all(scheduler: Scheduler, tasks: Sequence[Task], hear: Callable[[Task, O
                 hear(left.pop(number), outcome)
 
     try:
+        job.allow(tasks[0].sweep)
         scheduler.submit(tasks)
         while left:
             listen()
             if left:
                 time.sleep(scheduler.poll_s)
     except KeyboardInterrupt:
+        job.forbid(tasks[0].sweep)
         scheduler.cancel()
         last = time.monotonic() + _GRACE_S
         while left and time.monotonic() < last:

@@ -113,15 +113,18 @@ class Earlier:
 
     runs: those that count.
     rule: the setting `resume`.
+    tries: those of earlier tries of the same job, which the rule does not concern.
     """
 
-    def __init__(self, runs: Sequence[RunRecord] = (), rule: str = SKIP) -> None:
+    def __init__(
+        self, runs: Sequence[RunRecord] = (), rule: str = SKIP, tries: Sequence[RunRecord] = ()
+    ) -> None:
         self.runs = tuple(runs)
         self._rule = rule
         self._met = {key_of_record(run) for run in runs}
         self._left: dict[Key, list[RunRecord]] = {}
-        for run in runs:
-            if rule != REDO and _has_finished(run):
+        for run in [*tries, *(() if rule == REDO else runs)]:
+            if _has_finished(run):
                 self._left.setdefault(key_of_record(run), []).append(run)
 
     @property

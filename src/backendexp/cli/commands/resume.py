@@ -29,26 +29,37 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="only print what would be run")
     asked = parser.parse_intermixed_args(arguments)
     folder = asked.folder.absolute()
-    past = starts.read(folder) if folder.is_dir() else []
-    if not past:
-        raise UserError(
-            f"{asked.folder} holds no sweep or experiment that can be continued. Expected a folder with the "
-            f"file {starts.FILE}, such as multirun/2026-11-28/10-00-00"
-        )
-    words = command_line(past[-1], folder, asked.settings)
-    try:
-        os.chdir(past[-1].folder)
-    except OSError as error:
-        raise UserError(
-            f"the sweep was started in {past[-1].folder}, which cannot be entered ({error.strerror}). Its "
-            "relative paths are meant from there"
-        ) from error
+    last = last_start(folder)
+    words = command_line(last, folder, asked.settings)
+    enter(last)
     if asked.dry_run:
         return _show(folder, words)
     from backendexp.cli import application
 
     sys.argv[1:] = words
     return application.run(words, continues=True)
+
+
+def last_start(folder: Path) -> Start:
+    """The last start of the sweep in a folder. Raises UserError: there is none."""
+    past = starts.read(folder) if folder.is_dir() else []
+    if not past:
+        raise UserError(
+            f"{folder} holds no sweep or experiment that can be continued. Expected a folder with the "
+            f"file {starts.FILE}, such as multirun/2026-11-28/10-00-00"
+        )
+    return past[-1]
+
+
+def enter(start: Start) -> None:
+    """Change to the working directory of a start. Raises UserError: it cannot be entered."""
+    try:
+        os.chdir(start.folder)
+    except OSError as error:
+        raise UserError(
+            f"the sweep was started in {start.folder}, which cannot be entered ({error.strerror}). Its "
+            "relative paths are meant from there"
+        ) from error
 
 
 def command_line(last: Start, folder: Path, settings: list[str]) -> list[str]:
