@@ -295,6 +295,24 @@ def _is_exact_in_any_order(op: Any, values: Any) -> bool:
     return bool(np.all(whole == np.floor(whole)) and bound < most)
 
 
+def _accumulate(maker: _Maker) -> Any:
+    x = maker.operand()
+    return maker.pick((pt.cumsum, pt.cumprod))(x, axis=int(maker.rng.integers(x.type.ndim)))
+
+
+def _sort(maker: _Maker) -> Any:
+    x = maker.operand()
+    axis = int(maker.rng.integers(-x.type.ndim, x.type.ndim))
+    return maker.pick((pt.sort, pt.argsort))(x, axis=axis, kind=maker.pick((None, "stable")))
+
+
+def _sort_many(maker: _Maker) -> Any:
+    """Sort more elements than the other makers have, so that there are runs to merge."""
+    shape = (int(maker.rng.integers(20, 300)), int(maker.pick((1, 2, 3))))
+    x = maker.input(shape, maker.pick(DTYPES))
+    return [maker.pick((pt.sort, pt.argsort))(x, axis=0)[:3], pt.argsort(x[::-1].T, axis=-1)[:, -2:]]
+
+
 def _join(maker: _Maker) -> Any:
     x = maker.operand()
     axis = int(maker.rng.integers(x.type.ndim))
@@ -311,23 +329,38 @@ def _split(maker: _Maker) -> Any:
 
 
 def _dot(maker: _Maker) -> Any:
-    dtype = maker.pick(_FLOATS)
+    dtype = maker.pick(DTYPES if maker.chance(0.5) else _FLOATS)
     rows, inner, columns = (int(maker.pick(SIZES)) for _ in range(3))
+    other = _other_factor(maker, dtype)
     a = maker.input((rows, inner), dtype) if maker.chance(0.5) else maker.input((inner, rows), dtype).T
-    b = maker.input((inner, columns), dtype) if maker.chance(0.5) else maker.input((columns, inner), dtype).T
-    for _ in range(2):
-        # Infinities times 0, and the order of sums, would differ between libraries.
-        position = maker.inputs.index(maker.inputs[-1 - _])
-        maker.arrays[position] = np.nan_to_num(maker.arrays[position], posinf=1, neginf=1) % 8
+    b = maker.input((inner, columns), other) if maker.chance(0.5) else maker.input((columns, inner), other).T
+    _make_exact(maker)
     return pt.dot(a, b)
 
 
-def _matmul(maker: _Maker) -> Any:
-    dtype = maker.pick(_FLOATS)
-    batch, rows, inner, columns = (int(maker.pick(SIZES)) for _ in range(4))
-    a, b = maker.input((batch, rows, inner), dtype), maker.input((batch, inner, columns), dtype)
+def _other_factor(maker: _Maker, dtype: str) -> str:
+    """Return the dtype of the other factor of a product, which is mostly the same."""
+    return dtype if maker.chance(0.8) else maker.pick(DTYPES)
+
+
+def _make_exact(maker: _Maker) -> None:
+    """Make the last two inputs such that their product is exact, if one of them holds floats. Infinities
+    times 0, and the order of sums, would differ between libraries. Whole numbers wrap around.
+    """
+    if not any(variable.type.dtype in _FLOATS for variable in maker.inputs[-2:]):
+        return
     for position in (-1, -2):
-        maker.arrays[position] = np.nan_to_num(maker.arrays[position], posinf=1, neginf=1) % 8
+        array = maker.arrays[position]
+        if array.dtype != "bool":
+            maker.arrays[position] = np.nan_to_num(array, posinf=1, neginf=1) % array.dtype.type(8)
+
+
+def _matmul(maker: _Maker) -> Any:
+    dtype = maker.pick(DTYPES if maker.chance(0.5) else _FLOATS)
+    batch, rows, inner, columns = (int(maker.pick(SIZES)) for _ in range(4))
+    a = maker.input((batch, rows, inner), dtype)
+    b = maker.input((batch, inner, columns), _other_factor(maker, dtype))
+    _make_exact(maker)
     if maker.chance(0.5):
         return pt.matmul(b.transpose(0, 2, 1), a.transpose(0, 2, 1))
     return pt.matmul(a, b)
@@ -362,6 +395,9 @@ _MAKERS: tuple[Callable[[_Maker], Any], ...] = (
     _inc_subtensor,
     _gather,
     _scatter,
+    _accumulate,
+    _sort,
+    _sort_many,
     _join,
     _split,
     _dot,

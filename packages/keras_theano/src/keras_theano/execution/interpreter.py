@@ -28,8 +28,10 @@ from pytensor.scalar.basic import Cast, Clip, Identity, Second
 from pytensor.tensor.basic import Alloc, ARange, Join, MakeVector, ScalarFromTensor, Split, TensorFromScalar
 from pytensor.tensor.blas import Dot22
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
+from pytensor.tensor.extra_ops import CumOp
 from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
+from pytensor.tensor.sort import ArgSortOp, SortOp
 from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
@@ -257,6 +259,28 @@ def _(op: CAReduce, node: Apply) -> Function:  # type: ignore[type-arg]
     if accumulate is None:
         return lambda x: ufunc.reduce(x, axis=axis)
     return lambda x: ufunc.reduce(x, axis=axis, dtype=accumulate).astype(dtype)
+
+
+@function_of.register
+def _(op: CumOp, node: Apply) -> Function:  # type: ignore[type-arg]
+    ufunc = np.add if op.mode == "add" else np.multiply
+    # np.cumsum would return small whole numbers and bools as int64.
+    return partial(ufunc.accumulate, axis=op.axis, dtype=node.outputs[0].type.dtype)
+
+
+# In NumPy's other sorts, it depends on the processor in which order equal elements follow each other. Places
+# show this order, and so do the signs of zeros.
+
+
+@function_of.register
+def _(op: SortOp, node: Apply) -> Function:  # type: ignore[type-arg]
+    kind: Any = "stable" if node.inputs[0].type.dtype.startswith("float") else op.kind
+    return lambda x, axis: np.sort(x, int(axis), kind)
+
+
+@function_of.register
+def _(op: ArgSortOp, node: Apply) -> Function:  # type: ignore[type-arg]
+    return lambda x, axis: np.argsort(x, int(axis), "stable")
 
 
 @function_of.register(Softmax)

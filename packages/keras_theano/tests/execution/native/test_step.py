@@ -15,14 +15,14 @@ import pytest
 from keras_theano.execution.graph import Graph
 from keras_theano.execution.native import step as step_module
 from keras_theano.execution.native.step import NativeStep
-from oracles.native import graph_of, interpreted, native, native_step
+from oracles.native import graph_of, interpreted, native, native_step, without_rule
 
 X = np.arange(12, dtype="float32").reshape(4, 3)
 
 
 def test_op_without_a_rule_leaves_the_rest_compiled() -> None:
     def function(x: Any) -> Any:
-        return pt.exp(pt.cumsum(x * 2, axis=0) / 100) + x.sum()
+        return pt.exp(without_rule(x * 2) / 100) + x.sum()
 
     step = native_step(function, X)
     (found,) = step(X)
@@ -223,7 +223,7 @@ def test_step_that_cannot_be_compiled_runs_in_the_interpreter_and_says_why(
 
 
 def test_threads_may_call_one_step_at_once() -> None:
-    step = native_step(lambda x: pt.cumsum(pt.exp(x), axis=0) * 2, X)
+    step = native_step(lambda x: without_rule(pt.exp(x)) * 2, X)
     expected = step(X)[0]
     wrong: list[Any] = []
 

@@ -23,6 +23,7 @@ from pytensor.tensor.special import LogSoftmax, Softmax
 
 from keras_theano.execution.interpreter import function_of
 from keras_theano.execution.native import elementwise
+from keras_theano.execution.native.code import is_float
 from keras_theano.execution.native.scalar_code import REDUCTIONS, neutral
 from keras_theano.execution.native.work import (
     DTYPES,
@@ -36,6 +37,7 @@ from keras_theano.execution.native.work import (
     Uncovered,
     Value,
     View,
+    WholeProduct,
     Workshop,
     all_of,
     contiguous,
@@ -403,12 +405,15 @@ def _(op: Blockwise, node: Apply, graph: Lowering) -> Sequence[View]:  # type: i
 
 def multiplied(graph: Lowering, a: View, b: View, dtype: str) -> View:
     """Return the matrix products along the last two axes."""
-    if {a.dtype, b.dtype} != {dtype} or dtype not in ("float32", "float64") or a.shape[-1] != b.shape[-2]:
+    if a.shape[-1] != b.shape[-2] or np.result_type(a.dtype, b.dtype) != dtype:
         raise Uncovered("a product of these dtypes or shapes")
+    a, b = (graph.shop.cast(part, dtype) for part in (a, b))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = (*batch, a.shape[-2], b.shape[-1])
     if 0 in shape or a.shape[-1] == 0:
         return graph.shop.filled(0, shape, dtype)
+    if not is_float(dtype):
+        return all_of(graph.shop.value(WholeProduct(), [a, b], shape, dtype))
     factors = [part if layout(part) else graph.shop.dense(part) for part in (a, b)]
     return all_of(graph.shop.value(Product(), factors, shape, dtype))
 

@@ -28,7 +28,12 @@ from pytensor.graph.traversal import graph_inputs
 from keras_theano.execution.collector import paused
 from keras_theano.execution.graph import INTERPRETER, NATIVE, Graph
 from keras_theano.execution.interpreter import functions_in, interpreted
-from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # rules register themselves
+from keras_theano.execution.native import (  # noqa: F401  # rules register themselves
+    accumulation,
+    indexing,
+    sorting,
+    unrolling,
+)
 from keras_theano.execution.native.looping import CompiledLoop, Stopped
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
