@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.tensor.basic import alloc_diag
 
 from keras_theano.execution.graph import Graph
 from keras_theano.execution.interpreter import interpreted
+from keras_theano.symbolic import linalg
+from keras_theano.tracing.tensor import Tensor
 
 SIZES = (0, 1, 1, 2, 3, 4, 5, 7, 9, 17)
 DTYPES = ("float32", "float64", "int32", "int64", "int8", "uint8", "int16", "uint16", "uint32", "bool")
@@ -366,6 +369,69 @@ def _matmul(maker: _Maker) -> Any:
     return pt.matmul(a, b)
 
 
+def _matrices(maker: _Maker, kind: str) -> Any:
+    """Return new square matrices for which routines of linear algebra need no rounding.
+
+    kind: triangular: whole numbers, with powers of two in the diagonal. Some are singular.
+        positive: triangular matrices times their transpositions. Some are not positive definite.
+        permuted: powers of two, one in each row and column. Some are singular.
+        symmetric: small whole numbers.
+    """
+    rng, size = maker.rng, int(maker.pick((1, 2, 3, 5, 8)))
+    shape = (*maker.pick(((), (), (1,), (3,))), size, size)
+    numbers = rng.integers(-2, 3, shape).astype("float64")
+    powers = 2.0 ** rng.integers(-1, 3, shape[:-1])
+    if maker.chance(0.1):
+        powers.flat[rng.integers(powers.size)] *= 0
+    diagonals = powers[..., None] * np.eye(size)
+    triangles = np.tril(numbers, -1) + diagonals
+    made = {
+        "triangular": triangles,
+        "positive": triangles @ np.swapaxes(triangles, -1, -2),
+        "permuted": diagonals[..., rng.permutation(size), :],
+        "symmetric": numbers + np.swapaxes(numbers, -1, -2),
+    }[kind]
+    if maker.chance(0.1) and kind != "permuted":
+        made[..., -1, -1] *= -1
+    variable = maker.input(shape, maker.pick(_FLOATS))
+    maker.arrays[-1] = maker._laid_out(made.astype(variable.type.dtype))
+    return variable
+
+
+def _decomposition(maker: _Maker) -> Any:
+    if maker.chance(0.4):
+        return pt.linalg.cholesky(_matrices(maker, "positive"), lower=maker.chance(0.5))
+    if maker.chance(0.5):
+        return list(pt.linalg.eigh(_matrices(maker, "symmetric"), driver="evd"))
+    x = _matrices(maker, "permuted")
+    kind = maker.pick(("inv", "det", "qr", "full qr"))
+    if kind in ("inv", "det"):
+        return getattr(pt.linalg, kind)(x)
+    return list(
+        pt.linalg.qr(x[..., : int(maker.pick((1, 9))), :], mode="full" if "full" in kind else "economic")
+    )
+
+
+def _solve(maker: _Maker) -> Any:
+    a = _matrices(maker, maker.pick(("triangular", "permuted")))
+    shape = (*maker.shapes[a][:-1], int(maker.pick(SIZES)))
+    b = maker.input(shape, a.type.dtype)
+    maker.arrays[-1] = maker._laid_out(maker.rng.integers(-3, 4, shape).astype(a.type.dtype))
+    if maker.chance(0.3):
+        return linalg.solve(Tensor(a), Tensor(b)).node
+    lower = maker.chance(0.5)
+    a, b = (a if lower else pt.swapaxes(a, -1, -2)), (b if maker.chance(0.5) else b[..., ::-1])
+    return pt.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=maker.chance(0.2), b_ndim=2)
+
+
+def _diagonal(maker: _Maker) -> Any:
+    x, offset = maker.operand(), int(maker.rng.integers(-3, 4))
+    axes = maker.rng.permutation(x.type.ndim)[:2].tolist()
+    if maker.chance(0.5):
+        return pt.diagonal(x, offset, *axes)
+    return alloc_diag(x, offset, *[axis if axis else -1 for axis in axes])
+
+
 def _arange(maker: _Maker) -> Any:
     return pt.arange(int(maker.rng.integers(0, 9)), dtype=maker.pick(("int32", "int64", "float32")))
 
@@ -402,6 +468,9 @@ _MAKERS: tuple[Callable[[_Maker], Any], ...] = (
     _split,
     _dot,
     _matmul,
+    _decomposition,
+    _solve,
+    _diagonal,
     _arange,
     _alloc,
     _from_shape,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytensor
 import scipy.special
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
@@ -25,8 +26,18 @@ from pytensor.link.basic import JITLinker
 from pytensor.link.utils import fgraph_to_python
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar.basic import Cast, Clip, Identity, Second
-from pytensor.tensor.basic import Alloc, ARange, Join, MakeVector, ScalarFromTensor, Split, TensorFromScalar
+from pytensor.tensor.basic import (
+    Alloc,
+    AllocDiag,
+    ARange,
+    Join,
+    MakeVector,
+    ScalarFromTensor,
+    Split,
+    TensorFromScalar,
+)
 from pytensor.tensor.blas import Dot22
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.extra_ops import CumOp
 from pytensor.tensor.math import Dot
@@ -288,6 +299,30 @@ def _(op: ArgSortOp, node: Apply) -> Function:  # type: ignore[type-arg]
 def _(op: Any, node: Apply) -> Function:  # type: ignore[type-arg]
     function = scipy.special.softmax if isinstance(op, Softmax) else scipy.special.log_softmax
     return partial(function, axis=op.axis)
+
+
+@function_of.register
+def _(op: OpFromGraph, node: Apply) -> Function:  # type: ignore[type-arg]
+    # PyTensor would compile the graph in its default mode, which takes seconds.
+    function = _joined(FunctionGraph(op.inner_inputs, op.inner_outputs, clone=True))
+    alone = len(node.outputs) == 1
+    return lambda *arrays: function(*arrays)[0] if alone else function(*arrays)
+
+
+@function_of.register
+def _(op: Blockwise, node: Apply) -> Function:  # type: ignore[type-arg]
+    if not isinstance(op.core_op, AllocDiag):
+        return function_of.dispatch(object)(op, node)
+    offset = op.core_op.offset
+
+    def diagonal(x: Any) -> Any:
+        size = x.shape[-1] + abs(offset)
+        found = np.zeros((*x.shape[:-1], size, size), x.dtype)
+        places = np.arange(x.shape[-1])
+        found[..., places + max(0, -offset), places + max(0, offset)] = x
+        return found
+
+    return diagonal
 
 
 @function_of.register(Dot)

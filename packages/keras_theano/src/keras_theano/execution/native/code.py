@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+# The end of a function that may stop the step.
+SUCCESS, FAILURE = "ret i1 true", "ret i1 false"
 _TYPES = {"bool": "i1", "float32": "float", "float64": "double"}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from keras_theano.execution.native.code import Code
+from keras_theano.execution.native.work import View
 
 # The letters with which the names of the functions begin.
 LETTERS = {"float32": "s", "float64": "d"}
@@ -22,3 +23,15 @@ def constant(code: Code, kind: str, number: int | str) -> str:
     name = f"@{kind}_{str(number).replace('-', 'minus')}"
     code.declared.add(f"{name} = private unnamed_addr constant {kind} {number}")
     return name
+
+
+def layout(matrix: View) -> tuple[bool, int] | None:
+    """Return how BLAS finds the elements of the matrices in the last two axes: whether they are transposed,
+    and the distance between rows, or between columns if they are transposed. None means that it cannot.
+    """
+    (rows, columns), (down, right) = matrix.shape[-2:], matrix.strides[-2:]
+    if (right == 1 or columns == 1) and (down >= columns or rows == 1):
+        return False, max(down, columns) if rows > 1 else columns
+    if (down == 1 or rows == 1) and (right >= rows or columns == 1):
+        return True, max(right, rows) if columns > 1 else rows
+    return None

@@ -9,11 +9,19 @@ from math import prod
 
 import numpy as np
 
-from keras_theano.execution.native import accumulation, sorting, whole_products
-from keras_theano.execution.native.code import Code, Loop, Nest, literal, offset, stored_type
+from keras_theano.execution.native import accumulation, lapack, sorting, whole_products
+from keras_theano.execution.native.code import (
+    FAILURE,
+    SUCCESS,
+    Code,
+    Loop,
+    Nest,
+    literal,
+    offset,
+    stored_type,
+)
 from keras_theano.execution.native.conversions import converted
-from keras_theano.execution.native.fortran import LETTERS, call, constant
-from keras_theano.execution.native.lowering import layout
+from keras_theano.execution.native.fortran import LETTERS, call, constant, layout
 from keras_theano.execution.native.objects import has_wide_vectors
 from keras_theano.execution.native.scalar_code import OPERATIONS
 from keras_theano.execution.native.whole_products import batch_strides
@@ -23,6 +31,7 @@ from keras_theano.execution.native.work import (
     Check,
     Gather,
     Greatest,
+    LinearAlgebra,
     Product,
     Scatter,
     Sort,
@@ -32,8 +41,6 @@ from keras_theano.execution.native.work import (
     contiguous,
 )
 
-SUCCESS, FAILURE = "ret i1 true", "ret i1 false"
-
 
 def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
     """Add the body of the function that computes a value.
@@ -42,6 +49,9 @@ def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
     """
     work = value.work
     *parts, target = pointers
+    if isinstance(work, LinearAlgebra):
+        lapack.emit(code, value, work, pointers)
+        return
     if isinstance(work, Product):
         _product(code, value, parts[0], parts[1], target)
     elif isinstance(work, WholeProduct):

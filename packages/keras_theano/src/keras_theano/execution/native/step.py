@@ -31,6 +31,7 @@ from keras_theano.execution.interpreter import functions_in, interpreted
 from keras_theano.execution.native import (  # noqa: F401  # rules register themselves
     accumulation,
     indexing,
+    linear_algebra,
     sorting,
     unrolling,
 )

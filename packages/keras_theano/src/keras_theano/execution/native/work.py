@@ -160,6 +160,21 @@ class Greatest:
 
 
 @dataclass(frozen=True)
+class LinearAlgebra:
+    """What routines of LAPACK compute from each matrix in the last two axes of the parts, which have the same
+    other axes as the value. The value's last axis holds all results for one matrix.
+
+    name: a name in lapack.ROUTINES.
+    options: names and values of options of the routine.
+    scratch: as in Value.
+    """
+
+    name: str
+    options: tuple[tuple[str, bool], ...]
+    scratch: int
+
+
+@dataclass(frozen=True)
 class Check:
     """Stops the step unless all elements of the part are true. Its value is not used."""
 
@@ -178,6 +193,7 @@ Work = (
     | Gather
     | Scatter
     | Greatest
+    | LinearAlgebra
     | Check
 )
 # They are computed by loops over the elements of one shape, so several of them can share a loop.
@@ -185,7 +201,7 @@ LOOPS = (Elementwise, Counting, Reduction)
 # They exist before the segment runs.
 LEAVES = (Given, Fixed)
 # They may find that the step must be stopped.
-CHECKS = (Gather, Scatter, Check)
+CHECKS = (Gather, Scatter, LinearAlgebra, Check)
 
 
 class Value:
