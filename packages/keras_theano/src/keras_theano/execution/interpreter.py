@@ -279,14 +279,29 @@ def _(op: CumOp, node: Apply) -> Function:  # type: ignore[type-arg]
     return partial(ufunc.accumulate, axis=op.axis, dtype=node.outputs[0].type.dtype)
 
 
-# In NumPy's other sorts, it depends on the processor in which order equal elements follow each other. Places
-# show this order, and so do the signs of zeros.
+# In NumPy's fastest sorts, it depends on the processor in which order equal elements follow each other. This
+# shows in places, and in the signs of zeros.
 
 
 @function_of.register
 def _(op: SortOp, node: Apply) -> Function:  # type: ignore[type-arg]
-    kind: Any = "stable" if node.inputs[0].type.dtype.startswith("float") else op.kind
-    return lambda x, axis: np.sort(x, int(axis), kind)
+    if node.inputs[0].type.dtype in ("float32", "float64"):
+        return lambda x, axis: _sorted_floats(x, int(axis))
+    return lambda x, axis: np.sort(x, int(axis))
+
+
+def _sorted_floats(x: Any, axis: int) -> Any:
+    """Sort floats as whole numbers of the same order: the bits of negative ones count backwards. Then -0.0
+    comes before 0.0. A stable sort would take three times as long.
+    """
+    whole = np.dtype(f"int{x.dtype.itemsize * 8}")
+    greatest = whole.type(np.iinfo(whole).max)
+    bits = np.array(x, order="C").view(whole)
+    bits ^= (bits >> (x.dtype.itemsize * 8 - 1)) & greatest
+    bits[np.isnan(x)] = greatest
+    bits.sort(axis)
+    bits ^= (bits >> (x.dtype.itemsize * 8 - 1)) & greatest
+    return bits.view(x.dtype)
 
 
 @function_of.register

@@ -45,6 +45,7 @@ from keras_theano.execution.native.work import (
     all_of,
     contiguous,
 )
+from keras_theano.tracing.computed import Computed, same
 from keras_theano.tracing.custom_gradient import Overridden
 
 # Constants with more elements are not computed while a step is compiled.
@@ -227,6 +228,13 @@ def _(op: OpFromGraph, node: Apply, graph: Lowering) -> Sequence[View]:  # type:
     for each in io_toposort(op.inner_inputs, op.inner_outputs):
         inner.lower(each)
     return [inner.view(output) for output in op.inner_outputs]
+
+
+@rule.register
+def _(op: Computed, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    if op.function is not same:
+        raise Uncovered(f"{op}")
+    return [graph.view(node.inputs[0])]
 
 
 @rule.register

@@ -1,10 +1,12 @@
 """Sorting: the rules, and the code.
 
-Runs of a few elements are sorted by insertion. Then pairs of neighbouring runs are merged until there is one.
-Equal elements keep their order. So there is only one result, which is also that of NumPy's stable sort.
+Runs of a few elements are sorted first. Then pairs of neighbouring runs are merged until there is one. Equal
+elements keep their order, and NaN comes last, so there is only one order. Where elements are sorted and not
+their places, -0.0 comes before 0.0, as in the interpreter: then elements with equal bits need no order.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from math import prod
 from string import Template
 
@@ -12,12 +14,15 @@ import numpy as np
 from pytensor.graph.basic import Apply
 from pytensor.tensor.sort import ArgSortOp, SortOp
 
-from keras_theano.execution.native.code import Code, Loop, is_float, stored_type
+from keras_theano.execution.native.code import Code, Loop, is_float, llvm_type, stored_type
 from keras_theano.execution.native.lowering import Lowering, rule
 from keras_theano.execution.native.work import Sort, Uncovered, Value, View, contiguous
 
-# The length of the runs that are sorted by insertion.
+# The length of the runs that are sorted first.
 _RUN = 8
+# NumPy sorts many elements several times as fast, with vector instructions. It does not for their places. A
+# call of NumPy takes as long as this code takes longer for so many elements. Rows of two runs take as long.
+_MOST_ELEMENTS = 2048
 
 
 @rule.register
@@ -25,6 +30,8 @@ def _(op: SortOp, node: Apply, graph: Lowering) -> Sequence[View]:  # type: igno
     view, axis = _sorted_along(graph, node)
     if view.shape[axis] < 2 or 0 in view.shape:
         return [view]
+    if view.size > _MOST_ELEMENTS and view.shape[axis] > 2 * _RUN:
+        raise Uncovered("a sort of many elements")
     return [_sorted(graph, view, axis, places=False)]
 
 
@@ -61,8 +68,9 @@ def emit(code: Code, value: Value, work: Sort, source: str, target: str) -> None
     rows, count = value.shape
     dtype = value.parts[0].dtype
     kind, key = stored_type(value.dtype), stored_type(dtype)
-    suffix = f"{dtype}_places" if work.places else dtype
-    code.declared |= {_function(text, suffix, dtype, work.places) for text in (_INSERTION, _MERGING)}
+    compared = dtype if work.places or not is_float(dtype) else _whole(dtype)
+    suffix = f"{dtype}_places" if work.places else compared
+    code.declared |= {_function(text, suffix, compared, work.places) for text in (_RUNS, _MERGING)}
     scratch = code.new(f"getelementptr i8, ptr {target}, i64 {value.scratch_start}")
     row = Loop(code, rows)
     start = code.new(f"mul nsw i64 {row.index}, {count}")
@@ -72,16 +80,40 @@ def emit(code: Code, value: Value, work: Sort, source: str, target: str) -> None
     # The passes take turns with the two arrays. The last one writes to the value.
     ways = [own, scratch] if passes % 2 == 0 else [scratch, own]
     numbers = _begin(code, count, dtype, work.places, keys, ways[0], own)
-    code.line(f"call void @insertion_{suffix}(ptr {ways[0]}, ptr {keys}, i64 {numbers}, i64 {_RUN})")
+    code.line(f"call void @runs_{suffix}(ptr {ways[0]}, ptr {keys}, i64 {numbers})")
     for n in range(passes):
         given = f"ptr {ways[n % 2]}, ptr {ways[1 - n % 2]}, ptr {keys}, i64 {numbers}, i64 {_RUN << n}"
         code.line(f"call void @merging_{suffix}({given})")
+    if not work.places and is_float(dtype):
+        each = Loop(code, count)
+        place = code.new(f"getelementptr {kind}, ptr {own}, i64 {each.index}")
+        number = _in_order(code, code.new(f"load {llvm_type(compared)}, ptr {place}"), compared)
+        code.line(f"store {llvm_type(compared)} {number}, ptr {place}")
+        each.end()
     row.end()
 
 
+def _whole(dtype: str) -> str:
+    """Return the dtype of whole numbers with as many bits."""
+    return f"int{np.dtype(dtype).itemsize * 8}"
+
+
+def _in_order(code: Code, bits: str, dtype: str) -> str:
+    """Return the whole number that has the place among whole numbers which a float has among floats, from the
+    bits of the float. The bits of negative floats count backwards. The inverse is the same.
+
+    dtype: of the bits.
+    """
+    kind, size = llvm_type(dtype), np.dtype(dtype).itemsize * 8
+    sign = code.new(f"ashr {kind} {bits}, {size - 1}")
+    return code.new(f"xor {kind} {bits}, {code.new(f'and {kind} {sign}, {2 ** (size - 1) - 1}')}")
+
+
 def _begin(code: Code, count: int, dtype: str, places: bool, keys: str, first: str, own: str) -> str:
-    """Write the elements of a row to the array from which the first pass reads. NaN is left out, and is
-    written to the end of the row in the value. Return the number of all other elements.
+    """Write the elements of a row to the array from which the first pass reads, and return their number.
+
+    Floats are written as whole numbers of the same order. If places are sorted, those of NaN are left out,
+    and are written to the end of the row in the value.
     """
     key = stored_type(dtype)
     kind = "i64" if places else key
@@ -96,6 +128,18 @@ def _begin(code: Code, count: int, dtype: str, places: bool, keys: str, first: s
     if not is_float(dtype):
         each = Loop(code, count)
         write(element(each.index)[1], first, each.index)
+        each.end()
+        return str(count)
+    if not places:
+        whole = llvm_type(_whole(dtype))
+        each = Loop(code, count)
+        found, _ = element(each.index)
+        ordered = _in_order(code, code.new(f"bitcast {key} {found} to {whole}"), _whole(dtype))
+        nan = code.new(f"fcmp uno {key} {found}, {found}")
+        last = np.iinfo(_whole(dtype)).max
+        ordered = code.new(f"select i1 {nan}, {whole} {last}, {whole} {ordered}")
+        place = code.new(f"getelementptr {whole}, ptr {first}, i64 {each.index}")
+        code.line(f"store {whole} {ordered}, ptr {place}")
         each.end()
         return str(count)
     each = Loop(code, count, [("i64", "0")])
@@ -129,12 +173,14 @@ def _begin(code: Code, count: int, dtype: str, places: bool, keys: str, first: s
 def _function(text: Template, suffix: str, dtype: str, places: bool) -> str:
     """Return a function that sorts elements, or places of keys."""
     key = stored_type(dtype)
+    # Elements are moved as whole numbers. The processor chooses between two of these without a branch.
+    kind = "i64" if places else f"i{np.dtype(dtype).itemsize * 8}"
     less = {"f": "fcmp olt", "i": "icmp slt"}.get(np.dtype(dtype).kind, "icmp ult")
 
     def key_of(element: str) -> str:
         """Return the lines that let the name `element`_key be the key of an element."""
         if not places:
-            return f"%{element}_key = bitcast {key} %{element} to {key}"
+            return f"%{element}_key = bitcast {kind} %{element} to {key}"
         place = f"%{element}_place = getelementptr {key}, ptr %keys, i64 %{element}"
         return f"{place}\n%{element}_key = load {key}, ptr %{element}_place"
 
@@ -144,32 +190,59 @@ def _function(text: Template, suffix: str, dtype: str, places: bool) -> str:
         comparison = f"%{prefix}less = {less} {key} %{right}_key, %{left}_key"
         return "\n".join([key_of(left), key_of(right), comparison])
 
+    def whole_run() -> list[str]:
+        """Return the lines that sort a run of the full length. The place of an element in the sorted run is
+        the number of those that come before it.
+        """
+        lines = []
+        for n in range(_RUN):
+            lines.append(f"%own_{n} = add i64 %start, {n}")
+            lines.append(f"%own_{n}_at = getelementptr {kind}, ptr %elements, i64 %own_{n}")
+            lines.append(f"%e{n} = load {kind}, ptr %own_{n}_at")
+            lines.append(key_of(f"e{n}"))
+        ranks = [f"%own_{n}" for n in range(_RUN)]
+        for left, right in combinations(range(_RUN), 2):
+            pair = f"{left}_{right}"
+            lines.append(f"%less_{pair} = {less} {key} %e{right}_key, %e{left}_key")
+            lines.append(f"%one_{pair} = zext i1 %less_{pair} to i64")
+            lines.append(f"%later_{pair} = add i64 {ranks[left]}, %one_{pair}")
+            lines.append(f"%sooner_{pair} = sub i64 {ranks[right]}, %one_{pair}")
+            ranks[left], ranks[right] = f"%later_{pair}", f"%sooner_{pair}"
+        for n in range(_RUN):
+            lines.append(f"%sorted_{n}_at = getelementptr {kind}, ptr %elements, i64 {ranks[n]}")
+            lines.append(f"store {kind} %e{n}, ptr %sorted_{n}_at")
+        return lines
+
     return text.substitute(
         suffix=suffix,
-        kind="i64" if places else key,
+        kind=kind,
+        run=_RUN,
+        whole_run="\n".join(whole_run()),
         compared=compared(""),
         compared_front=compared("front_"),
         compared_back=compared("back_"),
     )
 
 
-# Sorts runs of %width elements in place.
-_INSERTION = Template("""\
-define internal void @insertion_$suffix(ptr noalias %elements, ptr noalias %keys, i64 %count,
-i64 %width) nounwind {
+# Sorts runs in place. Those of the full length are sorted without a branch, because a processor cannot guess
+# the ways of a sort. What remains is sorted by insertion.
+_RUNS = Template("""\
+define internal void @runs_$suffix(ptr noalias %elements, ptr noalias %keys, i64 %count) nounwind {
 entry:
 br label %run
 run:
-%start = phi i64 [0, %entry], [%end, %sorted]
-%far = add i64 %start, %width
-%whole = icmp ult i64 %far, %count
-%end = select i1 %whole, i64 %far, i64 %count
-br label %next
+%start = phi i64 [0, %entry], [%far, %whole]
+%far = add i64 %start, $run
+%is_whole = icmp ule i64 %far, %count
+br i1 %is_whole, label %whole, label %next
+whole:
+$whole_run
+br label %run
 next:
 %last = phi i64 [%start, %run], [%at, %found]
 %at = add i64 %last, 1
-%done = icmp uge i64 %at, %end
-br i1 %done, label %sorted, label %take
+%done = icmp uge i64 %at, %count
+br i1 %done, label %exit, label %take
 take:
 %from = getelementptr $kind, ptr %elements, i64 %at
 %right = load $kind, ptr %from
@@ -192,9 +265,6 @@ found:
 %to = getelementptr $kind, ptr %elements, i64 %hole
 store $kind %right, ptr %to
 br label %next
-sorted:
-%finished = icmp uge i64 %end, %count
-br i1 %finished, label %exit, label %run
 exit:
 ret void
 }""")
@@ -231,7 +301,7 @@ both:
 %front_left = load $kind, ptr %front_left_at
 %front_right = load $kind, ptr %front_right_at
 $compared_front
-%least = select i1 %front_less, $kind %front_right, $kind %front_left
+%least = select i1 %front_less, $kind %front_right, $kind %front_left, !unpredictable !{}
 %least_to = add i64 %start, %n
 %least_at = getelementptr $kind, ptr %to, i64 %least_to
 store $kind %least, ptr %least_at
@@ -245,7 +315,7 @@ store $kind %least, ptr %least_at
 %back_left = load $kind, ptr %back_left_at
 %back_right = load $kind, ptr %back_right_at
 $compared_back
-%greatest = select i1 %back_less, $kind %back_left, $kind %back_right
+%greatest = select i1 %back_less, $kind %back_left, $kind %back_right, !unpredictable !{}
 %greatest_to = sub i64 %last, %n
 %greatest_at = getelementptr $kind, ptr %to, i64 %greatest_to
 store $kind %greatest, ptr %greatest_at
@@ -267,7 +337,7 @@ merge:
 %left = load $kind, ptr %left_at
 %right = load $kind, ptr %right_at
 $compared
-%chosen = select i1 %less, $kind %right, $kind %left
+%chosen = select i1 %less, $kind %right, $kind %left, !unpredictable !{}
 %chosen_at = getelementptr $kind, ptr %to, i64 %k
 store $kind %chosen, ptr %chosen_at
 %one = zext i1 %less to i64

@@ -35,10 +35,11 @@ from keras_theano.execution.native import (  # noqa: F401  # rules register them
     sorting,
     unrolling,
 )
-from keras_theano.execution.native.looping import CompiledLoop, Stopped
+from keras_theano.execution.native.looping import CompiledLoop
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
 from keras_theano.execution.native.states import State, state_of
+from keras_theano.execution.native.while_loops import Stopped
 from keras_theano.execution.native.work import DTYPES, Sizes, Uncovered
 from keras_theano.tracing.depth import as_deep_as
 from keras_theano.tracing.loop import Loop
@@ -137,7 +138,7 @@ class NativeStep:
         by_numpy = functions_in(fgraph)
 
         def function(op: Any, node: Apply) -> Callable[..., Any]:  # type: ignore[type-arg]
-            if isinstance(op, Loop) and op.condition is None:
+            if isinstance(op, Loop):
                 return CompiledLoop(node, fgraph, partial(by_numpy, op, node), self._compiling)
             return by_numpy(op, node)
 
