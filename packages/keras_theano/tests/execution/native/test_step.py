@@ -241,6 +241,39 @@ def test_threads_may_call_one_step_at_once() -> None:
     assert not wrong
 
 
+def test_update_of_another_dtype_is_refused() -> None:
+    weights = pytensor.shared(X.copy(), shape=X.shape)
+    with pytest.raises(TypeError, match="Cast the new value"):
+        NativeStep(Graph([], [], [(weights, weights * np.float64(2))]))
+
+
+def test_two_threads_may_train_two_models() -> None:
+    def model() -> tuple[NativeStep, Any]:
+        weights = pytensor.shared(X.copy(), shape=X.shape)
+        x = pt.fmatrix()
+        loss = pt.sum(pt.sort(x @ weights.T, axis=0) ** 2)
+        rate = np.float32(1e-3)
+        return NativeStep(
+            Graph([x], [loss], [(weights, weights - rate * pytensor.grad(loss, weights))])
+        ), weights
+
+    models = [model() for _ in range(3)]
+
+    def train(step: NativeStep) -> None:
+        for n in range(100):
+            step(np.cos(X + n))
+
+    train(models[0][0])
+    threads = [threading.Thread(target=train, args=(step,)) for step, _ in models[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone, *others = [weights.get_value() for _, weights in models]
+    for other in others:
+        np.testing.assert_array_equal(other, alone)
+
+
 # In a process of its own, because the one of the tests may have imported an engine that forbids forks.
 FORKING = """
 import os, threading

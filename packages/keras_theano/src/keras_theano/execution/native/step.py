@@ -76,6 +76,11 @@ class NativeStep:
         self._at_once = at_once
         inputs = set(graph.inputs)
         found = [v for v in graph_inputs(graph.ends) if v not in inputs and not isinstance(v, Constant)]
+        for variable, value in graph.updates:
+            if (
+                value.type.dtype != variable.type.dtype
+            ):  # machine code would write beyond the end of the array
+                raise TypeError(f"an update of {variable.type} by {value.type}. Cast the new value.")
         updated = [shared for shared, _ in graph.updates]
         shared = list(dict.fromkeys([*found, *updated]))
         with as_deep_as(graph.ends):
