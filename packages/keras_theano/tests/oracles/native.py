@@ -14,6 +14,7 @@ from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.step import NativeStep
 from keras_theano.src.ops import core
 from keras_theano.tracing import trace
+from keras_theano.tracing.computed import computed
 from keras_theano.tracing.tensor import Tensor, as_node
 
 
@@ -64,6 +65,16 @@ def assert_same(ours: list[Any], theirs: list[Any]) -> None:
         assert one.dtype == other.dtype
         assert one.shape == other.shape
         np.testing.assert_array_equal(one, other)
+
+
+def without_rule(x: Any) -> Any:
+    """Return the variable 2 * x, which NumPy computes in every tier."""
+    (found,) = computed(_twice, [x], [(x.type.dtype, x.type.shape)])
+    return found
+
+
+def _twice(x: Any) -> Any:
+    return x + x
 
 
 def scanned(steps: int | None, reverse: bool = False) -> Graph:

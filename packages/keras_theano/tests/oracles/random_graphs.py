@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.tensor.basic import alloc_diag
 
 from keras_theano.execution.graph import Graph
 from keras_theano.execution.interpreter import interpreted
+from keras_theano.symbolic import linalg
+from keras_theano.tracing.tensor import Tensor
 
 SIZES = (0, 1, 1, 2, 3, 4, 5, 7, 9, 17)
 DTYPES = ("float32", "float64", "int32", "int64", "int8", "uint8", "int16", "uint16", "uint32", "bool")
@@ -295,6 +298,24 @@ def _is_exact_in_any_order(op: Any, values: Any) -> bool:
     return bool(np.all(whole == np.floor(whole)) and bound < most)
 
 
+def _accumulate(maker: _Maker) -> Any:
+    x = maker.operand()
+    return maker.pick((pt.cumsum, pt.cumprod))(x, axis=int(maker.rng.integers(x.type.ndim)))
+
+
+def _sort(maker: _Maker) -> Any:
+    x = maker.operand()
+    axis = int(maker.rng.integers(-x.type.ndim, x.type.ndim))
+    return maker.pick((pt.sort, pt.argsort))(x, axis=axis, kind=maker.pick((None, "stable")))
+
+
+def _sort_many(maker: _Maker) -> Any:
+    """Sort more elements than the other makers have, so that there are runs to merge."""
+    shape = (int(maker.rng.integers(20, 300)), int(maker.pick((1, 2, 3))))
+    x = maker.input(shape, maker.pick(DTYPES))
+    return [maker.pick((pt.sort, pt.argsort))(x, axis=0)[:3], pt.argsort(x[::-1].T, axis=-1)[:, -2:]]
+
+
 def _join(maker: _Maker) -> Any:
     x = maker.operand()
     axis = int(maker.rng.integers(x.type.ndim))
@@ -311,26 +332,104 @@ def _split(maker: _Maker) -> Any:
 
 
 def _dot(maker: _Maker) -> Any:
-    dtype = maker.pick(_FLOATS)
+    dtype = maker.pick(DTYPES if maker.chance(0.5) else _FLOATS)
     rows, inner, columns = (int(maker.pick(SIZES)) for _ in range(3))
+    other = _other_factor(maker, dtype)
     a = maker.input((rows, inner), dtype) if maker.chance(0.5) else maker.input((inner, rows), dtype).T
-    b = maker.input((inner, columns), dtype) if maker.chance(0.5) else maker.input((columns, inner), dtype).T
-    for _ in range(2):
-        # Infinities times 0, and the order of sums, would differ between libraries.
-        position = maker.inputs.index(maker.inputs[-1 - _])
-        maker.arrays[position] = np.nan_to_num(maker.arrays[position], posinf=1, neginf=1) % 8
+    b = maker.input((inner, columns), other) if maker.chance(0.5) else maker.input((columns, inner), other).T
+    _make_exact(maker)
     return pt.dot(a, b)
 
 
-def _matmul(maker: _Maker) -> Any:
-    dtype = maker.pick(_FLOATS)
-    batch, rows, inner, columns = (int(maker.pick(SIZES)) for _ in range(4))
-    a, b = maker.input((batch, rows, inner), dtype), maker.input((batch, inner, columns), dtype)
+def _other_factor(maker: _Maker, dtype: str) -> str:
+    """Return the dtype of the other factor of a product, which is mostly the same."""
+    return dtype if maker.chance(0.8) else maker.pick(DTYPES)
+
+
+def _make_exact(maker: _Maker) -> None:
+    """Make the last two inputs such that their product is exact, if one of them holds floats. Infinities
+    times 0, and the order of sums, would differ between libraries. Whole numbers wrap around.
+    """
+    if not any(variable.type.dtype in _FLOATS for variable in maker.inputs[-2:]):
+        return
     for position in (-1, -2):
-        maker.arrays[position] = np.nan_to_num(maker.arrays[position], posinf=1, neginf=1) % 8
+        array = maker.arrays[position]
+        if array.dtype != "bool":
+            maker.arrays[position] = np.nan_to_num(array, posinf=1, neginf=1) % array.dtype.type(8)
+
+
+def _matmul(maker: _Maker) -> Any:
+    dtype = maker.pick(DTYPES if maker.chance(0.5) else _FLOATS)
+    batch, rows, inner, columns = (int(maker.pick(SIZES)) for _ in range(4))
+    a = maker.input((batch, rows, inner), dtype)
+    b = maker.input((batch, inner, columns), _other_factor(maker, dtype))
+    _make_exact(maker)
     if maker.chance(0.5):
         return pt.matmul(b.transpose(0, 2, 1), a.transpose(0, 2, 1))
     return pt.matmul(a, b)
+
+
+def _matrices(maker: _Maker, kind: str) -> Any:
+    """Return new square matrices for which routines of linear algebra need no rounding.
+
+    kind: triangular: whole numbers, with powers of two in the diagonal. Some are singular.
+        positive: triangular matrices times their transpositions. Some are not positive definite.
+        permuted: powers of two, one in each row and column. Some are singular.
+        symmetric: small whole numbers.
+    """
+    rng, size = maker.rng, int(maker.pick((1, 2, 3, 5, 8)))
+    shape = (*maker.pick(((), (), (1,), (3,))), size, size)
+    numbers = rng.integers(-2, 3, shape).astype("float64")
+    powers = 2.0 ** rng.integers(-1, 3, shape[:-1])
+    if maker.chance(0.1):
+        powers.flat[rng.integers(powers.size)] *= 0
+    diagonals = powers[..., None] * np.eye(size)
+    triangles = np.tril(numbers, -1) + diagonals
+    made = {
+        "triangular": triangles,
+        "positive": triangles @ np.swapaxes(triangles, -1, -2),
+        "permuted": diagonals[..., rng.permutation(size), :],
+        "symmetric": numbers + np.swapaxes(numbers, -1, -2),
+    }[kind]
+    if maker.chance(0.1) and kind != "permuted":
+        made[..., -1, -1] *= -1
+    variable = maker.input(shape, maker.pick(_FLOATS))
+    maker.arrays[-1] = maker._laid_out(made.astype(variable.type.dtype))
+    return variable
+
+
+def _decomposition(maker: _Maker) -> Any:
+    if maker.chance(0.4):
+        return pt.linalg.cholesky(_matrices(maker, "positive"), lower=maker.chance(0.5))
+    if maker.chance(0.5):
+        return list(pt.linalg.eigh(_matrices(maker, "symmetric"), driver="evd"))
+    x = _matrices(maker, "permuted")
+    kind = maker.pick(("inv", "det", "qr", "full qr"))
+    if kind in ("inv", "det"):
+        return getattr(pt.linalg, kind)(x)
+    return list(
+        pt.linalg.qr(x[..., : int(maker.pick((1, 9))), :], mode="full" if "full" in kind else "economic")
+    )
+
+
+def _solve(maker: _Maker) -> Any:
+    a = _matrices(maker, maker.pick(("triangular", "permuted")))
+    shape = (*maker.shapes[a][:-1], int(maker.pick(SIZES)))
+    b = maker.input(shape, a.type.dtype)
+    maker.arrays[-1] = maker._laid_out(maker.rng.integers(-3, 4, shape).astype(a.type.dtype))
+    if maker.chance(0.3):
+        return linalg.solve(Tensor(a), Tensor(b)).node
+    lower = maker.chance(0.5)
+    a, b = (a if lower else pt.swapaxes(a, -1, -2)), (b if maker.chance(0.5) else b[..., ::-1])
+    return pt.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=maker.chance(0.2), b_ndim=2)
+
+
+def _diagonal(maker: _Maker) -> Any:
+    x, offset = maker.operand(), int(maker.rng.integers(-3, 4))
+    axes = maker.rng.permutation(x.type.ndim)[:2].tolist()
+    if maker.chance(0.5):
+        return pt.diagonal(x, offset, *axes)
+    return alloc_diag(x, offset, *[axis if axis else -1 for axis in axes])
 
 
 def _arange(maker: _Maker) -> Any:
@@ -362,10 +461,16 @@ _MAKERS: tuple[Callable[[_Maker], Any], ...] = (
     _inc_subtensor,
     _gather,
     _scatter,
+    _accumulate,
+    _sort,
+    _sort_many,
     _join,
     _split,
     _dot,
     _matmul,
+    _decomposition,
+    _solve,
+    _diagonal,
     _arange,
     _alloc,
     _from_shape,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytensor
 import scipy.special
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
@@ -25,11 +26,23 @@ from pytensor.link.basic import JITLinker
 from pytensor.link.utils import fgraph_to_python
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar.basic import Cast, Clip, Identity, Second
-from pytensor.tensor.basic import Alloc, ARange, Join, MakeVector, ScalarFromTensor, Split, TensorFromScalar
+from pytensor.tensor.basic import (
+    Alloc,
+    AllocDiag,
+    ARange,
+    Join,
+    MakeVector,
+    ScalarFromTensor,
+    Split,
+    TensorFromScalar,
+)
 from pytensor.tensor.blas import Dot22
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
+from pytensor.tensor.extra_ops import CumOp
 from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
+from pytensor.tensor.sort import ArgSortOp, SortOp
 from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
 
@@ -259,11 +272,72 @@ def _(op: CAReduce, node: Apply) -> Function:  # type: ignore[type-arg]
     return lambda x: ufunc.reduce(x, axis=axis, dtype=accumulate).astype(dtype)
 
 
+@function_of.register
+def _(op: CumOp, node: Apply) -> Function:  # type: ignore[type-arg]
+    ufunc = np.add if op.mode == "add" else np.multiply
+    # np.cumsum would return small whole numbers and bools as int64.
+    return partial(ufunc.accumulate, axis=op.axis, dtype=node.outputs[0].type.dtype)
+
+
+# In NumPy's fastest sorts, it depends on the processor in which order equal elements follow each other. This
+# shows in places, and in the signs of zeros.
+
+
+@function_of.register
+def _(op: SortOp, node: Apply) -> Function:  # type: ignore[type-arg]
+    if node.inputs[0].type.dtype in ("float32", "float64"):
+        return lambda x, axis: _sorted_floats(x, int(axis))
+    return lambda x, axis: np.sort(x, int(axis))
+
+
+def _sorted_floats(x: Any, axis: int) -> Any:
+    """Sort floats as whole numbers of the same order: the bits of negative ones count backwards. Then -0.0
+    comes before 0.0. A stable sort would take three times as long.
+    """
+    whole = np.dtype(f"int{x.dtype.itemsize * 8}")
+    greatest = whole.type(np.iinfo(whole).max)
+    bits = np.array(x, order="C").view(whole)
+    bits ^= (bits >> (x.dtype.itemsize * 8 - 1)) & greatest
+    bits[np.isnan(x)] = greatest
+    bits.sort(axis)
+    bits ^= (bits >> (x.dtype.itemsize * 8 - 1)) & greatest
+    return bits.view(x.dtype)
+
+
+@function_of.register
+def _(op: ArgSortOp, node: Apply) -> Function:  # type: ignore[type-arg]
+    return lambda x, axis: np.argsort(x, int(axis), "stable")
+
+
 @function_of.register(Softmax)
 @function_of.register(LogSoftmax)
 def _(op: Any, node: Apply) -> Function:  # type: ignore[type-arg]
     function = scipy.special.softmax if isinstance(op, Softmax) else scipy.special.log_softmax
     return partial(function, axis=op.axis)
+
+
+@function_of.register
+def _(op: OpFromGraph, node: Apply) -> Function:  # type: ignore[type-arg]
+    # PyTensor would compile the graph in its default mode, which takes seconds.
+    function = _joined(FunctionGraph(op.inner_inputs, op.inner_outputs, clone=True))
+    alone = len(node.outputs) == 1
+    return lambda *arrays: function(*arrays)[0] if alone else function(*arrays)
+
+
+@function_of.register
+def _(op: Blockwise, node: Apply) -> Function:  # type: ignore[type-arg]
+    if not isinstance(op.core_op, AllocDiag):
+        return function_of.dispatch(object)(op, node)
+    offset = op.core_op.offset
+
+    def diagonal(x: Any) -> Any:
+        size = x.shape[-1] + abs(offset)
+        found = np.zeros((*x.shape[:-1], size, size), x.dtype)
+        places = np.arange(x.shape[-1])
+        found[..., places + max(0, -offset), places + max(0, offset)] = x
+        return found
+
+    return diagonal
 
 
 @function_of.register(Dot)

@@ -1002,7 +1002,9 @@ def sort(x: Any, axis: int | None = -1) -> Tensor:
 
 
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
-    """Return the order of the elements. Equal elements have no fixed order, as in NumPy."""
+    """Return the order of the elements. Equal elements keep their order. In eager code they have no fixed
+    order, as in NumPy.
+    """
     node, axis = _flat_if_no_axis(as_node(x), axis)
     return Tensor(_to(pt.argsort(node, axis=axis), "int32"))
 

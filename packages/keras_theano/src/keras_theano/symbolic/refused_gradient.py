@@ -3,7 +3,7 @@
 from typing import Any
 
 from keras_theano.symbolic.limits import refusal
-from keras_theano.tracing.computed import computed
+from keras_theano.tracing.computed import computed, same
 
 
 def without_gradient(node: Any, op: str) -> Any:
@@ -11,11 +11,7 @@ def without_gradient(node: Any, op: str) -> Any:
 
     op: the name in limits.LIMITS under which the reason stands.
     """
-    return computed(_same, [node], [(node.type.dtype, node.type.shape)], gradient=refused, op=op)[0]
-
-
-def _same(x: Any, *, op: str) -> Any:
-    return x.copy()
+    return computed(same, [node], [(node.type.dtype, node.type.shape)], gradient=refused, op=op)[0]
 
 
 def refused(*_: Any, op: str) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 
-from oracles.native import native_step
+from oracles.native import assert_same, interpreted, native, native_step
 
 # Factors of a product in several layouts in memory, made from an array of shape (rows, columns, 2).
 LAYOUTS = {
@@ -68,3 +68,36 @@ def test_few_rows_by_a_large_matrix(sizes: tuple[int, int, int], left: str, righ
     step(given[0] * np.nan, given[1])
     np.testing.assert_array_equal(step(*given)[0], a @ b)
     assert step.outside() == {}
+
+
+@pytest.mark.parametrize("right", LAYOUTS)
+@pytest.mark.parametrize("left", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"])
+def test_products_of_whole_numbers_wrap_around(dtype: str, left: str, right: str) -> None:
+    rng = np.random.default_rng(0)
+    high = 1 if dtype == "bool" else np.iinfo(dtype).max
+    shapes = ((4, 9, 2), (9, 21, 2))
+    a, b = (rng.integers(0, high, shape, dtype="uint64", endpoint=True).astype(dtype) for shape in shapes)
+
+    def function(a: Any, b: Any) -> Any:
+        return LAYOUTS[left](a) @ LAYOUTS[right](b)
+
+    assert_same(native(function, a, b), interpreted(function, a, b))
+
+
+@pytest.mark.parametrize("batches", [((3,), (3,)), ((2, 3), (3,)), ((1, 3), (2, 1)), ((0,), (0,))])
+def test_products_of_batches_of_whole_numbers(batches: Any) -> None:
+    a, b = (np.arange(np.prod(batch) * 20).reshape(*batch, 4, 5) for batch in batches)
+
+    def function(a: Any, b: Any) -> Any:
+        return pt.matmul(a, b.transpose((*range(b.ndim - 2), b.ndim - 1, b.ndim - 2)))
+
+    assert_same(native(function, a, b), interpreted(function, a, b))
+
+
+@pytest.mark.parametrize(
+    "dtypes", [("int8", "float32"), ("int32", "float32"), ("int8", "uint8"), ("bool", "int64")]
+)
+def test_factors_of_two_dtypes_are_converted_to_that_of_the_product(dtypes: tuple[str, str]) -> None:
+    a, b = (np.arange(12).reshape(3, 4).astype(dtype) for dtype in dtypes)
+    assert_same(native(lambda a, b: pt.dot(a, b.T), a, b), interpreted(lambda a, b: pt.dot(a, b.T), a, b))

@@ -6,7 +6,7 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 
-from keras_theano.execution.native.lowering import layout
+from keras_theano.execution.native.fortran import layout
 from keras_theano.execution.native.work import (
     Assembly,
     Elementwise,

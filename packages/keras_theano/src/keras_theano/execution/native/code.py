@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+# The end of a function that may stop the step.
+SUCCESS, FAILURE = "ret i1 true", "ret i1 false"
 _TYPES = {"bool": "i1", "float32": "float", "float64": "double"}
 
 
@@ -133,3 +135,32 @@ class Loop:
         finished = code.new(f"icmp eq i64 %next{number}, {self._count}")
         code.branch(finished, f"after{number}", f"loop{number}")
         code.block(f"after{number}")
+
+
+class Nest:
+    """Loops over a shape.
+
+    indices: the names of the counters.
+    """
+
+    def __init__(self, code: Code, shape: Sequence[int]) -> None:
+        self._code = code
+        self._loops = [Loop(code, size) for size in shape]
+        self.indices = [loop.index for loop in self._loops]
+
+    def offset(self, start: int, strides: Sequence[int]) -> str:
+        """Add the distance of the present element from an array's first one, and return its name."""
+        return offset(self._code, start, self.indices, strides)
+
+    def end(self) -> None:
+        for loop in reversed(self._loops):
+            loop.end()
+
+
+def offset(code: Code, start: int, indices: Sequence[str], strides: Sequence[int]) -> str:
+    total = str(start)
+    for index, stride in zip(indices, strides, strict=True):
+        if stride:
+            moved = index if stride == 1 else code.new(f"mul nsw i64 {index}, {stride}")
+            total = moved if total == "0" else code.new(f"add nsw i64 {total}, {moved}")
+    return total

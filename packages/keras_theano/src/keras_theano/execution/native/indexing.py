@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from pytensor.graph.basic import Apply, Variable
+from pytensor.tensor.basic import AllocDiag, ExtractDiag
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.subtensor import (
     AdvancedIncSubtensor,
     AdvancedSubtensor,
@@ -18,7 +20,7 @@ from pytensor.tensor.subtensor import (
     indices_from_subtensor,
 )
 
-from keras_theano.execution.native.lowering import Lowering, rule
+from keras_theano.execution.native.lowering import Lowering, of_matrices, rule
 from keras_theano.execution.native.work import (
     Assembly,
     Gather,
@@ -185,3 +187,48 @@ def _(op: AdvancedIncSubtensor, node: Apply, graph: Lowering) -> Sequence[View]:
     if any(isinstance(entry, slice) and entry != slice(None) for entry in entries):
         raise Uncovered("a place that is partly known")
     return [_changed(graph, view, part, _picks(graph, entries, together=True), add)]
+
+
+@rule.register
+def _(op: ExtractDiag, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    view = graph.view(node.inputs[0])
+    one, other = op.axis1 % len(view.shape), op.axis2 % len(view.shape)
+    place, count, stride = _diagonal(view, one, other, op.offset)
+    kept = [axis for axis in range(len(view.shape)) if axis not in (one, other)]
+    shape = (*[view.shape[axis] for axis in kept], count)
+    strides = (*[view.strides[axis] for axis in kept], stride)
+    return [View(view.value, view.offset + place, shape, strides)]
+
+
+@rule.register
+@of_matrices.register
+def _(op: AllocDiag, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    view, dtype = graph.view(node.inputs[0]), node.outputs[0].type.dtype
+    *batch, length = view.shape
+    size = length + abs(op.offset)
+    # The axes of the matrices come last here. An op that is applied to vectors one by one leaves them there.
+    of_vectors = isinstance(node.op, Blockwise)
+    if of_vectors and (op.axis1, op.axis2) != (0, 1):
+        raise Uncovered(f"{node.op}")
+    shape = (*batch, size, size)
+    whole = graph.shop.filled(0, shape, dtype)
+    if 0 not in view.shape:
+        rows = View(whole.value, 0, shape, contiguous(shape))
+        place, _, stride = _diagonal(rows, len(batch), len(batch) + 1, op.offset)
+        work = Assembly(((place, (*rows.strides[:-2], stride)),), add=False)
+        whole = all_of(graph.shop.value(work, [whole, graph.shop.cast(view, dtype)], shape, dtype))
+    if of_vectors:
+        return [whole]
+    order = list(range(len(batch)))
+    order.insert(op.axis1, len(batch))
+    order.insert(op.axis2, len(batch) + 1)
+    moved = [(whole.shape[axis], whole.strides[axis]) for axis in order]
+    return [View(whole.value, whole.offset, tuple([d for d, _ in moved]), tuple([s for _, s in moved]))]
+
+
+def _diagonal(view: View, one: int, other: int, offset: int) -> tuple[int, int, int]:
+    """Return where a diagonal begins, how many elements it has, and the distance between them."""
+    first, second = max(-offset, 0), max(offset, 0)
+    count = max(min(view.shape[one] - first, view.shape[other] - second), 0)
+    down, right = view.strides[one], view.strides[other]
+    return (first * down + second * right if count else 0), count, down + right

@@ -9,24 +9,37 @@ from math import prod
 
 import numpy as np
 
-from keras_theano.execution.native.code import Code, Loop, literal, stored_type
+from keras_theano.execution.native import accumulation, lapack, sorting, whole_products
+from keras_theano.execution.native.code import (
+    FAILURE,
+    SUCCESS,
+    Code,
+    Loop,
+    Nest,
+    literal,
+    offset,
+    stored_type,
+)
 from keras_theano.execution.native.conversions import converted
-from keras_theano.execution.native.lowering import layout
+from keras_theano.execution.native.fortran import LETTERS, call, constant, layout
 from keras_theano.execution.native.objects import has_wide_vectors
 from keras_theano.execution.native.scalar_code import OPERATIONS
+from keras_theano.execution.native.whole_products import batch_strides
 from keras_theano.execution.native.work import (
+    Accumulation,
     Assembly,
     Check,
     Gather,
     Greatest,
+    LinearAlgebra,
     Product,
     Scatter,
+    Sort,
     Value,
     View,
+    WholeProduct,
     contiguous,
 )
-
-SUCCESS, FAILURE = "ret i1 true", "ret i1 false"
 
 
 def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
@@ -36,8 +49,17 @@ def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
     """
     work = value.work
     *parts, target = pointers
+    if isinstance(work, LinearAlgebra):
+        lapack.emit(code, value, work, pointers)
+        return
     if isinstance(work, Product):
         _product(code, value, parts[0], parts[1], target)
+    elif isinstance(work, WholeProduct):
+        whole_products.emit(code, value, parts, target)
+    elif isinstance(work, Accumulation):
+        accumulation.emit(code, value, work, parts[0], target)
+    elif isinstance(work, Sort):
+        sorting.emit(code, value, work, parts[0], target)
     elif isinstance(work, Assembly):
         _assembly(code, value, work, parts, target)
     elif isinstance(work, Gather):
@@ -52,37 +74,7 @@ def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
     code.line(SUCCESS if isinstance(work, (Gather, Scatter, Check)) else "ret void")
 
 
-class _Nest:
-    """Loops over a shape.
-
-    indices: the names of the counters.
-    """
-
-    def __init__(self, code: Code, shape: Sequence[int]) -> None:
-        self._code = code
-        self._loops = [Loop(code, size) for size in shape]
-        self.indices = [loop.index for loop in self._loops]
-
-    def offset(self, start: int, strides: Sequence[int]) -> str:
-        return _offset(self._code, start, self.indices, strides)
-
-    def end(self) -> None:
-        for loop in reversed(self._loops):
-            loop.end()
-
-
-def _offset(code: Code, start: int, indices: Sequence[str], strides: Sequence[int]) -> str:
-    total = str(start)
-    for index, stride in zip(indices, strides, strict=True):
-        if stride:
-            moved = index if stride == 1 else code.new(f"mul nsw i64 {index}, {stride}")
-            total = moved if total == "0" else code.new(f"add nsw i64 {total}, {moved}")
-    return total
-
-
 # Products
-
-_LETTERS = {"float32": "s", "float64": "d"}
 
 
 def _product(code: Code, value: Value, left: str, right: str, target: str) -> None:
@@ -91,21 +83,21 @@ def _product(code: Code, value: Value, left: str, right: str, target: str) -> No
     batch = value.shape[:-2]
     rows, columns = value.shape[-2:]
     kind = stored_type(value.dtype)
-    letter = _LETTERS[value.dtype]
-    nest = _Nest(code, batch)
+    letter = LETTERS[value.dtype]
+    nest = Nest(code, batch)
     addresses = [
-        code.place(pointer, nest.offset(0, _batch_strides(view, len(batch))), value.dtype)
+        code.place(pointer, nest.offset(0, batch_strides(view, len(batch))), value.dtype)
         for pointer, view in ((right, b), (left, a))
     ]
     own = code.place(target, nest.offset(0, contiguous(value.shape)[:-2]), value.dtype)
     (turn_a, step_a), (turn_b, step_b) = layout(a) or (False, 0), layout(b) or (False, 0)
-    one, zero = (_constant(code, kind, literal(number, value.dtype)) for number in (1, 0))
+    one, zero = (constant(code, kind, literal(number, value.dtype)) for number in (1, 0))
 
     def flag(turned: bool) -> str:
-        return _constant(code, "i8", ord("T" if turned else "N"))
+        return constant(code, "i8", ord("T" if turned else "N"))
 
     def number(size: int) -> str:
-        return _constant(code, "i32", size)
+        return constant(code, "i32", size)
 
     inner = a.shape[-1]
     # A vector among the factors: its distance between elements. BLAS multiplies it faster in this form.
@@ -113,23 +105,23 @@ def _product(code: Code, value: Value, left: str, right: str, target: str) -> No
     if rows == 1 and across > 0 < inner:
         sizes = (inner, columns) if turn_b else (columns, inner)
         given = [flag(turn_b), *map(number, sizes), one, addresses[0], number(step_b)]
-        _call(code, f"{letter}gemv", [*given, addresses[1], number(across), zero, own, number(1)])
+        call(code, f"{letter}gemv", [*given, addresses[1], number(across), zero, own, number(1)])
     elif columns == 1 and down > 0 < inner:
         sizes = (rows, inner) if turn_a else (inner, rows)
         given = [flag(not turn_a), *map(number, sizes), one, addresses[1], number(step_a)]
-        _call(code, f"{letter}gemv", [*given, addresses[0], number(down), zero, own, number(1)])
+        call(code, f"{letter}gemv", [*given, addresses[0], number(down), zero, own, number(1)])
     else:
         steps = (1, step_b) if turn_b else (step_b, 1)
         step = step_a if turn_a else 1
 
         def multiply(column: str, width: int, place: str, depth: int, start: str) -> None:
             """Multiply some columns, and add up a part of the inner axis."""
-            first = code.place(addresses[0], _offset(code, 0, (place, column), steps), value.dtype)
-            second = code.place(addresses[1], _offset(code, 0, (place,), (step,)), value.dtype)
+            first = code.place(addresses[0], offset(code, 0, (place, column), steps), value.dtype)
+            second = code.place(addresses[1], offset(code, 0, (place,), (step,)), value.dtype)
             third = code.place(own, column, value.dtype)
             given = [flag(turn_b), flag(turn_a), number(width), number(rows), number(depth), one]
             given += [first, number(step_b), second, number(step_a), start, third, number(columns)]
-            _call(code, f"{letter}gemm", given)
+            call(code, f"{letter}gemm", given)
 
         depth, width = _part(rows, inner, columns, value.dtype, turn_b)
 
@@ -150,7 +142,7 @@ def _in_parts(code: Code, start: int, end: int, size: int, do: Callable[[str, in
         do(str(start), size)
     elif count:
         loop = Loop(code, count)
-        do(_offset(code, start, (loop.index,), (size,)), size)
+        do(offset(code, start, (loop.index,), (size,)), size)
         loop.end()
     if rest:
         do(str(end - rest), rest)
@@ -183,25 +175,6 @@ def _part(rows: int, inner: int, columns: int, dtype: str, turned: bool) -> tupl
     return inner, columns
 
 
-def _call(code: Code, name: str, arguments: Sequence[str]) -> None:
-    code.declared.add(f"declare void @keras_theano_{name}({', '.join(['ptr'] * len(arguments))})")
-    code.line(f"call void @keras_theano_{name}({', '.join(f'ptr {argument}' for argument in arguments)})")
-
-
-def _batch_strides(view: View, axes: int) -> list[int]:
-    """Return the strides of the axes before the matrices, as if the view had as many as the product."""
-    shape, strides = view.shape[:-2], view.strides[:-2]
-    own = [0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)]
-    return [*[0] * (axes - len(own)), *own]
-
-
-def _constant(code: Code, kind: str, number: int | str) -> str:
-    """Return the address of a number. Fortran takes all arguments by their addresses."""
-    name = f"@{kind}_{str(number).replace('-', 'minus')}"
-    code.declared.add(f"{name} = private unnamed_addr constant {kind} {number}")
-    return name
-
-
 # Parts put together
 
 
@@ -211,7 +184,7 @@ def _assembly(code: Code, value: Value, work: Assembly, parts: Sequence[str], ta
         _copy(code, views.pop(0), parts[0], target, value.shape)
         parts = parts[1:]
     for view, pointer, (start, strides) in zip(views, parts, work.places, strict=True):
-        nest = _Nest(code, view.shape)
+        nest = Nest(code, view.shape)
         number = code.load(pointer, nest.offset(0, view.strides), value.dtype)
         place = nest.offset(start, strides)
         _write(code, number, target, place, value.dtype, work.add)
@@ -219,7 +192,7 @@ def _assembly(code: Code, value: Value, work: Assembly, parts: Sequence[str], ta
 
 
 def _copy(code: Code, view: View, source: str, target: str, shape: Sequence[int]) -> None:
-    nest = _Nest(code, shape)
+    nest = Nest(code, shape)
     number = code.load(source, nest.offset(0, view.strides), view.dtype)
     code.store(number, target, nest.offset(0, contiguous(shape)), view.dtype)
     nest.end()

@@ -1,4 +1,7 @@
-"""Runs a long loop as machine code. The step is compiled once, and called for each element of a sequence."""
+"""Runs a long loop as machine code. The step is compiled once, and called for each element of a sequence.
+
+Loops with a condition are in `while_loops`.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +16,7 @@ from pytensor.graph.traversal import io_toposort
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
 from keras_theano.execution.native.unrolling import require
+from keras_theano.execution.native.while_loops import Stopped, WhileStep
 from keras_theano.execution.native.work import Uncovered, Value, View
 from keras_theano.execution.threads import limited_for
 from keras_theano.tracing.loop import Loop
@@ -20,14 +24,9 @@ from keras_theano.tracing.loop import Loop
 Function = Callable[..., Any]
 
 
-class Stopped(Exception):
-    """A check in the step of a loop has failed."""
-
-
 class CompiledLoop:
     """The function of arrays that computes a node with a Loop.
 
-    node: without a condition.
     fgraph: its graph. Outputs that nothing in it uses are not computed.
     by_numpy: returns the function that does the same with NumPy. It runs loops whose step has something that
         this tier does not know, and is not made for others.
@@ -47,7 +46,7 @@ class CompiledLoop:
         self._by_numpy = cache(by_numpy)
         self._compiling = compiling
         # None stands for what NumPy runs.
-        self._steps: dict[Any, _Step | None] = {}
+        self._steps: dict[Any, _Step | WhileStep | None] = {}
 
     @property
     def compiled(self) -> bool:
@@ -57,7 +56,7 @@ class CompiledLoop:
     def segments(self) -> Iterator[Segment]:
         for step in self._steps.values():
             if step is not None:
-                yield step.segment
+                yield from step.segments
 
     def __call__(self, *given: Any) -> Any:
         arrays = [_array(part) for part in given]
@@ -68,17 +67,22 @@ class CompiledLoop:
         step = self._steps[kind]
         if step is None:
             return self._by_numpy()(*given)
+        found = step.run(arrays)
+        if found is None:
+            return self._by_numpy()(*given)
         results: list[Any] = [None] * len(self._op.step_outputs)
-        for n, result in zip(self._used, step.run(arrays), strict=True):
+        for n, result in zip(self._used, found, strict=True):
             results[n] = result
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _compiled(self, arrays: Sequence[Any]) -> "_Step | None":
+    def _compiled(self, arrays: Sequence[Any]) -> "_Step | WhileStep | None":
         op = self._op
         lengths = {len(part) for part in arrays[: op.sequences]}
-        if len(lengths) != 1 or lengths == {0}:
+        if op.condition is None and (len(lengths) != 1 or lengths == {0}):
             return None
         try:
+            if op.condition is not None:
+                return WhileStep(op, self._used, arrays)
             return _Step(op, self._used, arrays)
         except (Uncovered, ValueError):  # NumPy raises ValueError for shapes that do not fit
             return None
@@ -146,6 +150,10 @@ class _Step:
                 self._results.append(np.empty(view.shape, view.dtype))
                 self._write.append(self._results[-1].ctypes.data)
                 self._sums.append(self._results[-1])
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [self.segment]
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Return the results in arrays that the next run overwrites."""

@@ -10,8 +10,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import ViewOp
 from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.traversal import io_toposort
 from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.basic import Alloc, ARange, Join, MakeVector, ScalarFromTensor, Split, TensorFromScalar
 from pytensor.tensor.blas import Dot22
@@ -23,6 +25,8 @@ from pytensor.tensor.special import LogSoftmax, Softmax
 
 from keras_theano.execution.interpreter import function_of
 from keras_theano.execution.native import elementwise
+from keras_theano.execution.native.code import is_float
+from keras_theano.execution.native.fortran import layout
 from keras_theano.execution.native.scalar_code import REDUCTIONS, neutral
 from keras_theano.execution.native.work import (
     DTYPES,
@@ -36,10 +40,12 @@ from keras_theano.execution.native.work import (
     Uncovered,
     Value,
     View,
+    WholeProduct,
     Workshop,
     all_of,
     contiguous,
 )
+from keras_theano.tracing.computed import Computed, same
 from keras_theano.tracing.custom_gradient import Overridden
 
 # Constants with more elements are not computed while a step is compiled.
@@ -209,6 +215,26 @@ def _(op: Any, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[
 @rule.register
 def _(op: Overridden, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
     return [graph.view(part) for part in node.inputs[: len(node.outputs)]]
+
+
+@rule.register
+def _(op: OpFromGraph, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    inner = Lowering(graph.shop, graph.checks)
+    for variable, given in zip(op.inner_inputs, node.inputs, strict=True):
+        if graph.is_known(given):
+            inner.let_known(variable, graph.known(given))
+        else:
+            inner.let(variable, graph.view(given))
+    for each in io_toposort(op.inner_inputs, op.inner_outputs):
+        inner.lower(each)
+    return [inner.view(output) for output in op.inner_outputs]
+
+
+@rule.register
+def _(op: Computed, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    if op.function is not same:
+        raise Uncovered(f"{op}")
+    return [graph.view(node.inputs[0])]
 
 
 @rule.register
@@ -393,33 +419,33 @@ def _(op: Any, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[
 
 @rule.register
 def _(op: Blockwise, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
-    if not isinstance(op.core_op, Dot):
-        raise Uncovered(f"{op}")
+    return of_matrices(op.core_op, node, graph)
+
+
+@singledispatch
+def of_matrices(op: Any, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
+    """Return the views of the outputs of a node that applies an op to the last axes, or raise Uncovered."""
+    raise Uncovered(f"{node.op}")
+
+
+@of_matrices.register(Dot)
+def _(op: Any, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
     a, b = (graph.view(part) for part in node.inputs)
-    if [len(axes) for axes in op.inputs_sig] != [2, 2] or len(a.shape) != len(b.shape):
-        raise Uncovered(f"{op}")
+    if [len(axes) for axes in node.op.inputs_sig] != [2, 2] or len(a.shape) != len(b.shape):
+        raise Uncovered(f"{node.op}")
     return [multiplied(graph, a, b, node.outputs[0].type.dtype)]
 
 
 def multiplied(graph: Lowering, a: View, b: View, dtype: str) -> View:
     """Return the matrix products along the last two axes."""
-    if {a.dtype, b.dtype} != {dtype} or dtype not in ("float32", "float64") or a.shape[-1] != b.shape[-2]:
+    if a.shape[-1] != b.shape[-2] or np.result_type(a.dtype, b.dtype) != dtype:
         raise Uncovered("a product of these dtypes or shapes")
+    a, b = (graph.shop.cast(part, dtype) for part in (a, b))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = (*batch, a.shape[-2], b.shape[-1])
     if 0 in shape or a.shape[-1] == 0:
         return graph.shop.filled(0, shape, dtype)
+    if not is_float(dtype):
+        return all_of(graph.shop.value(WholeProduct(), [a, b], shape, dtype))
     factors = [part if layout(part) else graph.shop.dense(part) for part in (a, b)]
     return all_of(graph.shop.value(Product(), factors, shape, dtype))
-
-
-def layout(matrix: View) -> tuple[bool, int] | None:
-    """Return how BLAS finds the elements of the matrices in the last two axes: whether they are transposed,
-    and the distance between rows, or between columns if they are transposed. None means that it cannot.
-    """
-    (rows, columns), (down, right) = matrix.shape[-2:], matrix.strides[-2:]
-    if (right == 1 or columns == 1) and (down >= columns or rows == 1):
-        return False, max(down, columns) if rows > 1 else columns
-    if (down == 1 or rows == 1) and (right >= rows or columns == 1):
-        return True, max(right, rows) if columns > 1 else rows
-    return None

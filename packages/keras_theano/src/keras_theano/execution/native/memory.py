@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_theano.execution.native.fusion import Plan
-from keras_theano.execution.native.work import LEAVES, Reduction, Value
-
-# Each place begins at a multiple of this number of bytes, which is the size of a line of the cache.
-ALIGNMENT = 64
+from keras_theano.execution.native.work import ALIGNMENT, LEAVES, Reduction, Value
 
 
 @dataclass
@@ -27,7 +24,11 @@ class Places:
 
 
 def bytes_of(value: Value) -> int:
-    """Return how many bytes a value takes while it is computed. A reduction may have a wider accumulator."""
+    """Return how many bytes a value takes while it is computed. A reduction may have a wider accumulator, and
+    other work may need room besides the value.
+    """
+    if value.scratch:
+        return value.scratch_start + value.scratch
     wide = value.dtype
     if isinstance(value.work, Reduction):
         wide = max(wide, value.work.accumulator, key=lambda dtype: np.dtype(dtype).itemsize)

@@ -3,7 +3,7 @@
 A file's name is the hash of everything that the code depends on: the module, the processor and its features,
 and the version of llvmlite. A file begins with the hash of its contents, so that a damaged one is found and
 compiled anew. Files are written under another name and then renamed, so another process never reads half of
-one. The functions of BLAS are those of SciPy. Their names are in the files, and their addresses are not.
+one. The functions of BLAS and LAPACK are those of SciPy. The files hold their names, but not their addresses.
 """
 
 import contextlib
@@ -28,6 +28,9 @@ _SUFFIX = ".native"
 _LEVEL = 2
 # It must be changed when modules are compiled in another way than before.
 _WAY = "1"
+# Each exists with the letters s and d, for float32 and float64.
+_BLAS = ("gemm", "gemv")
+_LAPACK = ("potrf", "trtrs", "gesv", "getrf", "geqrf", "orgqr", "syevd", "gesdd")
 _HASH = hashlib.sha256
 _HASH_BYTES = _HASH().digest_size
 
@@ -93,17 +96,18 @@ def _machine() -> Any:
 
 @cache
 def _known_functions() -> None:
-    """Tell LLVM the addresses of the functions of BLAS."""
+    """Tell LLVM the addresses of the functions of BLAS and LAPACK."""
     _target()
-    from scipy.linalg import cython_blas
+    from scipy.linalg import cython_blas, cython_lapack
 
     address = ctypes.pythonapi.PyCapsule_GetPointer
     address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     name_of = ctypes.pythonapi.PyCapsule_GetName
     name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    for name in ("sgemm", "dgemm", "sgemv", "dgemv"):
-        capsule = cython_blas.__pyx_capi__[name]
-        llvm.add_symbol(f"keras_theano_{name}", address(capsule, name_of(capsule)))
+    for library, names in ((cython_blas, _BLAS), (cython_lapack, _LAPACK)):
+        for name in [letter + name for name in names for letter in "sd"]:
+            capsule = library.__pyx_capi__[name]
+            llvm.add_symbol(f"keras_theano_{name}", address(capsule, name_of(capsule)))
 
 
 def _compiled(text: str) -> bytes:

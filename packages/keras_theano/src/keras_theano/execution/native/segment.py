@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from keras_theano.execution.native.fusion import Plan, grouped
-from keras_theano.execution.native.memory import ALIGNMENT, Places, placed
+from keras_theano.execution.native.memory import Places, placed
 from keras_theano.execution.native.module import Module, written
 from keras_theano.execution.native.objects import loaded
-from keras_theano.execution.native.work import LEAVES, Fixed, Given, Value, View, Workshop
+from keras_theano.execution.native.work import ALIGNMENT, LEAVES, Fixed, Given, Value, View, Workshop
 
 
 class Segment:

@@ -28,11 +28,18 @@ from pytensor.graph.traversal import graph_inputs
 from keras_theano.execution.collector import paused
 from keras_theano.execution.graph import INTERPRETER, NATIVE, Graph
 from keras_theano.execution.interpreter import functions_in, interpreted
-from keras_theano.execution.native import indexing, unrolling  # noqa: F401  # rules register themselves
-from keras_theano.execution.native.looping import CompiledLoop, Stopped
+from keras_theano.execution.native import (  # noqa: F401  # rules register themselves
+    accumulation,
+    indexing,
+    linear_algebra,
+    sorting,
+    unrolling,
+)
+from keras_theano.execution.native.looping import CompiledLoop
 from keras_theano.execution.native.lowering import Lowering
 from keras_theano.execution.native.segment import Segment
 from keras_theano.execution.native.states import State, state_of
+from keras_theano.execution.native.while_loops import Stopped
 from keras_theano.execution.native.work import DTYPES, Sizes, Uncovered
 from keras_theano.tracing.depth import as_deep_as
 from keras_theano.tracing.loop import Loop
@@ -69,6 +76,11 @@ class NativeStep:
         self._at_once = at_once
         inputs = set(graph.inputs)
         found = [v for v in graph_inputs(graph.ends) if v not in inputs and not isinstance(v, Constant)]
+        for variable, value in graph.updates:
+            if (
+                value.type.dtype != variable.type.dtype
+            ):  # machine code would write beyond the end of the array
+                raise TypeError(f"an update of {variable.type} by {value.type}. Cast the new value.")
         updated = [shared for shared, _ in graph.updates]
         shared = list(dict.fromkeys([*found, *updated]))
         with as_deep_as(graph.ends):
@@ -131,7 +143,7 @@ class NativeStep:
         by_numpy = functions_in(fgraph)
 
         def function(op: Any, node: Apply) -> Callable[..., Any]:  # type: ignore[type-arg]
-            if isinstance(op, Loop) and op.condition is None:
+            if isinstance(op, Loop):
                 return CompiledLoop(node, fgraph, partial(by_numpy, op, node), self._compiling)
             return by_numpy(op, node)
 

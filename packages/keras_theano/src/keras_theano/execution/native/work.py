@@ -16,6 +16,9 @@ DTYPES = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"],
 )
 
+# Each place in memory begins at a multiple of this number of bytes, which is the size of a line of the cache.
+ALIGNMENT = 64
+
 Sizes = tuple[int, ...]
 
 
@@ -81,6 +84,36 @@ class Product:
 
 
 @dataclass(frozen=True)
+class WholeProduct:
+    """The matrix products of two parts of whole numbers or bools. Otherwise it is a Product."""
+
+
+@dataclass(frozen=True)
+class Accumulation:
+    """The running sums or products of the elements of one part along an axis.
+
+    name: add or multiply.
+    axis: of the part, which has the shape of the value.
+    """
+
+    name: str
+    axis: int
+
+
+@dataclass(frozen=True)
+class Sort:
+    """The elements of one part in ascending order along its last axis. Equal ones keep their order. NaN comes
+    last.
+
+    places: whether the value holds the former places of the elements, as int64, and not the elements.
+    scratch: as in Value.
+    """
+
+    places: bool
+    scratch: int
+
+
+@dataclass(frozen=True)
 class Assembly:
     """Copies its first part, and then writes each further part to a place in the copy.
 
@@ -127,6 +160,21 @@ class Greatest:
 
 
 @dataclass(frozen=True)
+class LinearAlgebra:
+    """What routines of LAPACK compute from each matrix in the last two axes of the parts, which have the same
+    other axes as the value. The value's last axis holds all results for one matrix.
+
+    name: a name in lapack.ROUTINES.
+    options: names and values of options of the routine.
+    scratch: as in Value.
+    """
+
+    name: str
+    options: tuple[tuple[str, bool], ...]
+    scratch: int
+
+
+@dataclass(frozen=True)
 class Check:
     """Stops the step unless all elements of the part are true. Its value is not used."""
 
@@ -138,10 +186,14 @@ Work = (
     | Counting
     | Reduction
     | Product
+    | WholeProduct
+    | Accumulation
+    | Sort
     | Assembly
     | Gather
     | Scatter
     | Greatest
+    | LinearAlgebra
     | Check
 )
 # They are computed by loops over the elements of one shape, so several of them can share a loop.
@@ -149,7 +201,7 @@ LOOPS = (Elementwise, Counting, Reduction)
 # They exist before the segment runs.
 LEAVES = (Given, Fixed)
 # They may find that the step must be stopped.
-CHECKS = (Gather, Scatter, Check)
+CHECKS = (Gather, Scatter, LinearAlgebra, Check)
 
 
 class Value:
@@ -185,6 +237,16 @@ class Value:
     @property
     def bytes(self) -> int:
         return self.size * np.dtype(self.dtype).itemsize
+
+    @property
+    def scratch(self) -> int:
+        """How many bytes its work uses besides the value while it is computed."""
+        return getattr(self.work, "scratch", 0)
+
+    @property
+    def scratch_start(self) -> int:
+        """The distance of these bytes from the beginning of the value."""
+        return -(-self.bytes // ALIGNMENT) * ALIGNMENT
 
 
 @dataclass(frozen=True)
