@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+# The names of tags with what a store also holds in fields of its own. Tools that copy runs from store to
+# store, such as mlflow-export-import, keep tags and lose these fields: a copy began when it was made, has
+# finished, and has no dataset. BEGAN_MS, ENDED_MS: as in Report. STATUS: of a run that has ended.
+# DATA_DIGEST: of the dataset.
+BEGAN_MS, ENDED_MS = "backendexp.began_ms", "backendexp.ended_ms"
+STATUS, DATA_DIGEST = "backendexp.status", "data_digest"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -112,10 +119,11 @@ class Reader(Protocol):
     def runs(
         self, tags: Mapping[str, str] = ..., newest_first: bool = False, begin: Mapping[str, str] = ...
     ) -> Iterator[Any]:
-        """Return MLflow's runs that have these tags, in the order in which they began.
+        """Return MLflow's runs that have these tags, in the order in which they began in this store.
 
         tags: maps names of tags to their values. begin: maps names of tags to how their values begin.
-        newest_first: whether to reverse the order.
+        newest_first: whether to begin with the run that began last. Here, copies of runs count by the time at
+            which their originals began.
         """
 
     def deleted(self, tags: Mapping[str, str] = ..., begin: Mapping[str, str] = ...) -> Iterator[Any]:
