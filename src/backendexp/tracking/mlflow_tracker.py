@@ -1,6 +1,7 @@
 """Writes runs to MLflow through its client, without global state and in one batch for each run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from backendexp.tracking.base import (
     BEGAN_MS,
     DATA_DIGEST,
     ENDED_MS,
+    NO_TAGS,
     STATUS,
     Dataset,
     OpenRun,
@@ -127,9 +129,21 @@ class MlflowTracker:
             )
             return [OpenRun(run.info.run_id, dict(run.data.tags)) for run in runs]
 
-    def kill(self, run_id: str) -> None:
+    def kill(self, run_id: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         with translated(self.uri):
-            self._client.set_terminated(run_id, "KILLED")
+            kill(self._client, run_id, tags)
+
+
+def kill(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set the status of a run to KILLED.
+
+    client: MLflow's client for the store.
+    """
+    from mlflow.entities import RunTag
+
+    entities = [RunTag(key, value) for key, value in {**tags, STATUS: "KILLED"}.items()]
+    client.log_batch(run_id, tags=entities, synchronous=True)
+    client.set_terminated(run_id, "KILLED")
 
 
 def _lost_in_copies(report: Report) -> dict[str, str]:
