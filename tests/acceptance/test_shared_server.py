@@ -60,6 +60,13 @@ class Shared:
             MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD,
             MLFLOW_FLASK_SERVER_SECRET_KEY=secrets.token_hex(16),
         )
+        # It connects to its database at the first request, which may take longer than a client waits.
+        self.ask("experiments/search", {"max_results": 1})
+
+    def ask(self, what: str, body: dict[str, Any]) -> None:
+        """Make a request of MLflow's REST API, as the administrator."""
+        address = f"{self.of('admin')}/api/2.0/mlflow/{what}"
+        requests.post(address, json=body, timeout=120).raise_for_status()
 
     def of(self, user: str) -> str:
         return f"http://{user}:{ESCAPED}@127.0.0.1:{self.port}"
@@ -79,8 +86,7 @@ def shared(postgres: Postgres, new_project: Callable[..., Project]) -> Iterator[
     )
     server.start()
     for name in USERS:
-        new = {"username": name, "password": PASSWORD}
-        requests.post(f"{server.of('admin')}/api/2.0/mlflow/users/create", json=new).raise_for_status()
+        server.ask("users/create", {"username": name, "password": PASSWORD})
     yield server
     server.servers.stop()
 
@@ -153,10 +159,10 @@ def test_server_that_is_gone_in_the_middle_of_a_sweep_gets_everything_in_the_end
 
     assert reached(lambda: is_training(1), 120)
     (gates / "1").touch()
-    assert reached(lambda: is_training(2), 60)
+    assert reached(lambda: is_training(2), 120)
     shared.servers.stop()
     (gates / "2").touch()
-    assert reached(lambda: is_training(3), 60)
+    assert reached(lambda: is_training(3), 120)
     shared.start()
     for seed in (3, 4):
         (gates / str(seed)).touch()
