@@ -64,6 +64,15 @@ def test_runs_that_still_run_are_refused_and_counted() -> None:
     refused(runs, "1 of 10 runs are still RUNNING, e.g. theano-keras3-seed4. Wait until they have ended")
 
 
+def test_runs_of_a_lost_machine_are_refused_with_the_command_that_closes_them() -> None:
+    runs = changed(sweep_runs(TWO, 5), 9, status="RUNNING", ended_ms=None)
+    refused(
+        runs,
+        "on that machine. If the machine lab will not come back, close its runs with: backendexp sync "
+        "--close lab. If backendexp cannot know that",
+    )
+
+
 @pytest.mark.parametrize(("blocks", "found"), [(2, "2 complete blocks"), (1, "1 complete block")])
 def test_too_few_blocks_are_refused_and_counted(blocks: int, found: str) -> None:
     refused(

@@ -9,6 +9,7 @@ import pytest
 
 from backendexp.analysis import tracked_runs
 from backendexp.analysis.findings import TrackedRun
+from backendexp.analysis.guards import beside_others
 from backendexp.errors import ComparisonError, TrackingError, UserError
 from backendexp.runs import record
 from backendexp.tracking import mlflow_reader
@@ -198,6 +199,69 @@ def test_params_of_mlflow_run_are_no_part_of_the_plan(store: Store) -> None:
     store.tracker.end(joined, record.report(done))
     (run,) = of(store, A)
     assert run.params == done.spec.params()
+
+
+# -- copies in another store -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copies(filled: Store, tmp_path: Path, empty_store: bytes) -> Store:
+    """The runs of `filled`, newest first, as tools copy them: without their times, statuses and datasets."""
+    from mlflow.entities import Param, RunTag
+
+    original, copy = filled.tracker._client, Store(tmp_path, empty_store)
+    client, experiment = copy.tracker._client, copy.tracker.experiment_id
+    for run in original.search_runs([filled.tracker.experiment_id]):
+        run_id = client.create_run(experiment).info.run_id
+        points = [p for key in run.data.metrics for p in original.get_metric_history(run.info.run_id, key)]
+        params = [Param(*pair) for pair in run.data.params.items()]
+        client.log_batch(run_id, points, params, [RunTag(*pair) for pair in run.data.tags.items()])
+        client.set_terminated(run_id)
+    return copy
+
+
+def test_copies_are_read_like_their_originals(copies: Store, filled: Store) -> None:
+    def without_ids(found: list[TrackedRun]) -> list[TrackedRun]:
+        return [replace(run, run_id="") for run in found]
+
+    for sweep in (A, B):
+        assert without_ids(of(copies, sweep)) == without_ids(of(filled, sweep))
+    assert of(copies, A)[-1].status == "FAILED"
+    assert {run.tags["data_digest"] for run in of(copies, A)} == {"d" * 36}
+    at = (copies.uri, copies.experiment)
+    assert tracked_runs.latest_sweep(*at) == A
+    assert without_ids(tracked_runs.of_experiment(*at)) == without_ids(
+        tracked_runs.of_experiment(filled.uri, filled.experiment)
+    )
+
+
+def test_copies_of_runs_that_ran_at_the_same_time_are_known_as_such(store: Store) -> None:
+    client, experiment = store.tracker._client, store.tracker.experiment_id
+    for name, began, ended in (("late", 1800, 2500), ("early", 1000, 2000)):
+        times = {"backendexp.began_ms": str(began), "backendexp.ended_ms": str(ended)}
+        tags = {"backend": "jax", "runtime": "keras3", "backendexp.status": "FINISHED", "sweep": A, **times}
+        client.set_terminated(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
+    early, late = found = of(store, A)
+    assert (early.name, late.name) == ("early", "late")
+    assert beside_others(found) == {early.run_id, late.run_id}
+
+
+def test_copy_of_a_run_that_had_not_ended_has_not_ended_either(store: Store) -> None:
+    client = store.tracker._client
+    tags = {"backend": "jax", "runtime": "keras3", "sweep": A, "backendexp.began_ms": "1000"}
+    client.set_terminated(client.create_run(store.tracker.experiment_id, tags=tags).info.run_id)
+    assert [run.status for run in of(store, A)] == ["RUNNING"]
+
+
+def test_run_of_an_earlier_version_is_read_from_the_fields_of_the_store(store: Store) -> None:
+    client = store.tracker._client
+    tags = {"backend": "jax", "runtime": "keras3", "sweep": A}
+    for number in range(3):
+        run = client.create_run(store.tracker.experiment_id, 1000 + number, tags, f"jax-{number}")
+        client.set_terminated(run.info.run_id, "FAILED" if number == 2 else "FINISHED", 2000 + number)
+    found = of(store, A)
+    assert [(run.began_ms, run.ended_ms) for run in found] == [(1000, 2000), (1001, 2001), (1002, 2002)]
+    assert [run.status for run in found] == ["FINISHED", "FINISHED", "FAILED"]
 
 
 # -- the latest sweep --------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """A tracking store that keeps everything in this process."""
 
-from backendexp.tracking.base import OpenRun, Report
+from collections.abc import Mapping
+
+from backendexp.tracking.base import NO_TAGS, OpenRun, Report
 
 RECORD_TAG = "backendexp.record"
 
@@ -38,5 +40,13 @@ class MemoryTracker:
             if status == "RUNNING" and self.tags[run].get("backendexp.host") == host
         ]
 
-    def kill(self, run_id: str) -> None:
+    def all(self) -> list[OpenRun]:
+        return [
+            OpenRun(run, self.tags[run], self.tags[run][RECORD_TAG])
+            for run, status in self.statuses.items()
+            if status == "RUNNING"
+        ]
+
+    def kill(self, run_id: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         self.statuses[run_id] = "KILLED"
+        self.tags[run_id].update(tags)

@@ -12,16 +12,22 @@ class Servers:
     def __init__(self) -> None:
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def __call__(self, project: Project, port: int | None = None) -> str:
+    def __call__(self, project: Project, port: int | None = None, *options: str, **variables: str) -> str:
+        """Start a server on the project's store, or on that of MLFLOW_BACKEND_STORE_URI, and return its
+        address.
+
+        options: of the command line. variables: of its environment.
+        """
         port = port or free_port()
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", project.store]
+        store = {"MLFLOW_BACKEND_STORE_URI": project.store, **variables}
+        command = [sys.executable, "-m", "mlflow", "server", *options]
         address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         log = (project.folder / "server.log").open("ab")
         with log:
             server = subprocess.Popen(
                 [*command, *address],
                 cwd=project.folder,
-                env={**project.environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env={**project.environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store},
                 stdout=log,
                 stderr=log,
             )

@@ -51,6 +51,7 @@ def test_begin_creates_a_run_that_others_see_as_running(tracker: MlflowTracker) 
     assert run.info.status == "RUNNING"
     assert (run.info.run_name, run.info.start_time) == ("a name", 1234)
     assert run.data.tags["backendexp.record"] == "record-1"
+    assert run.data.tags["backendexp.began_ms"] == "1234"
     assert run.info.experiment_id == tracker.experiment_id
 
 
@@ -72,6 +73,9 @@ def test_end_records_everything_about_a_run(
     assert {k: v for k, v in run.data.metrics.items() if not k.startswith("train/")} == done.result.metrics()
     assert history(tracker, run_id, "train/loss") == [(1, 0.7), (2, 0.6), (3, 0.5)]
     assert report.tags.items() <= run.data.tags.items()
+    lost_in_copies = {"backendexp.status": "FINISHED", "data_digest": "d" * 64}
+    times = {"backendexp.began_ms": str(report.start_ms), "backendexp.ended_ms": str(report.end_ms)}
+    assert {**lost_in_copies, **times}.items() <= run.data.tags.items()
     artifacts = {item.path for item in tracker._client.list_artifacts(run_id)}
     assert {"spec.json", "events.jsonl", "result.json", "environment.json", "model"} <= artifacts
     assert [i.path for i in tracker._client.list_artifacts(run_id, "model")] == ["model/model.keras"]

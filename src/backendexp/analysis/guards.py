@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from backendexp.analysis.findings import TrackedRun
 from backendexp.analysis.sides import Pair, Side
 from backendexp.errors import ComparisonError
+from backendexp.runs import given_up
+from backendexp.runs.machine import HOST
 from backendexp.runs.measures import IMPORT_TIME, Measure
 from backendexp.runs.results import FINISHED
 
@@ -30,7 +32,6 @@ _OF_THE_WEIGHTS = {"training.dtype", "controls.initial_weights"}
 # Parameters that may differ, because they distinguish the sides or pair their runs.
 # Whether a trained model also predicts changes nothing that the other measures measure.
 _OF_THE_SIDE = {"backend.name", "runtime.name", "runtime.python", "runtime.start", "seed", "inference"}
-HOST = "backendexp.host"
 _MACHINE = {"cpu_model": "CPU model", "cores": "number of cores", HOST: "host"}
 VERSIONS = {
     "keras_version": "Keras version",
@@ -52,11 +53,13 @@ def refuse_nothing(timed: Sequence[TrackedRun], all_runs: Sequence[TrackedRun]) 
 def refuse_unfinished(runs: Sequence[TrackedRun]) -> None:
     running = [run for run in runs if run.status in ("RUNNING", "SCHEDULED")]
     if running:
+        host = running[0].tags.get(HOST)
+        lost = f"{given_up.remedy(host)}. " if host else ""
         raise ComparisonError(
             f"{len(running)} of {len(runs)} runs are still RUNNING, e.g. {running[0].name}. Wait until they "
             "have ended. If a run's process was killed, the run is closed when backendexp next makes a run "
-            "on that machine. If backendexp cannot know that, e.g. after a move to another container, remove "
-            f"the run with: mlflow runs delete --run-id {running[0].run_id}"
+            f"on that machine. {lost}If backendexp cannot know that, e.g. after a move to another container, "
+            f"remove the run with: mlflow runs delete --run-id {running[0].run_id}"
         )
 
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from backendexp.analysis import numbers, statistics
 from backendexp.analysis.findings import TrackedRun
-from backendexp.analysis.guards import FEWEST_BLOCKS, HOST, VERSIONS, count_of
+from backendexp.analysis.guards import FEWEST_BLOCKS, VERSIONS, count_of
 from backendexp.analysis.order import order_caveat
 from backendexp.analysis.sides import Side
 from backendexp.runs import measures
+from backendexp.runs.machine import HOST
 from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.results import FINISHED
 

@@ -15,7 +15,7 @@ from backendexp.runs.results import FINISHED
 from backendexp.runs.starts import Key
 from backendexp.runs.tags import BLOCK, PARALLEL, PARITY, POSITION, ROLE, TIMED
 from backendexp.spelling import nearest
-from backendexp.tracking.base import Reader
+from backendexp.tracking.base import BEGAN_MS, DATA_DIGEST, ENDED_MS, STATUS, Reader
 from backendexp.tracking.stores import open_reader
 
 HOW_TO_MAKE_ONE = "backendexp -m seed='range(10)' backend=tensorflow,theano, or backendexp experiment=compare"
@@ -24,6 +24,8 @@ HOW_TO_MAKE_ONE = "backendexp -m seed='range(10)' backend=tensorflow,theano, or 
 _MOST_CURVES, _MOST_POINTS = 50, 100_000
 # The store cuts off a dataset's digest after so many characters.
 _LONGEST_DIGEST = 36
+# The tags that are read into fields of TrackedRun.
+_FIELDS = {BEGAN_MS, ENDED_MS, STATUS}
 # The plan's keys that have no dot. Any other parameter without a dot comes from `mlflow run`.
 _PLAIN_KEYS = ("inference", "seed", "threads", "timeout_s")
 
@@ -44,7 +46,7 @@ def of_sweeps(
     reader = open_reader(uri, experiment, experiment_id)
     found = []
     for identity in sweeps:
-        own = list(_trained(reader.runs({"sweep": identity})))
+        own = _in_order(_trained(reader.runs({"sweep": identity})))
         if not own:
             _refuse_sweep(reader, identity)
         found += own
@@ -88,7 +90,7 @@ def _id_of(reader: Reader, name: str) -> str:
 def of_experiment(uri: str, experiment: str, experiment_id: str | None = None) -> list[TrackedRun]:
     """Every run of an experiment, in the order of their start. Arguments and errors are as in `of_sweeps`."""
     reader = open_reader(uri, experiment, experiment_id)
-    found = list(_trained(reader.runs()))
+    found = _in_order(_trained(reader.runs()))
     if not found:
         _refuse_experiment(reader)
     return _with_curves(reader, _with_plans(_counted(found)))
@@ -143,18 +145,36 @@ def _trained(found: Iterable[Any]) -> Iterator[TrackedRun]:
         tags = run.data.tags
         if "kind" in tags or not {"backend", "runtime"} <= tags.keys():
             continue
+        # The tags come first, because a copy of a run has only these, see `tracking.base`. Runs of an earlier
+        # version have only the store's own fields.
         datasets = run.inputs.dataset_inputs if run.inputs else []
         yield _tracked_run(
             run_id=run.info.run_id,
             name=run.info.run_name or run.info.run_id,
-            status=run.info.status,
-            began_ms=run.info.start_time,
-            ended_ms=run.info.end_time,
+            status=_status(run.info.status, tags),
+            began_ms=_whole(tags.get(BEGAN_MS)) or run.info.start_time,
+            ended_ms=_whole(tags.get(ENDED_MS)) or run.info.end_time,
             params=run.data.params,
             tags=tags,
             metrics=run.data.metrics,
-            digest=datasets[0].dataset.digest if datasets else None,
+            digest=tags.get(DATA_DIGEST) or (datasets[0].dataset.digest if datasets else None),
         )
+
+
+def _status(in_store: str, tags: Mapping[str, str]) -> str:
+    """The status of a run or of the run that it is a copy of.
+
+    The store sets a status after all tags, so a run that is RUNNING there has not ended. Copies are FINISHED
+    however the original ended, and even if it had not ended when it was copied.
+    """
+    if in_store != FINISHED or BEGAN_MS not in tags:
+        return in_store
+    return tags.get(STATUS, "RUNNING")
+
+
+def _in_order(found: Iterable[TrackedRun]) -> list[TrackedRun]:
+    """The runs in the order in which they began. Copies were made in another order."""
+    return sorted(found, key=lambda run: run.began_ms)
 
 
 def _with_plans(found: list[TrackedRun]) -> list[TrackedRun]:
@@ -306,9 +326,9 @@ def _tracked_run(
     metrics: Mapping[str, float],
     digest: str | None,
 ) -> TrackedRun:
-    own = {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+    own = {key: value for key, value in tags.items() if not key.startswith("mlflow.") and key not in _FIELDS}
     if digest is not None:
-        own["data_digest"] = digest[:_LONGEST_DIGEST]
+        own[DATA_DIGEST] = digest[:_LONGEST_DIGEST]
     return TrackedRun(
         run_id=run_id,
         name=name,

@@ -19,7 +19,7 @@ from backendexp.errors import TrackingError, UserError
 from backendexp.experiments.base import Conclusion
 from backendexp.reporting import tables
 from backendexp.reporting.tables import Table
-from backendexp.runs import machine, record, results, starts, summary_run, sweep_ids
+from backendexp.runs import given_up, machine, record, results, starts, summary_run, sweep_ids
 from backendexp.runs.record import RunRecord
 from backendexp.runs.session import Destination, Session, source_tags
 from backendexp.runs.starts import Earlier, Key, Start
@@ -190,7 +190,7 @@ def _why_not_continued(
     """
     alive = next((run for run in runs if run.result is None), None)
     if alive is not None:
-        return f"holds a sweep that is under way: {alive.directory}"
+        return f"holds a sweep that is under way: {alive.directory}{given_up.hint(alive)}"
     if keys is None:
         return "holds a sweep whose jobs are chosen while it runs, so they cannot be skipped"
     others = [run for run in counted if starts.key_of_record(run) not in keys]

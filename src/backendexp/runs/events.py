@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backendexp.errors import WorkerError
+from backendexp.runs.heartbeat import Heartbeat
 
 Event = dict[str, Any]
 
@@ -21,6 +22,7 @@ VERSION = 1
 DEADLINE = "deadline"
 INTERRUPTED = "interrupted"
 PARENT_LOST = "parent_lost"
+HOST_LOST = "host_lost"
 WORKER_LOST = "worker_lost"
 
 
@@ -53,6 +55,8 @@ class EventFile:
     the process ends, however that happens. If a kill has cut off the last line of the file, that line is
     removed first.
 
+    Between `beat` and `close`, it shows to other machines that this process is alive, see `heartbeat`.
+
     locked: whether the file is locked; some file systems have no locks.
     failure: why nothing more can be written, for example because the disk is full; else None.
     unwritten: the events that could not be written, which only this process has.
@@ -63,6 +67,8 @@ class EventFile:
         self.failure: OSError | None = None
         self.unwritten: list[Event] = []
         self.locked = False
+        self._path = path
+        self._heartbeat: Heartbeat | None = None
         self._file: FileIO | None = None
         try:
             self._file = path.open("a+b", buffering=0)
@@ -89,7 +95,12 @@ class EventFile:
         while line:  # if the disk is nearly full, only a part may be written
             line = line[self._file.write(line) :]
 
+    def beat(self) -> None:
+        self._heartbeat = Heartbeat(self._path)
+
     def close(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         if self._file is not None:
             self._file.close()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from backendexp.runs.plan import usable_cores
 
+HOST = "backendexp.host"
 _MACHINE, _NAMESPACE = "backendexp.machine", "backendexp.pid_namespace"
 _UNKNOWN_NAMESPACE = "unknown"
 # The token of a process that exists, but whose start time cannot be read.
@@ -82,7 +83,7 @@ class Fate(enum.Enum):
 def fate(tags: Mapping[str, str]) -> Fate:
     """The fate of the process that set these tags, see `tags`. DEAD only if nothing else is possible."""
     pid, token = tags.get("backendexp.pid", ""), tags.get("backendexp.process", "")
-    if tags.get("backendexp.host") != host() or not pid.isdigit() or not token:
+    if tags.get(HOST) != host() or not pid.isdigit() or not token:
         return Fate.UNKNOWN
     same_machine = tags.get(_MACHINE) == _machine_id() != ""
     if not _has_proc():
@@ -205,7 +206,7 @@ def tags() -> dict[str, str]:
     return {
         "cpu_model": cpu_model(),
         "cores": str(usable_cores()),
-        "backendexp.host": host(),
+        HOST: host(),
         "backendexp.pid": str(os.getpid()),
         "backendexp.process": token or "",
         _NAMESPACE: _pid_namespace(),

@@ -32,6 +32,8 @@ from backendexp.tracking.base import Dataset, Metric, Report
 
 # The folder of the runs that only fill caches.
 WARM_UP = "warm-up"
+EVENTS = "events.jsonl"
+PARENT_LOST_MESSAGE = "backendexp itself was killed while the run was under way"
 _NAMED_AFTER_ITS_ID = re.compile(r"-[0-9a-f]{8}$")
 _MLFLOW_NOTE = "mlflow.note.content"
 
@@ -102,7 +104,7 @@ class RunRecord:
 
     @property
     def events(self) -> list[Event]:
-        return [*events.read(self.directory / "events.jsonl"), *self.unwritten]
+        return [*events.read(self.directory / EVENTS), *self.unwritten]
 
 
 def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[RunRecord, EventFile]:
@@ -111,7 +113,7 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[
     root: the directory is made below it.
     context: the fields of Context, without id and began.
 
-    While the file is open, no other process closes the run.
+    While the file is open, no other process closes the run, and it shows that this process is alive.
     """
     identity = uuid.uuid4().hex
     directory = root / f"{spec.backend}-{spec.runtime}-seed{spec.seed}-{identity[:8]}"
@@ -120,11 +122,12 @@ def begin(root: Path, spec: RunSpec, config_yaml: str, **context: Any) -> tuple[
     try:
         with places.writing(directory, places.RUNS):
             directory.mkdir(parents=True)
-            file = EventFile(directory / "events.jsonl")
+            file = EventFile(directory / EVENTS)
             _write(directory / "spec.json", spec.to_json())
             (directory / "config.yaml").write_text(config_yaml, encoding="utf-8")
             # This file is written last, because from then on `find` finds the run.
             _write(directory / "context.json", asdict(known))
+            file.beat()
     except UserError:
         if file is not None:
             file.close()
@@ -140,7 +143,7 @@ def load(directory: Path) -> RunRecord:
     context = Context(**{**known, "uri": addresses.keep(known["uri"])})
     if context.uri != known["uri"]:
         _hide_password(directory, known["uri"])
-    result = results.fold(events.read(directory / "events.jsonl")) if _is_over(directory) else None
+    result = results.fold(events.read(directory / EVENTS)) if is_over(directory) else None
     return RunRecord(directory, spec, context, result)
 
 
@@ -202,8 +205,7 @@ def close_lost(record: RunRecord) -> RunRecord:
     fate = machine.fate(record.context.tags)
     if fate not in (Fate.DEAD, Fate.LOCK_TELLS):
         return replace(record, result=None)
-    why = "backendexp itself was killed while the run was under way"
-    return close_dead(record, why, needs_lock=fate is Fate.LOCK_TELLS)
+    return close_dead(record, PARENT_LOST_MESSAGE, needs_lock=fate is Fate.LOCK_TELLS)
 
 
 def close_dead(record: RunRecord, why: str, needs_lock: bool = False) -> RunRecord:
@@ -213,13 +215,13 @@ def close_dead(record: RunRecord, why: str, needs_lock: bool = False) -> RunReco
     needs_lock: whether only the lock of its events proves that it is dead.
     """
     try:
-        file = EventFile(record.directory / "events.jsonl")
+        file = EventFile(record.directory / EVENTS)
     except BeingWritten:
         return replace(record, result=None)
     try:
         if needs_lock and not file.locked:
             return replace(record, result=None)
-        if _is_over(record.directory):
+        if is_over(record.directory):
             return load(record.directory)
         file.append(events.ended(events.PARENT_LOST, why))
         return finish(record, file)
@@ -227,7 +229,7 @@ def close_dead(record: RunRecord, why: str, needs_lock: bool = False) -> RunReco
         file.close()
 
 
-def _is_over(directory: Path) -> bool:
+def is_over(directory: Path) -> bool:
     return (directory / "result.json").exists()
 
 
@@ -296,10 +298,19 @@ def _note(result: RunResult) -> str | None:
     """Why the run did not finish, in Markdown, which the UI shows as the run's description."""
     if result.status == results.FINISHED:
         return None
-    parts = [f"**{result.status}** ({result.reason}): {result.message}"]
+    parts = [_in_words(result.status, result.reason, result.message)]
     if result.traceback:
         parts.append(f"```\n{result.traceback.strip()}\n```")
     return "\n\n".join(parts)
+
+
+def _in_words(status: str, reason: str | None, message: str | None) -> str:
+    return f"**{status}** ({reason}): {message}"
+
+
+def tags_of_killed(reason: str, message: str) -> dict[str, str]:
+    """Tags of a run which is KILLED and of which nothing else is known."""
+    return {"failure": reason, _MLFLOW_NOTE: _in_words(results.KILLED, reason, message)}
 
 
 def _dataset(spec: RunSpec, result: RunResult) -> Dataset | None:

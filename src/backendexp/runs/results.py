@@ -43,8 +43,8 @@ class RunResult:
 
     status: FINISHED, FAILED or KILLED.
     reason: why the run did not finish: exception, user_code, non_finite_loss, out_of_memory,
-        killed_by_signal, deadline, interrupted, parent_lost, worker_lost, engine_missing, keras_missing or
-        wrong_backend.
+        killed_by_signal, deadline, interrupted, parent_lost, host_lost, worker_lost, engine_missing,
+        keras_missing or wrong_backend.
     message: why the run did not finish, in one sentence or more.
     traceback: the worker's traceback, if it raised an exception.
     facts: from the `ready` event: keras, engine, engine_version, python, packages.
@@ -239,7 +239,7 @@ def _verdict(seen: dict[str, Event]) -> tuple[str, str | None, str | None]:
         return FAILED, seen["failed"]["kind"], seen["failed"]["message"]
     if "ended" in seen:
         reason = seen["ended"]["reason"]
-        killed = reason in (events.INTERRUPTED, events.PARENT_LOST)
+        killed = reason in (events.INTERRUPTED, events.PARENT_LOST, events.HOST_LOST)
         return (KILLED if killed else FAILED), reason, seen["ended"]["message"]
     if "exited" in seen:
         return FAILED, *_death(seen["exited"])

@@ -303,7 +303,8 @@ def close_runs_of_dead_processes(tracker: Tracker) -> None:
         directory = Path(run.tags.get("backendexp.directory", ""))
         if not (directory / "context.json").exists():
             if machine.fate(run.tags) is Fate.DEAD:
-                tracker.kill(run.run_id)
+                why = record.tags_of_killed(events.PARENT_LOST, record.PARENT_LOST_MESSAGE)
+                tracker.kill(run.run_id, why)
             continue
         lost = record.close_lost(record.load(directory))
         if lost.result is not None:

@@ -8,7 +8,18 @@ is stored twice. Every error of the store is raised as TrackingError.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
+
+# The names of tags with what a store also holds in fields of its own. Tools that copy runs from store to
+# store, such as mlflow-export-import, keep tags and lose these fields: a copy began when it was made, has
+# finished, and has no dataset. BEGAN_MS, ENDED_MS: as in Report. STATUS: of a run that has ended.
+# DATA_DIGEST: of the dataset.
+BEGAN_MS, ENDED_MS = "backendexp.began_ms", "backendexp.ended_ms"
+STATUS, DATA_DIGEST = "backendexp.status", "data_digest"
+
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -67,10 +78,14 @@ class Report:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """Names a run that has the status RUNNING in the store."""
+    """Names a run that has the status RUNNING in the store.
+
+    record_id: the id of its record, which `begin` was given.
+    """
 
     run_id: str
     tags: dict[str, str]
+    record_id: str = ""
 
 
 class Tracker(Protocol):
@@ -94,8 +109,25 @@ class Tracker(Protocol):
     def open_runs(self, host: str) -> list[OpenRun]:
         """Return the runs that have the status RUNNING and were begun on `host`."""
 
-    def kill(self, run_id: str) -> None:
-        """Set the status of a run whose process has died to KILLED."""
+    def kill(self, run_id: str, tags: Mapping[str, str] = ...) -> None:
+        """Set the status of a run whose process has died to KILLED.
+
+        tags: say why.
+        """
+
+
+class OpenRuns(Protocol):
+    """Finds and closes the open runs of a store, in all of its experiments. It creates nothing there."""
+
+    @property
+    def uri(self) -> str:
+        """The store's address, absolute, as `addresses` shows it."""
+
+    def all(self) -> list[OpenRun]:
+        """Return the runs of all machines that backendexp has begun and that have the status RUNNING."""
+
+    def kill(self, run_id: str, tags: Mapping[str, str] = ...) -> None:
+        """Set the status of a run whose process has died to KILLED. See `Tracker.kill`."""
 
 
 class Reader(Protocol):
@@ -112,10 +144,11 @@ class Reader(Protocol):
     def runs(
         self, tags: Mapping[str, str] = ..., newest_first: bool = False, begin: Mapping[str, str] = ...
     ) -> Iterator[Any]:
-        """Return MLflow's runs that have these tags, in the order in which they began.
+        """Return MLflow's runs that have these tags, in the order in which they began in this store.
 
         tags: maps names of tags to their values. begin: maps names of tags to how their values begin.
-        newest_first: whether to reverse the order.
+        newest_first: whether to begin with the run that began last. Here, copies of runs count by the time at
+            which their originals began.
         """
 
     def deleted(self, tags: Mapping[str, str] = ..., begin: Mapping[str, str] = ...) -> Iterator[Any]:

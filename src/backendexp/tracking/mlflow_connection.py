@@ -30,6 +30,9 @@ _IMPATIENCE = {
     "PGCONNECT_TIMEOUT": "10",
 }
 _DATABASE_PATIENCE_S = 5.0
+# The number of the lock under which processes make the tables of a PostgreSQL database, and how long they
+# wait for it. Making the tables takes some seconds.
+_LOCK, _LOCK_PATIENCE_S = int.from_bytes(b"backend"), 60
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -136,12 +139,15 @@ def connect(uri: str) -> Any:
     # alembic would log every step in which it creates the tables of a new database.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    if is_database(uri):
-        file = database_file(uri)
-        if file is not None:
-            schema.make_whole(file)
-        _log_in(uri)
-    return MlflowClient(uri)
+    if not is_database(uri):
+        return MlflowClient(uri)
+    file = database_file(uri)
+    if file is not None:
+        schema.make_whole(file)
+    with _logged_in(uri):
+        client = MlflowClient(uri)
+        client._tracking_client.store  # noqa: B018  When it is first read, the tables are made.
+    return client
 
 
 def _ask(uri: str) -> None:
@@ -182,23 +188,33 @@ def _knock(uri: str) -> None:
     socket.create_connection((server.host, port), _DATABASE_PATIENCE_S).close()
 
 
-def _log_in(uri: str) -> None:
-    """Connect once in the way that mlflow does.
+@contextmanager
+def _logged_in(uri: str) -> Iterator[None]:
+    """Connect once in the way that mlflow does, and let only one process at a time make the tables.
 
-    If the password is wrong or the database does not exist, mlflow would retry for more than a minute.
+    If the password is wrong or the database does not exist, mlflow would retry for more than a minute. If two
+    processes make the tables of a database on a server at the same time, mlflow fails in one of them. A lock
+    in the database itself also holds for processes on other machines.
     Raises ValueError: this mlflow cannot use the existing tables.
     Raises what the driver of the database raises: the database refuses the login.
     """
     from mlflow.store.db.utils import create_sqlalchemy_engine
+    from sqlalchemy import text
 
     engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
     try:
-        engine.connect().close()
-        why = schema.fault(engine)
+        with engine.connect() as connection:
+            if _dialect(uri) == "postgresql":
+                # It is released when the connection is closed, however that happens.
+                # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+                connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_PATIENCE_S}s'"))
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            why = schema.fault(engine)
+            if why is not None:
+                raise ValueError(why)
+            yield
     finally:
         engine.dispose()
-    if why is not None:
-        raise ValueError(why)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from backendexp.errors import UserError
 from backendexp.spelling import nearest
 from backendexp.tracking import addresses
+from backendexp.tracking.base import BEGAN_MS
 from backendexp.tracking.mlflow_connection import (
     connect,
     database_file,
@@ -23,6 +24,10 @@ _PAGE = 1000
 _FIRST_FEW = 100
 # The number of run ids in one query. Databases limit how many values a query may name.
 _RUNS_A_QUERY = 500
+# A copy of a run began in its store when it was copied, and only its tag says when the run itself began. Runs
+# of an earlier version have no such tag, and come after the others.
+_OLDEST_FIRST = ["attributes.start_time ASC"]
+_NEWEST_FIRST = [f"tags.`{BEGAN_MS}` DESC", "attributes.start_time DESC"]
 _ANY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -72,27 +77,27 @@ class MlflowReader:
     def runs(
         self, tags: Mapping[str, str] = _ANY, newest_first: bool = False, begin: Mapping[str, str] = _ANY
     ) -> Iterator[Any]:
-        """Return MLflow's runs that have these tags, in the order in which they began.
+        """Return MLflow's runs that have these tags, in the order in which they began in this store.
 
         tags: maps names of tags to their values. begin: maps names of tags to how their values begin.
-        newest_first: whether to reverse the order, and to read smaller pages.
+        newest_first: whether to read small pages, beginning with the run that began last. Here, copies of
+            runs count by the time at which their originals began.
         """
         from mlflow.entities import ViewType
 
         conditions = _conditions(tags, begin)
-        if newest_first:
-            yield from self._pages(conditions, ViewType.ACTIVE_ONLY, "attributes.start_time DESC", _FIRST_FEW)
-        else:
-            yield from self._pages(conditions, ViewType.ACTIVE_ONLY, "attributes.start_time ASC", _PAGE)
+        order, size = (_NEWEST_FIRST, _FIRST_FEW) if newest_first else (_OLDEST_FIRST, _PAGE)
+        yield from self._pages(conditions, ViewType.ACTIVE_ONLY, order, size)
 
     def deleted(self, tags: Mapping[str, str] = _ANY, begin: Mapping[str, str] = _ANY) -> Iterator[Any]:
         """Return the runs that have these tags, were deleted, and can still be restored."""
         from mlflow.entities import ViewType
 
-        order = "attributes.start_time ASC"
-        yield from self._pages(_conditions(tags, begin), ViewType.DELETED_ONLY, order, _PAGE)
+        yield from self._pages(_conditions(tags, begin), ViewType.DELETED_ONLY, _OLDEST_FIRST, _PAGE)
 
-    def _pages(self, conditions: Sequence[str | None], view: int, order: str, size: int) -> Iterator[Any]:
+    def _pages(
+        self, conditions: Sequence[str | None], view: int, order: list[str], size: int
+    ) -> Iterator[Any]:
         if None in conditions:
             return
         condition = " and ".join(filter(None, conditions))
@@ -100,7 +105,7 @@ class MlflowReader:
         while True:
             with self._told():
                 page = self._client.search_runs(
-                    [self.experiment_id], condition, view, size, [order], page_token=token
+                    [self.experiment_id], condition, view, size, order, page_token=token
                 )
             yield from page
             token = page.token

@@ -1,12 +1,22 @@
 """Writes runs to MLflow through its client, without global state and in one batch for each run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from backendexp.errors import TrackingError
 from backendexp.tracking import addresses
-from backendexp.tracking.base import Dataset, OpenRun, Report
+from backendexp.tracking.base import (
+    BEGAN_MS,
+    DATA_DIGEST,
+    ENDED_MS,
+    NO_TAGS,
+    STATUS,
+    Dataset,
+    OpenRun,
+    Report,
+)
 from backendexp.tracking.mlflow_connection import connect, is_database, patient_database, translated
 
 RECORD_TAG = "backendexp.record"
@@ -61,7 +71,7 @@ class MlflowTracker:
     def begin(
         self, record_id: str, name: str, start_ms: int, tags: dict[str, str], run_id: str | None
     ) -> str:
-        tags = {**tags, RECORD_TAG: record_id}
+        tags = {**tags, RECORD_TAG: record_id, BEGAN_MS: str(start_ms)}
         with translated(self.uri):
             if run_id is not None:
                 self._log(run_id, tags=tags)
@@ -82,7 +92,7 @@ class MlflowTracker:
                     run_id,
                     metrics[n * _MOST_METRICS : (n + 1) * _MOST_METRICS],
                     params[n * _MOST_PARAMS : (n + 1) * _MOST_PARAMS],
-                    report.tags if n == 0 else {},
+                    {**report.tags, **_lost_in_copies(report)} if n == 0 else {},
                 )
             if report.dataset is not None:
                 self._client.log_inputs(run_id, datasets=[_dataset_input(report.dataset)])
@@ -119,9 +129,32 @@ class MlflowTracker:
             )
             return [OpenRun(run.info.run_id, dict(run.data.tags)) for run in runs]
 
-    def kill(self, run_id: str) -> None:
+    def kill(self, run_id: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         with translated(self.uri):
-            self._client.set_terminated(run_id, "KILLED")
+            kill(self._client, run_id, tags)
+
+
+def kill(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set the status of a run to KILLED.
+
+    client: MLflow's client for the store.
+    """
+    from mlflow.entities import RunTag
+
+    entities = [RunTag(key, value) for key, value in {**tags, STATUS: "KILLED"}.items()]
+    client.log_batch(run_id, tags=entities, synchronous=True)
+    client.set_terminated(run_id, "KILLED")
+
+
+def _lost_in_copies(report: Report) -> dict[str, str]:
+    """Return tags with those facts of the report that are lost when the run is copied to another store."""
+    digest = {DATA_DIGEST: report.dataset.digest} if report.dataset is not None else {}
+    return {
+        BEGAN_MS: str(report.start_ms),
+        ENDED_MS: str(report.end_ms),
+        STATUS: report.status,
+        **digest,
+    }
 
 
 def _dataset_input(dataset: Dataset) -> Any:

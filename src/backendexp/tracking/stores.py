@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from backendexp.tracking.base import Reader, Tracker
+from backendexp.tracking.base import OpenRuns, Reader, Tracker
 
 
 def open_tracker(uri: str, experiment: str, experiment_id: str | None, folder: Path) -> Tracker:
@@ -28,3 +28,14 @@ def open_reader(uri: str, experiment: str, experiment_id: str | None = None) -> 
     from backendexp.tracking.mlflow_reader import MlflowReader
 
     return MlflowReader(uri, experiment, experiment_id)
+
+
+def open_runs_of(uri: str) -> OpenRuns:
+    """Open a store to find and close the open runs of all of its experiments. It must exist.
+
+    uri: the address of the store, absolute.
+    Raises TrackingError: the store cannot be reached, or does not answer.
+    """
+    from backendexp.tracking.mlflow_open_runs import MlflowOpenRuns
+
+    return MlflowOpenRuns(uri)

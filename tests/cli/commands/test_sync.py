@@ -1,5 +1,7 @@
 """`backendexp sync` uploads the runs that a store did not accept, here to a real MLflow database."""
 
+import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -179,3 +181,90 @@ def test_directory_without_any_run_has_nothing_to_upload(
     assert sync.main([]) == 0
     assert capsys.readouterr().out == "0 uploaded, 0 refused, 0 with nothing to upload\n"
     assert list(project.iterdir()) == []
+
+
+# -- a machine that will not come back ---------------------------------------------------------------
+
+
+def lost_run(uri: str, root: Path, host: str = "node7", silent_s: float = 600) -> record.RunRecord:
+    """A run of another machine whose process gave its last sign of life `silent_s` seconds ago."""
+    tags = {**machine.tags(), "backendexp.host": host, "backendexp.machine": "another"}
+    run = streams.record_of(root, small_plan("jax"), streams.whole()[:9], uri=uri, tags=tags, finish=False)
+    then = time.time() - silent_s
+    os.utime(run.directory / "events.jsonl", (then, then))
+    return run
+
+
+def test_open_runs_of_another_machine_are_reported_with_the_command_that_closes_them(
+    uri: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for host in ("node8", "node7", "node7"):
+        lost_run(uri, project / "outputs", host)
+    assert sync.main([]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"{runs} of {host} may still be under way. If the machine {host} will not come back, close its runs "
+        f"with: backendexp sync --close {host}"
+        for runs, host in (("2 runs", "node7"), ("1 run", "node8"))
+    ]
+
+
+def test_runs_of_a_lost_machine_are_closed_and_uploaded(
+    uri: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MlflowTracker(uri, "backendexp", None, project)
+    here, in_store = lost_run(uri, project / "outputs"), lost_run(uri, project / "elsewhere")
+    for run in (here, in_store):
+        tags = {**run.context.tags, "backendexp.directory": str(run.directory)}
+        tracker.begin(run.context.id, run.context.name, 1000, tags, None)
+    away = tracker.begin(
+        "away", "name", 1001, {**here.context.tags, "backendexp.directory": "/nowhere"}, None
+    )
+    assert sync.main(["--close", "node7"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert f"{here.directory.relative_to(project)}: closed as KILLED: the machine node7" in printed.out
+    assert "3 closed, 0 not closed\n" in printed.out
+    assert "2 uploaded, 0 refused, 0 with nothing to upload\n" in printed.out
+    runs = runs_of(uri, project)
+    assert [(run.info.status, run.data.tags["failure"]) for run in runs] == [("KILLED", "host_lost")] * 3
+    assert [len(run.data.params) > 0 for run in runs] == [run.info.run_id != away for run in runs]
+    with pytest.raises(UserError, match="No machine has open runs"):
+        sync.main(["--close", "node7"])
+
+
+def test_run_with_a_sign_of_life_is_not_closed_and_the_exit_code_says_so(
+    uri: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = lost_run(uri, project / "outputs", silent_s=5)
+    assert sync.main(["outputs", "--close=node7"]) == 1
+    printed = capsys.readouterr()
+    assert "not closed, because its process gave a sign of life" in printed.err
+    assert printed.out.startswith("0 closed, 1 not closed\n0 uploaded, 0 refused, 1 with nothing to upload\n")
+    assert record.load(run.directory).result is None
+
+
+def test_runs_on_disk_are_closed_even_if_the_store_cannot_be_asked(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = lost_run("http://127.0.0.1:9", project / "outputs")
+    assert sync.main(["--close", "node7"]) == 1
+    assert "the tracking store http://127.0.0.1:9 cannot be read" in capsys.readouterr().err
+    result = record.load(run.directory).result
+    assert result is not None
+    assert result.reason == "host_lost"
+    assert not (project / "mlflow.db").exists()
+
+
+def test_machine_that_has_no_open_runs_is_a_mistake_and_nothing_is_done(
+    uri: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = streams.record_of(project / "outputs", small_plan("jax"), streams.whole(), uri=uri)
+    lost_run(uri, project / "outputs")
+    for host, said in (
+        ("node", "machine 'node'. Did you mean 'node7'?"),
+        (" ", "needs the name of a machine"),
+    ):
+        with pytest.raises(UserError, match=re.escape(said)):
+            sync.main(["--close", host])
+    assert capsys.readouterr().out == ""
+    assert ended.tracked_run_id is None
