@@ -12,7 +12,7 @@ Higham, Accuracy and Stability of Numerical Algorithms (2002): sections 1.18 and
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -27,6 +27,8 @@ class Output:
 
     layer, call, tensor: the layer, the number of its call, and the number of its output, both from 0.
     value: of the reference. grown: the greatest distance of a rounding probe.
+    mask: which steps count, of the shape (samples, steps), or None. What a layer gives at a masked step is no
+        result, but an output of the model is compared as a whole.
     """
 
     layer: str
@@ -34,6 +36,7 @@ class Output:
     tensor: int
     value: Any
     grown: float
+    mask: Any = None
 
     @property
     def title(self) -> str:
@@ -47,16 +50,25 @@ class Row:
 
     bound: the distance that rounding explains. scale: the greatest size of a number in the output.
     distances: the greatest distance for each side that computed it. None: the side has no such output, or one
-        of another shape.
+        of another shape. unmasked: the same for the steps that count, if there is a mask.
     """
 
     output: Output
     bound: float
     scale: float
     distances: dict[str, float | None]
+    unmasked: dict[str, float | None] = field(default_factory=dict)
 
     def agrees(self, side: str) -> bool:
-        distance = self.distances.get(side)
+        return self._explained(self.distances.get(side)) or self.only_masked(side)
+
+    def only_masked(self, side: str) -> bool:
+        """Whether the outputs differ at masked steps and nowhere else."""
+        if self._explained(self.distances.get(side)):
+            return False
+        return self._explained(self.unmasked.get(side))
+
+    def _explained(self, distance: float | None) -> bool:
         return distance is not None and distance <= self.bound
 
 
@@ -87,7 +99,14 @@ def compare(
         scale = _greatest(output.value)
         bound = max(output.grown, _rounding(output.value) * scale) * so_far
         found = {side: distance(output.value, values.get(key)) for side, values in sides.items()}
-        rows.append(Row(output, bound, scale, found))
+        unmasked = {}
+        if output.mask is not None and output.mask.shape == output.value.shape[: output.mask.ndim]:
+            unmasked = {
+                side: distance(output.value[output.mask], values[key][output.mask])
+                for side, values in sides.items()
+                if found[side] is not None
+            }
+        rows.append(Row(output, bound, scale, found, unmasked))
     return rows
 
 

@@ -274,13 +274,26 @@ def missing_function(layer: Layer) -> str:
 
 
 def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> list[Piece]:
+    """Bilinear interpolation starts at the corners of the pixels in Keras 2, and at their centres in Keras 3.
+
+    To double a size from the corners is to repeat each pixel, and to take the mean of each two neighbours, of
+    which the last pixel has one. That is a pooling with padding at the end.
+    """
     piece = _piece(layer, "UpSampling2D", ("size", "data_format", "interpolation"))
-    if piece.config.get("interpolation") == "bilinear":
+    size = piece.config.get("size", [2, 2])
+    size = list(size) if isinstance(size, list | tuple) else [size, size]
+    if piece.config.get("interpolation") != "bilinear":
+        return [piece]
+    if any(factor > 2 for factor in size):
         context.may_differ(
             shown,
             "bilinear interpolation starts at the corners of the pixels in Keras 2, and at their centres in Keras 3",
         )
-    return [piece]
+        return [piece]
+    form = {key: piece.config[key] for key in ("data_format",) if key in piece.config}
+    mean = {"pool_size": size, "strides": [1, 1], "padding": "same", **form}
+    repeated = replace(piece, config={**piece.config, "interpolation": "nearest"})
+    return [repeated, Piece("AveragePooling2D", f"{layer.name}_means", mean)]
 
 
 _Special = Callable[[Layer, Sequence[Any], Context, str], list[Piece]]

@@ -78,32 +78,22 @@ class Proof:
     new: list[str] = field(default_factory=list)
 
 
-def prove(
-    task: Task, old: Sequence[Place], new: Sequence[Place], say: Callable[[str], None], parallel: int
-) -> Proof:
+def prove(task: Task, old: Sequence[Place], new: Sequence[Place], workers: "Workers") -> Proof:
     """Build the new model on the first place of `new`, and compare it with the old one.
 
     old: the places where the old model runs, the reference first. new: where the new one does.
-    say: gets a line for each step. parallel: the number of workers at a time.
+    workers: their processes, which the caller closes.
     Raises NotBuilt: Keras 3 cannot build the model.
     """
     _write(task)
-    workers = _Workers(task, say)
     proof = Proof({}, old=[place.title for place in old], new=[place.title for place in new])
-    pool = ThreadPoolExecutor(parallel)
-    try:
-        building = pool.submit(workers.ask, new[0], "build", _build(task))
-        olds = [(place, pool.submit(workers.ask, place, "old", _old(task, place))) for place in old]
-        built = building.result()
-        if "message" in built:
-            raise NotBuilt(f"Keras 3 cannot build the model: {built['message']}")
-        proof.built = built
-        news = [(place, pool.submit(workers.ask, place, "new", _new(task, place))) for place in new]
-        _gather(task, proof, olds, news)
-    finally:
-        # Without their workers, the threads of the pool end.
-        workers.close()
-        pool.shutdown(cancel_futures=True)
+    building = workers.ask(task, new[0], "build", _build(task))
+    olds = [(place, workers.ask(task, place, "old", _old(task, place))) for place in old]
+    proof.built = building.result()
+    if "message" in proof.built:
+        raise NotBuilt(f"Keras 3 cannot build the model: {proof.built['message']}")
+    news = [(place, workers.ask(task, place, "new", _new(task, place))) for place in new]
+    _gather(task, proof, olds, news)
     proof.versions.update(workers.versions)
     return proof
 
@@ -115,6 +105,7 @@ def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
     outputs: list[Output] = []
     sides: dict[str, dict[tuple[str, int, int], Any]] = {}
     shown = {new.replace("/", "_"): old for old, new in task.plan.shown.items()}
+    ends = _ends(task.plan)
     for place, asked in olds:
         answer = asked.result()
         if "message" in answer:
@@ -123,10 +114,7 @@ def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
         held = _held(answer)
         if proof.reference is None:
             proof.reference = place.title
-            outputs = [
-                Output(one["layer"], one["call"], one["tensor"], held[one["key"]], one["grown"])
-                for one in answer["layers"]
-            ]
+            outputs = [_output(one, held, ends) for one in answer["layers"]]
         else:
             sides[place.title] = {
                 (one["layer"], one["call"], one["tensor"]): held[one["key"]] for one in answer["layers"]
@@ -143,6 +131,19 @@ def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
             if one["layer"] in shown
         }
     proof.rows = comparison.compare(outputs, sides, _errors(task, outputs))
+
+
+def _output(one: dict[str, Any], held: dict[str, Any], ends: set[tuple[str, int, int]]) -> Output:
+    place = (one["layer"], one["call"], one["tensor"])
+    mask = held[one["mask"]] if one["mask"] is not None and place not in ends else None
+    return Output(*place, held[one["key"]], one["grown"], mask)
+
+
+def _ends(plan: Plan) -> set[tuple[str, int, int]]:
+    """The outputs of layers that are outputs of the model."""
+    if plan.model["sequential"]:
+        return {(plan.model["layers"][-1]["name"], 0, 0)}
+    return {(layer, call, tensor) for layer, call, tensor in plan.model["outputs"]}
 
 
 def _held(answer: dict[str, Any]) -> dict[str, Any]:
@@ -212,33 +213,36 @@ def _new(task: Task, place: Place) -> dict[str, Any]:
     return {**_common(task), "model": str(task.target), "result": result}
 
 
-class _Workers:
-    """The workers of all places. `ask` may be called from several threads.
+class Workers:
+    """The workers of all places, which serve one model after the other.
 
+    say: gets a line for each step. parallel: the number of workers at a time.
     versions: of Keras and the engine, by the title of the place.
     """
 
-    def __init__(self, task: Task, say: Callable[[str], None]) -> None:
-        self._task = task
+    def __init__(self, say: Callable[[str], None], parallel: int) -> None:
         self._say = say
-        self._made: dict[Place, Worker] = {}
+        self._made: dict[tuple[Place, int, str], Worker] = {}
         self._locks: dict[Place, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(parallel)
         self.versions: dict[str, str] = {}
 
-    def ask(self, place: Place, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return what the worker answers, with the path of the result; or its `message` if it failed."""
-        with self._lock:
-            own = self._locks.setdefault(place, threading.Lock())
-        with own:
-            return self._ask(place, kind, fields)
+    def ask(self, task: Task, place: Place, kind: str, fields: dict[str, Any]) -> "Future[dict[str, Any]]":
+        """What the worker answers, with the path of the result; or its `message` if it failed."""
+        own = self._locks.setdefault(place, threading.Lock())
 
-    def _ask(self, place: Place, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        def wait_for_turn() -> dict[str, Any]:
+            with own:
+                return self._ask(task, place, kind, fields)
+
+        return self._pool.submit(wait_for_turn)
+
+    def _ask(self, task: Task, place: Place, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         try:
-            worker = self._worker(place)
+            worker = self._worker(task, place)
         except UserError as error:
             return {"message": str(error).splitlines()[0]}
-        directory = self._task.folder / f"{kind}-{place.backend}"
+        directory = task.folder / f"{kind}-{place.backend}"
         directory.mkdir(exist_ok=True)
         answer: dict[str, Any] = {}
 
@@ -259,22 +263,25 @@ class _Workers:
             "spec": {"backend": {"name": place.backend}},
             "task": {"kind": kind, **fields},
         }
-        worker.serve(order, directory, self._task.timeout_s, hear)
+        worker.serve(order, directory, task.timeout_s, hear)
         if not answer:
             answer["message"] = f"the worker ended without an answer: see {directory / 'worker.log'}"
         return answer
 
-    def _worker(self, place: Place) -> Worker:
-        if place not in self._made:
+    def _worker(self, task: Task, place: Place) -> Worker:
+        kind = (place, task.threads, task.dtype)
+        if kind not in self._made or not self._made[kind].alive:
             prepare.check_available(place)
             interpreter = prepare.prepare(place, self._say)
-            around = Surroundings(place.backend, place.runtime, self._task.threads, self._task.dtype)
-            self._made[place] = Worker(interpreter.python, environment_of(around, interpreter.own))
-        return self._made[place]
+            around = Surroundings(place.backend, place.runtime, task.threads, task.dtype)
+            self._made[kind] = Worker(interpreter.python, environment_of(around, interpreter.own))
+        return self._made[kind]
 
     def close(self) -> None:
+        # Without their workers, the threads of the pool end.
         for worker in self._made.values():
             worker.close()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _shortened(message: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from backendexp.porting import layers
 from backendexp.porting.archive import Archive
 from backendexp.porting.comparison import Row, first_that_differs
+from backendexp.porting.draft import Draft
 from backendexp.porting.plan import Plan
 from backendexp.porting.proof import Proof
 from backendexp.reporting.tables import Table
@@ -30,11 +31,10 @@ class Report:
     greatest: dict[str, float]
 
 
-def of(plan: Plan, proof: Proof, kinds: dict[str, str], unproved: Sequence[str]) -> Report:
-    """Judge a proof.
-
-    kinds: the class of each old layer. unproved: why a part of the model is not proved, whatever was computed.
-    """
+def of(draft: Draft, proof: Proof) -> Report:
+    """Judge a proof."""
+    plan, unproved = draft.plan, draft.unproved
+    kinds = {layer.name: layer.kind for layer in draft.model.layers}
     rows = proof.rows
     sides = [title for title in (*proof.old[1:], *proof.new) if title in (rows[0].distances if rows else {})]
     new = [title for title in proof.new if title in sides]
@@ -45,7 +45,7 @@ def of(plan: Plan, proof: Proof, kinds: dict[str, str], unproved: Sequence[str])
         head = "UNPROVED: the model was converted, but the old file did not run in the keras2 runtime"
     elif wrong:
         verdict = DIFFERENT
-        head = _first_difference(wrong, plan, kinds)
+        head = _first_difference(wrong, rows, plan, kinds)
         said = [_difference(title, row) for title, row in wrong.items()] + said
     elif unproved or len(new) < len(proof.new) or not rows:
         verdict = UNPROVED
@@ -56,6 +56,11 @@ def of(plan: Plan, proof: Proof, kinds: dict[str, str], unproved: Sequence[str])
             f"The same to rounding: all {len(rows)} outputs of layers, on {_and(new)}, are those of "
             f"{proof.reference}"
         )
+    said += [
+        f"{row.output.title} differs at masked steps only, which no later layer reads: there {_ZEROS}"
+        for row in rows
+        if kinds.get(row.output.layer) == "Bidirectional" and any(row.only_masked(title) for title in new)
+    ]
     said += _between_old(rows, [title for title in proof.old[1:] if title in sides], proof)
     said += list(proof.built.get("said", ()))
     greatest = {title: max((_size(row, title) for row in rows), default=0.0) for title in sides}
@@ -70,22 +75,34 @@ def of(plan: Plan, proof: Proof, kinds: dict[str, str], unproved: Sequence[str])
 
 
 def _size(row: Row, side: str) -> float:
-    distance = row.distances[side]
+    distance = row.unmasked[side] if row.only_masked(side) else row.distances[side]
     return float("inf") if distance is None else distance
 
 
-def _first_difference(wrong: dict[str, Row], plan: Plan, kinds: dict[str, str]) -> str:
+def _first_difference(wrong: dict[str, Row], rows: Sequence[Row], plan: Plan, kinds: dict[str, str]) -> str:
     title, row = next(iter(wrong.items()))
     head = f"DIFFERENT: the first layer that differs is {row.output.title} ({kinds.get(row.output.layer, '?')})"
     head += f", on {_and([one for one, other in wrong.items() if other.output == row.output])}"
-    why = plan.reasons.get(row.output.layer) or _known_reason(kinds.get(row.output.layer, ""))
+    why = plan.reasons.get(row.output.layer) or _reason_before(row, rows, title, kinds)
     return f"{head}: {why}" if why else head
 
 
-def _known_reason(kind: str) -> str | None:
-    if kind in layers.MERGING:
-        return "Keras 2 masks a step of the sum if one of the inputs does, Keras 3 if all of them do"
+def _reason_before(wrong: Row, rows: Sequence[Row], side: str, kinds: dict[str, str]) -> str | None:
+    """Why a layer differs because of what an earlier one does with masked steps, or None."""
+    before = list(rows[: rows.index(wrong) + 1])
+    if wrong.output.mask is None and kinds.get(wrong.output.layer) == "Bidirectional":
+        if any(row.output.mask is not None for row in before):
+            return f"at masked steps, {_ZEROS}"
+    for row in reversed(before[:-1]):
+        if row.only_masked(side):
+            return f"it reads the masked steps of {row.output.title}, and there {_ZEROS}"
+        if kinds.get(row.output.layer) in (*layers.MERGING, "Concatenate") and row.output.mask is not None:
+            return f"of the masks of the inputs of {row.output.title}, {_MERGED}"
     return None
+
+
+_ZEROS = "Bidirectional gives zeros in Keras 3, and the last result before in Keras 2"
+_MERGED = "Keras 2 keeps a step if all of them keep it, Keras 3 if one of them does"
 
 
 def _difference(title: str, row: Row) -> str:
@@ -128,6 +145,8 @@ def _cell(row: Row, side: str) -> str:
     distance = row.distances[side]
     if distance is None:
         return "no such output"
+    if row.only_masked(side):
+        return f"{row.unmasked[side]:.1e} but for masked steps"
     return f"{distance:.1e}" + ("" if row.agrees(side) else " DIFFERS")
 
 
@@ -142,6 +161,7 @@ def _json(row: Row, kinds: dict[str, str]) -> dict[str, Any]:
         "rounding_explains": row.bound,
         "probes_grew_to": row.output.grown,
         "distance": {side: _finite(distance) for side, distance in row.distances.items()},
+        "distance_of_unmasked_steps": {side: _finite(distance) for side, distance in row.unmasked.items()},
         "agrees": {side: row.agrees(side) for side in row.distances},
     }
 

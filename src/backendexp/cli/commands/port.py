@@ -5,7 +5,6 @@ one on every backend of keras3, and their outputs are compared layer by layer. N
 """
 
 import argparse
-import ast
 import json
 import re
 import sys
@@ -19,7 +18,7 @@ from backendexp import cache, places
 from backendexp.cli.exit_codes import NOT_TRACKED, OK, RUN_FAILED
 from backendexp.config.schema import TrackingConfig, check_store
 from backendexp.errors import UserError
-from backendexp.porting import architecture, archive, inputs, old_config, plan, proof, report, track
+from backendexp.porting import archive, draft, proof, report, track
 from backendexp.porting.proof import Place
 from backendexp.runs import session
 from backendexp.runs.plan import usable_cores
@@ -37,36 +36,23 @@ def main(arguments: list[str]) -> int:
     Raises UserError: the input was bad.
     """
     asked = _parse(arguments)
-    custom = _names_of(asked.custom)
+    custom = draft.names_of(asked.custom)
     found = archive.read(asked.file, asked.weights, asked.saved_on)
-    model = architecture.model_of(found.config, found.generation)
-    planned = plan.make(found, model, custom)
-    unproved = _lambdas(model, asked.trust)
-    wanted = inputs.of(model)
-    given = inputs.read(asked.inputs, wanted) if asked.inputs else inputs.draw(wanted, asked.seed)
+    drawn = draft.make(found, custom, asked.trust, asked.inputs, asked.seed)
     target = _target(asked)
     new, missing = _new_places(asked.backends)
     old = _old_places(asked.old_backends, found.backend)
     cache.check_temporary()
     began = time.time()
     folder = _folder(began)
-    _say(f"{asked.file}: {len(model.layers)} layers of Keras {found.keras_version}")
-    task = proof.Task(
-        archive=found,
-        plan=planned,
-        config=old_config.config_for_keras_2(found, asked.trust),
-        inputs=given,
-        custom=asked.custom,
-        target=target,
-        folder=folder,
-        dtype=_dtype(wanted),
-        threads=asked.threads or usable_cores(),
-        timeout_s=asked.timeout,
-    )
-    with places.writing(target, _TARGETS):
-        proved = proof.prove(task, old, new, _say, parallel=max(1, min(usable_cores(), 4)))
-    kinds = {layer.name: layer.kind for layer in model.layers}
-    told = report.of(planned, proved, kinds, unproved)
+    _say(f"{asked.file}: {len(drawn.model.layers)} layers of Keras {found.keras_version}")
+    task = drawn.task(asked.custom, target, folder, asked.threads or usable_cores(), asked.timeout)
+    workers = proof.Workers(_say, parallel=max(1, min(usable_cores(), 4)))
+    try:
+        proved = proof.prove(task, old, new, workers)
+    finally:
+        workers.close()
+    told = report.of(drawn, proved)
     facts = {
         "file": str(asked.file),
         "keras_file": str(target),
@@ -125,36 +111,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return asked
 
 
-def _names_of(custom: Path | None) -> frozenset[str]:
-    """The classes and functions that the user's file defines. It is read, not run."""
-    if custom is None:
-        return frozenset()
-    if not custom.is_file():
-        raise UserError(f"--custom {custom} does not exist. Expected a Python file that defines your layers")
-    try:
-        tree = ast.parse(custom.read_bytes(), str(custom))
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"--custom {custom} is not Python: {error}") from error
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds) and node in tree.body)
-
-
-def _lambdas(model: architecture.Model, trust: bool) -> list[str]:
-    """Why Lambda layers are not proved: their own code is not run."""
-    names = [
-        layer.name
-        for layer in architecture.all_layers(model)
-        if layer.kind == "Lambda" and layer.config.get("function_type") != "function"
-    ]
-    if trust or not names:
-        return []
-    return [
-        f"your function replaced the code of the Lambda layer {name} in both models, so nothing shows that it "
-        "computes the same as that code. If you trust the file, use --trust"
-        for name in names
-    ]
-
-
 def _target(asked: argparse.Namespace) -> Path:
     target: Path = asked.output or asked.file.with_suffix(".keras")
     if target.suffix != ".keras":
@@ -204,10 +160,6 @@ def _old_places(given: str | None, saved_on: str | None) -> list[Place]:
     names = _chosen("--old-backends", given, engines) if given else engines
     names.sort(key=lambda name: name != saved_on)
     return [Place(catalogue.KERAS2.name, name) for name in names]
-
-
-def _dtype(wanted: Sequence[inputs.Input]) -> str:
-    return "float64" if any(one.dtype == "float64" for one in wanted) else "float32"
 
 
 def _folder(began: float) -> Path:

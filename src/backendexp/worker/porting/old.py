@@ -11,8 +11,8 @@ def outputs(task):
     task: config: the architecture as JSON. weights: the path of the HDF5 file. custom: the path of the user's
         file, or None. inputs: the path of the inputs. result: the path that the outputs are written to.
         probes: how often everything is computed again with inputs and weights that are one rounding away.
-    Returns the fields of the event: layers, a list with the name and the shape of each output, and `grown`, the
-    greatest distance of a probe.
+    Returns the fields of the event: layers, a list with the name and the shape of each output, `grown`, the
+    greatest distance of a probe, and the key of its mask, or None.
     """
     import keras
 
@@ -20,7 +20,7 @@ def outputs(task):
     model = keras.models.model_from_json(task["config"], custom_objects=custom)
     model.load_weights(task["weights"])
     arrays = layers_of.read(task["inputs"])
-    tensors, names = _tensors(model)
+    tensors, names, masks = _tensors(model)
     stateful = bool(getattr(model, "stateful", False))
     values = layers_of.predicted(model, tensors, arrays, stateful)
     said, kept = layers_of.listed(values, names)
@@ -34,15 +34,17 @@ def outputs(task):
             if value.size:
                 distance = numpy.abs(other.astype("float64") - value.astype("float64")).max()
                 grown[number] = max(grown[number], float(distance))
-    for entry, distance in zip(said, grown):
+    for number, (entry, distance, mask) in enumerate(zip(said, grown, masks)):
         entry["grown"] = distance
+        entry["mask"] = None if mask is None else "m%d" % number
+    kept.update(_values_of_masks(model, masks, arrays))
     numpy.savez(task["result"], **kept)
     return {"layers": said}
 
 
 def _tensors(model):
-    """Return the outputs of all layers of the model's graph, and the names of each."""
-    tensors, names = [], []
+    """Return the outputs of all layers of the model's graph, the names of each, and the mask of each or None."""
+    tensors, names, masks = [], [], []
     for layer in model.layers:
         if type(layer).__name__ == "InputLayer":
             continue
@@ -53,8 +55,24 @@ def _tensors(model):
             for place, tensor in enumerate(node.output_tensors):
                 tensors.append(tensor)
                 names.append((layer.name, call, place))
+                masks.append(node.output_masks[place] if place < len(node.output_masks) else None)
             call += 1
-    return tensors, names
+    return tensors, names, masks
+
+
+def _values_of_masks(model, masks, arrays):
+    """Return the masks of one batch, by their keys."""
+    from keras import backend
+
+    numbers = [number for number, mask in enumerate(masks) if mask is not None]
+    if not numbers:
+        return {}
+    # A mask may depend on the phase, as that of a layer with dropout before it.
+    compute = backend.function(
+        list(model.inputs) + [backend.learning_phase()], [backend.cast(masks[one], "float32") for one in numbers]
+    )
+    values = compute(list(arrays) + [0])
+    return {"m%d" % number: numpy.asarray(value) > 0.5 for number, value in zip(numbers, values)}
 
 
 def _moved(array, stream):
