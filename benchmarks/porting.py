@@ -1,14 +1,16 @@
-"""Ports a model for each layer of Keras 2.3.1, saved by each of its engines, and writes the table of the proofs.
+"""Ports a model for each layer of Keras 2.3.1, saved by each of its engines, and writes the table of the
+proofs.
 
     python benchmarks/porting.py                        all of them; the table is in docs/porting.md
     python benchmarks/porting.py --only LSTM,Conv2D     those whose names begin so; nothing is written
 
 The models are made and saved by the real Keras 2.3.1 on TensorFlow 1.14.0 and on Theano 1.0.4, in the keras2
-runtime, see `porting_models.py`. Exit code 0: every model is the same to rounding, but for those that the page
-lists as different.
+runtime, see `porting_models.py`. Exit code 0: every model is the same to rounding, but for those that the
+page lists as different.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -29,20 +31,26 @@ OLD = tuple(catalogue.KERAS2.engines)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", help="the beginnings of names, separated by commas")
     parser.add_argument("--engines", default=",".join(OLD), help="the engines that save the models")
     parser.add_argument("--backends", help="the backends of the new models (default: all that are here)")
-    parser.add_argument("--folder", type=Path, help="where the models are saved (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="where the models are saved (default: a temporary folder)"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.folder or Path(temporary)
+        folder = asked.keep or Path(temporary)
         new = [Place("keras3", name) for name in (asked.backends or ",".join(_here())).split(",")]
         begins = tuple(asked.only.split(",")) if asked.only else ("",)
         rows = _all(folder, asked.engines.split(","), new, begins)
-    wrong = [(name, engine) for name, cells in rows.items() for engine, cell in cells.items() if not cell.good]
+    wrong = [
+        (name, engine) for name, cells in rows.items() for engine, cell in cells.items() if not cell.good
+    ]
     print(f"{sum(map(len, rows.values()))} models, {len(wrong)} of them not the same")
-    if not asked.only and not asked.backends:
+    if not asked.only and not asked.backends and asked.engines == ",".join(OLD):
         _write(rows, new)
     return 0 if not wrong else 1
 
@@ -66,16 +74,24 @@ def _here() -> list[str]:
     return found
 
 
-def _all(folder: Path, engines: list[str], new: list[Place], begins: tuple[str, ...]) -> dict[str, dict[str, Cell]]:
+def _all(
+    folder: Path, engines: list[str], new: list[Place], begins: tuple[str, ...]
+) -> dict[str, dict[str, Cell]]:
     rows: dict[str, dict[str, Cell]] = {}
     workers = Workers(lambda text: None, parallel=max(2, os.cpu_count() or 2))
     try:
         for engine in engines:
+            kept = folder / f"results-{engine}.json"
+            done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
             for name, file in _save(folder / engine, engine):
                 if not name.startswith(begins):
                     continue
                 began = time.perf_counter()
-                cell = rows.setdefault(name, {})[engine] = _port(file, engine, new, workers)
+                if name not in done:
+                    cell = _port(file, engine, new, workers)
+                    done[name] = [cell.good, cell.text]
+                    kept.write_text(json.dumps(done, indent=1), encoding="utf-8")
+                rows.setdefault(name, {})[engine] = cell = Cell(*done[name])
                 print(f"{name}, {engine}: {cell.text} ({time.perf_counter() - began:.1f} s)", flush=True)
     finally:
         workers.close()
@@ -88,13 +104,16 @@ def _save(folder: Path, engine: str) -> list[tuple[str, Path]]:
     python = build.ensure_built("keras2", print)
     environment = environment_of(Surroundings(engine, "keras2", 2), False)
     made = subprocess.run(
-        [python, str(MODELS), str(folder)], env=environment, capture_output=True, encoding="utf-8", timeout=600
+        [python, str(MODELS), str(folder)],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
     )
     if made.returncode:
         raise SystemExit(made.stderr)
-    return [(name, folder / name) for name in made.stdout.splitlines() if name] and [
-        (name, folder / f"{name.replace(' ', '_').replace(',', '')}.h5") for name in made.stdout.splitlines()
-    ]
+    names = made.stdout.splitlines()
+    return [(name, folder / f"{name.replace(' ', '_').replace(',', '')}.h5") for name in names]
 
 
 def _port(file: Path, engine: str, new: list[Place], workers: Workers) -> Cell:
@@ -116,7 +135,10 @@ def _port(file: Path, engine: str, new: list[Place], workers: Workers) -> Cell:
 
 def _write(rows: dict[str, dict[str, Cell]], new: list[Place]) -> None:
     """Put the table into the page."""
-    lines = [f"| model | {' | '.join(f'saved on {engine}' for engine in OLD)} |", "|---" * (1 + len(OLD)) + "|"]
+    lines = [
+        f"| model | {' | '.join(f'saved on {engine}' for engine in OLD)} |",
+        "|---" * (1 + len(OLD)) + "|",
+    ]
     for name, cells in rows.items():
         found = [cells[engine].text if engine in cells else "cannot be saved there" for engine in OLD]
         lines.append(f"| {name} | {' | '.join(text.replace('|', '/') for text in found)} |")
@@ -125,10 +147,13 @@ def _write(rows: dict[str, dict[str, Cell]], new: list[Place]) -> None:
     count = sum(map(len, rows.values()))
     same = sum(cell.good for cells in rows.values() for cell in cells.values())
     said = (
-        f"{same} of {count} models are the same to rounding on {', '.join(place.backend for place in new)}. The "
+        f"{same} of {count} models are the same to rounding on {', '.join(place.backend for place in new)}. "
+        "The "
         "cells have the greatest distance of any output of any layer on any backend, and the greatest number."
     )
-    PAGE.write_text(f"{before}{BEGIN}\n\n{said}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+    PAGE.write_text(
+        f"{before}{BEGIN}\n\n{said}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Saves a model for each layer of Keras 2.3.1 into a folder, by the backend that KERAS_BACKEND names.
 
-It runs on Python 3.7 in the keras2 runtime: python porting_models.py FOLDER [NAME ...]. `porting.py` calls it.
+It runs on Python 3.7 in the keras2 runtime: python porting_models.py FOLDER [NAME ...]. `porting.py` calls
+it.
 """
 
 import os
@@ -41,7 +42,18 @@ def one(name, shape, kind, *arguments, **keywords):
 one("Dense", (6,), L.Dense, 5, activation="tanh")
 one("Dense, three axes", (4, 6), L.Dense, 5, use_bias=False)
 for activation in (
-    *("softmax", "elu", "selu", "softplus", "softsign", "relu", "tanh", "sigmoid", "hard_sigmoid", "exponential"),
+    *(
+        "softmax",
+        "elu",
+        "selu",
+        "softplus",
+        "softsign",
+        "relu",
+        "tanh",
+        "sigmoid",
+        "hard_sigmoid",
+        "exponential",
+    ),
     "linear",
 ):
     one("Activation " + activation, (6,), L.Activation, activation)
@@ -76,7 +88,16 @@ one("Conv2D, same, strides", (8, 9, 3), L.Conv2D, 5, 3, padding="same", strides=
 one("Conv2D, same, even kernel", (8, 9, 3), L.Conv2D, 5, (2, 4), padding="same")
 one("Conv2D, dilated", (9, 9, 3), L.Conv2D, 5, 3, dilation_rate=2)
 one("Conv2D, channels_first", (3, 8, 9), L.Conv2D, 5, 3, data_format="channels_first")
-one("Conv2D, channels_first, same", (3, 8, 9), L.Conv2D, 5, 3, padding="same", strides=2, data_format="channels_first")
+one(
+    "Conv2D, channels_first, same",
+    (3, 8, 9),
+    L.Conv2D,
+    5,
+    3,
+    padding="same",
+    strides=2,
+    data_format="channels_first",
+)
 one("Conv3D", (5, 6, 7, 2), L.Conv3D, 3, (2, 3, 3), activation="relu")
 one("Conv3D, channels_first", (2, 5, 6, 7), L.Conv3D, 3, 2, data_format="channels_first")
 one("Conv3D, same, strides", (5, 6, 7, 2), L.Conv3D, 3, 3, padding="same", strides=2)
@@ -87,8 +108,25 @@ one("DepthwiseConv2D", (8, 9, 3), L.DepthwiseConv2D, 3, depth_multiplier=2)
 one("DepthwiseConv2D, same, strides", (8, 8, 3), L.DepthwiseConv2D, 3, padding="same", strides=2)
 one("Conv2DTranspose", (5, 6, 3), L.Conv2DTranspose, 4, 3, strides=2)
 one("Conv2DTranspose, same", (5, 6, 3), L.Conv2DTranspose, 4, 3, strides=2, padding="same")
-one("Conv2DTranspose, output_padding", (5, 6, 3), L.Conv2DTranspose, 4, 3, strides=2, padding="same", output_padding=1)
-one("Conv2DTranspose, channels_first", (3, 5, 6), L.Conv2DTranspose, 4, 3, strides=2, data_format="channels_first")
+one(
+    "Conv2DTranspose, output_padding",
+    (5, 6, 3),
+    L.Conv2DTranspose,
+    4,
+    3,
+    strides=2,
+    padding="same",
+    output_padding=1,
+)
+one(
+    "Conv2DTranspose, channels_first",
+    (3, 5, 6),
+    L.Conv2DTranspose,
+    4,
+    3,
+    strides=2,
+    data_format="channels_first",
+)
 one("Conv3DTranspose", (3, 4, 4, 2), L.Conv3DTranspose, 3, 3, strides=2)
 one("Cropping1D", (9, 4), L.Cropping1D, (1, 2))
 one("Cropping2D", (8, 9, 3), L.Cropping2D, ((1, 2), (2, 1)))
@@ -110,15 +148,38 @@ one("LocallyConnected2D", (6, 7, 3), L.LocallyConnected2D, 4, (3, 2))
 for kind in ("Max", "Average"):
     one(kind + "Pooling1D", (9, 4), getattr(L, kind + "Pooling1D"), 2)
     one(kind + "Pooling1D, same", (9, 4), getattr(L, kind + "Pooling1D"), 2, padding="same")
-    one(kind + "Pooling1D, channels_first", (4, 9), getattr(L, kind + "Pooling1D"), 3, data_format="channels_first")
+    one(
+        kind + "Pooling1D, channels_first",
+        (4, 9),
+        getattr(L, kind + "Pooling1D"),
+        3,
+        data_format="channels_first",
+    )
     one(kind + "Pooling2D", (8, 9, 3), getattr(L, kind + "Pooling2D"), (2, 3))
     one(kind + "Pooling2D, strides", (8, 9, 3), getattr(L, kind + "Pooling2D"), 3, strides=2)
     one(kind + "Pooling2D, same", (8, 9, 3), getattr(L, kind + "Pooling2D"), 2, padding="same")
-    one(kind + "Pooling2D, same, strides", (9, 9, 3), getattr(L, kind + "Pooling2D"), 3, strides=2, padding="same")
-    one(kind + "Pooling2D, channels_first", (3, 8, 9), getattr(L, kind + "Pooling2D"), 2, data_format="channels_first")
+    one(
+        kind + "Pooling2D, same, strides",
+        (9, 9, 3),
+        getattr(L, kind + "Pooling2D"),
+        3,
+        strides=2,
+        padding="same",
+    )
+    one(
+        kind + "Pooling2D, channels_first",
+        (3, 8, 9),
+        getattr(L, kind + "Pooling2D"),
+        2,
+        data_format="channels_first",
+    )
     one(kind + "Pooling3D", (4, 6, 6, 2), getattr(L, kind + "Pooling3D"), 2)
     for rank in (1, 2, 3):
-        one("Global%sPooling%dD" % (kind, rank), (5,) * rank + (3,), getattr(L, "Global%sPooling%dD" % (kind, rank)))
+        one(
+            "Global%sPooling%dD" % (kind, rank),
+            (5,) * rank + (3,),
+            getattr(L, "Global%sPooling%dD" % (kind, rank)),
+        )
     one(
         "Global%sPooling2D, channels_first" % kind,
         (3, 5, 6),
@@ -172,18 +233,25 @@ for merge_mode in ("sum", "mul", "ave"):
 
 @case("Bidirectional, masked")
 def _masked_both():
-    layers = [L.Embedding(9, 4, mask_zero=True, input_length=6), L.Bidirectional(L.LSTM(3, return_sequences=True))]
+    layers = [
+        L.Embedding(9, 4, mask_zero=True, input_length=6),
+        L.Bidirectional(L.LSTM(3, return_sequences=True)),
+    ]
     return Sequential(layers + [L.Bidirectional(L.GRU(3))])
 
 
 @case("CuDNNLSTM", theano=False)
 def _cudnn_lstm():
-    return Sequential([L.CuDNNLSTM(4, return_sequences=True, input_shape=(6, 3)), L.Bidirectional(L.CuDNNLSTM(3))])
+    return Sequential(
+        [L.CuDNNLSTM(4, return_sequences=True, input_shape=(6, 3)), L.Bidirectional(L.CuDNNLSTM(3))]
+    )
 
 
 @case("CuDNNGRU", theano=False)
 def _cudnn_gru():
-    return Sequential([L.CuDNNGRU(4, return_sequences=True, input_shape=(6, 3)), L.Bidirectional(L.CuDNNGRU(3))])
+    return Sequential(
+        [L.CuDNNGRU(4, return_sequences=True, input_shape=(6, 3)), L.Bidirectional(L.CuDNNGRU(3))]
+    )
 
 
 @case("TimeDistributed")
@@ -322,12 +390,12 @@ def _branches():
 
 
 def randomise(model):
-    """Give the model weights that hide nothing: no zeros, and variances that are positive."""
+    """Give the model weights that hide nothing: no zeros. What starts at 1, as a variance does, stays above 0."""
     stream = np.random.RandomState(3)
     weights = []
-    for weight, value in zip(model.weights, model.get_weights()):
+    for value in model.get_weights():
         drawn = stream.normal(scale=0.5, size=value.shape)
-        weights.append(np.abs(drawn) + 0.1 if "variance" in weight.name else drawn)
+        weights.append(np.abs(drawn) + 0.1 if np.all(value == 1) else drawn)
     model.set_weights(weights)
 
 
@@ -339,7 +407,9 @@ def _forget():
 
         K.clear_session()
         options = tensorflow.compat.v1.GraphOptions(place_pruned_graph=True)
-        K.set_session(tensorflow.compat.v1.Session(config=tensorflow.compat.v1.ConfigProto(graph_options=options)))
+        K.set_session(
+            tensorflow.compat.v1.Session(config=tensorflow.compat.v1.ConfigProto(graph_options=options))
+        )
 
 
 def main(folder, names):
@@ -352,7 +422,10 @@ def main(folder, names):
             randomise(model)
         else:
             K.batch_set_value(
-                [(weight, np.random.RandomState(3).normal(scale=0.5, size=K.int_shape(weight))) for weight in model.weights]
+                [
+                    (weight, np.random.RandomState(3).normal(scale=0.5, size=K.int_shape(weight)))
+                    for weight in model.weights
+                ]
             )
         model.save(os.path.join(folder, name.replace(" ", "_").replace(",", "") + ".h5"))
         print(name)

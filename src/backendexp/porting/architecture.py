@@ -103,7 +103,8 @@ def _model(config: dict[str, Any], depth: int) -> Model:
         return Model(name, True, layers, input_shape=_shape(shape or _first_shape(layers)))
     if kind not in _FUNCTIONAL:
         raise UserError(
-            f"the architecture is of the class {kind!r}. Expected Sequential or Model: a subclass of Model keeps "
+            f"the architecture is of the class {kind!r}. Expected Sequential or Model: a subclass of Model "
+            "keeps "
             "its layers in Python code, which no file has"
         )
     layers = tuple(_layer(one, depth) for one in inside["layers"])
@@ -144,7 +145,9 @@ def _listed(ends: Any) -> list[Any]:
 
 def _layer(listed: dict[str, Any], depth: int) -> Layer:
     kind, config = listed["class_name"], listed["config"]
-    kind = str(kind).rpartition(">")[2]  # tf.keras writes the package of a registered class first: "package>name"
+    kind = str(kind).rpartition(">")[
+        2
+    ]  # tf.keras writes the package of a registered class first: "package>name"
     calls = tuple(Call((), _call(node)) for node in listed.get("inbound_nodes") or ())
     if kind in MODELS:
         model = _model(listed, depth + 1)
@@ -169,7 +172,7 @@ def _call(node: Any) -> dict[str, Any]:
 
 
 def _first_shape(layers: tuple[Layer, ...]) -> Any:
-    """The shape of the input of a Sequential model, with the axis of samples, or None if the file lacks it."""
+    """The shape of the input of a Sequential model, with the axis of samples; None if the file lacks it."""
     if not layers:
         return None
     first = layers[0]

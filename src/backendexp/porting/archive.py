@@ -58,7 +58,8 @@ def read(path: Path, weights: Path | None, backend: str | None = None) -> Archiv
     if _is_hdf5(path):
         if weights is not None:
             raise UserError(
-                f"{path} holds a whole model, so --weights {weights} is one too many. Expected --weights only "
+                f"{path} holds a whole model, so --weights {weights} is one too many. Expected --weights "
+                "only "
                 "with an architecture in JSON or YAML"
             )
         return _read_model(path, backend)
@@ -126,9 +127,9 @@ def _read_text(path: Path) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path, text: str) -> Any:
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """Loads the tuples that Keras wrote as lists. Other objects of Python are refused."""
 
         def flatten_tuple(self, node: Any) -> list[Any]:
@@ -143,7 +144,8 @@ def _read_yaml(path: Path, text: str) -> Any:
         return yaml.load(text, Loader)  # a SafeLoader
     except yaml.constructor.ConstructorError as error:
         raise UserError(
-            f"{path} contains an object of Python ({error.problem}), which is not read because it can run any "
+            f"{path} contains an object of Python ({error.problem}), which is not read because it can run "
+            "any "
             "code. Expected the output of model.to_yaml"
         ) from error
     except (yaml.YAMLError, RecursionError) as error:
@@ -169,7 +171,9 @@ def _read_model(path: Path, backend: str | None) -> Archive:
                     f"{path} holds weights without an architecture. Give the architecture first: backendexp "
                     f"port model.json --weights {path}"
                 )
-            raise UserError(f"{path} is an HDF5 file, but not of a Keras model: it has no model_config. {_EXPECTED}")
+            raise UserError(
+                f"{path} is an HDF5 file, but not of a Keras model: it has no model_config. {_EXPECTED}"
+            )
         try:
             config = json.loads(_text(raw))
         except (ValueError, RecursionError) as error:
@@ -197,9 +201,11 @@ def _read_model(path: Path, backend: str | None) -> Archive:
 
 def _read_weights(path: Path, config: dict[str, Any], weights: Path, backend: str | None) -> Archive:
     with _opened(weights) as file:
-        group = file["model_weights"] if "model_weights" in file else file
+        group = file.get("model_weights", file)
         if not any(name.startswith("layer_names") for name in group.attrs):
-            raise UserError(f"{weights} is an HDF5 file, but not of Keras's save_weights: it has no layer_names")
+            raise UserError(
+                f"{weights} is an HDF5 file, but not of Keras's save_weights: it has no layer_names"
+            )
         version = _optional(group.attrs.get("keras_version")) or config.get("keras_version") or "1"
         saved_on = _optional(group.attrs.get("backend")) or config.get("backend")
         return Archive(
@@ -246,11 +252,23 @@ def _first(error: BaseException) -> str:
 def _weights(path: Path, group: Any) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for layer in _names(group, "layer_names"):
+        _check_link(path, group, layer)
         if layer not in group:
             raise UserError(f"{path} is damaged: it lists the layer {layer!r}, but has no weights of it")
         held = group[layer]
-        found.append((layer, {name: _array(path, held[name]) for name in _names(held, "weight_names")}))
+        arrays = {}
+        for name in _names(held, "weight_names"):
+            _check_link(path, held, name)
+            arrays[name] = _array(path, held[name])
+        found.append((layer, arrays))
     return found
+
+
+def _check_link(path: Path, group: Any, name: str) -> None:
+    import h5py
+
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+        raise UserError(f"{path} takes {name} from another file. Expected a whole file")
 
 
 def _optimizer_weights(path: Path, file: Any) -> list[Any]:
@@ -298,4 +316,3 @@ def _digest(*paths: Path) -> str:
             while chunk := file.read(1 << 20):
                 total.update(chunk)
     return total.hexdigest()
-

@@ -1,11 +1,12 @@
 """Whether the new outputs are those of the old model, to rounding, layer by layer.
 
-How far rounding alone drives the outputs apart is measured, as in `analysis.trajectories`: the old model computes
-several times with inputs and weights that are one rounding (one unit in the last place) away, which are called
-rounding probes. Two correct engines make more errors than that one: a sum of n products makes about log2(n) if it
-is added in pairs, a function such as tanh a few, and a recurrent layer makes them at each step. So rounding explains
-at most the greatest distance of a probe, or one rounding of the greatest output, times the number of errors on
-the way to the layer. A layer whose outputs are further away computes something else.
+How far rounding alone drives the outputs apart is measured, as in `analysis.trajectories`: the old model
+computes several times with inputs and weights that are one rounding (one unit in the last place) away, which
+are called rounding probes. Two correct engines make more errors than that one: a sum of n products makes
+about log2(n) if it is added in pairs, a function such as tanh a few, and a recurrent layer makes them at each
+step. So rounding explains at most the greatest distance of a probe, or one rounding of the greatest output,
+times the number of errors on the way to the layer. A layer whose outputs are further away computes something
+else.
 
 Higham, Accuracy and Stability of Numerical Algorithms (2002): sections 1.18 and 4.2.
 """
@@ -62,6 +63,11 @@ class Row:
     def agrees(self, side: str) -> bool:
         return self._explained(self.distances.get(side)) or self.only_masked(side)
 
+    @property
+    def finite(self) -> bool:
+        """Whether the old model gives finite numbers. Others would hide a difference behind them."""
+        return bool(numpy.isfinite(self.output.value).all())
+
     def only_masked(self, side: str) -> bool:
         """Whether the outputs differ at masked steps and nowhere else."""
         if self._explained(self.distances.get(side)):
@@ -83,7 +89,9 @@ def errors_of_layer(shapes: Sequence[tuple[int, ...]], steps: int, recurrent: bo
 
 
 def compare(
-    outputs: Sequence[Output], sides: Mapping[str, Mapping[tuple[str, int, int], Any]], errors: Mapping[str, int]
+    outputs: Sequence[Output],
+    sides: Mapping[str, Mapping[tuple[str, int, int], Any]],
+    errors: Mapping[str, int],
 ) -> list[Row]:
     """Compare every output of the reference with that of every side.
 

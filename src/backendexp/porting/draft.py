@@ -47,11 +47,16 @@ class Draft:
 
 
 def make(
-    archive: Archive, custom: frozenset[str] = frozenset(), trust: bool = False, given: Path | None = None, seed: int = 0
+    archive: Archive,
+    custom: frozenset[str] = frozenset(),
+    trust: bool = False,
+    given: Path | None = None,
+    seed: int = 0,
 ) -> Draft:
     """Plan a port.
 
-    custom: the names that the user's file defines. trust: whether the code of Lambda layers in the file is run.
+    custom: the names that the user's file defines. trust: whether the code of Lambda layers in the file is
+        run.
     given: the user's file of inputs, or None to draw them with `seed`.
     Raises UserError: a layer is unknown, or the parts of the file do not belong together.
     """
@@ -72,7 +77,8 @@ def make(
 def _lambdas(model: Model) -> list[str]:
     """Why Lambda layers are not proved: their own code is not run."""
     return [
-        f"your function replaced the code of the Lambda layer {layer.name} in both models, so nothing shows that "
+        f"your function replaced the code of the Lambda layer {layer.name} in both models, so nothing shows "
+        "that "
         "it computes the same as that code. If you trust the file, use --trust"
         for layer in architecture.all_layers(model)
         if layer.kind == "Lambda" and layer.config.get("function_type") != "function"

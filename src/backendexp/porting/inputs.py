@@ -1,4 +1,4 @@
-"""The inputs that both models compute with: the user's, or drawn so that masks, indices and signs all occur."""
+"""The inputs of both models: the user's, or drawn so that masks, indices and signs all occur."""
 
 import zipfile
 from dataclasses import dataclass
@@ -41,7 +41,8 @@ def of(model: Model) -> list[Input]:
         first = next((layer for layer in model.layers if layer.kind != "InputLayer"), None)
         if model.input_shape is None or first is None:
             raise UserError(
-                "the file does not say which shape the input of the model has. Expected batch_input_shape in its "
+                "the file does not say which shape the input of the model has. Expected batch_input_shape in "
+                "its "
                 "first layer"
             )
         words, masked = _read_by(first, 0)
@@ -129,7 +130,9 @@ def read(path: Path, inputs: list[Input]) -> list[Any]:
                 raise ValueError("it holds a single array, as .npy does")
             held = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"--inputs {path} is no .npz file of numbers: {error}. Write it with numpy.savez") from error
+        raise UserError(
+            f"--inputs {path} is no .npz file of numbers: {error}. Write it with numpy.savez"
+        ) from error
     if all(one.name in held for one in inputs):
         arrays = [held[one.name] for one in inputs]
     elif len(held) == len(inputs):

@@ -85,7 +85,16 @@ _ALIKE: dict[str, tuple[str, ...]] = {
     "GaussianNoise": ("stddev",),
     "GaussianDropout": ("rate",),
     "AlphaDropout": ("rate", "noise_shape", "seed"),
-    "SimpleRNN": ("units", "activation", *_KERNEL, *_RECURRENT, *_BIAS, "dropout", "recurrent_dropout", *_RNN),
+    "SimpleRNN": (
+        "units",
+        "activation",
+        *_KERNEL,
+        *_RECURRENT,
+        *_BIAS,
+        "dropout",
+        "recurrent_dropout",
+        *_RNN,
+    ),
 }
 # Merging layers, whose masks the generations combine differently.
 MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
@@ -110,8 +119,10 @@ def chain_of(layer: Layer, arrays: Sequence[Any], context: Context, shown: str |
 
 def unknown(kind: str, name: str) -> str:
     return (
-        f"layer {name!r} is of the class {kind!r}, which is not a layer of Keras 2.3.1. If it is your own, give the "
-        f"file that defines it: --custom my_layers.py, with a class {kind} that runs on Keras 2 and on Keras 3"
+        f"layer {name!r} is of the class {kind!r}, which is not a layer of Keras 2.3.1. If it is your own, "
+        "give the "
+        f"file that defines it: --custom my_layers.py, with a class {kind} that runs on Keras 2 and on Keras "
+        "3"
     )
 
 
@@ -185,11 +196,14 @@ def _normalization(layer: Layer, arrays: Sequence[Any], context: Context, shown:
     axis = layer.config.get("axis", -1)
     if layer.config.get("mode", 0):
         raise UserError(
-            f"layer {shown!r} is a BatchNormalization with mode={layer.config['mode']} of Keras 1, which neither "
+            f"layer {shown!r} is a BatchNormalization with mode={layer.config['mode']} of Keras 1, which "
+            "neither "
             "Keras 2 nor Keras 3 has. Expected mode=0"
         )
     if not layer.trainable:
-        context.note(shown, "it is frozen. In training, Keras 2 still uses the statistics of the batch, Keras 3 not")
+        context.note(
+            shown, "it is frozen. In training, Keras 2 still uses the statistics of the batch, Keras 3 not"
+        )
     # tf.keras lists the one axis that it has.
     return [
         _piece(
@@ -239,15 +253,15 @@ def _rnn(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> l
 
 
 def _lambda(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> list[Piece]:
-    """A Lambda layer calls a function of the user's file, which has the name of the layer or of the function."""
+    """A Lambda layer calls a function of the user's file, see `function_of`."""
     name = function_of(layer)
-    if name not in context.custom:
-        raise UserError(missing_function(layer))
     config = {"arguments": layer.config.get("arguments") or {}}
     shape = layer.config.get("output_shape")
     if layer.config.get("output_shape_type", "raw") == "raw" and isinstance(shape, list):
         config["output_shape"] = shape
-    return [Piece("Lambda", layer.name, config, custom=True, inner={"function": Piece(name, name, custom=True)})]
+    return [
+        Piece("Lambda", layer.name, config, custom=True, inner={"function": Piece(name, name, custom=True)})
+    ]
 
 
 def function_of(layer: Layer) -> str:
@@ -262,13 +276,17 @@ def missing_function(layer: Layer) -> str:
     name = function_of(layer)
     if layer.config.get("function_type") == "function":
         return (
-            f"layer {layer.name!r} is a Lambda layer that calls your function {name!r}, of which the file has only "
+            f"layer {layer.name!r} is a Lambda layer that calls your function {name!r}, of which the file "
+            "has only "
             f"the name. Give the file that defines it: --custom my_layers.py, with a function {name}"
         )
     return (
-        f"layer {layer.name!r} is a Lambda layer whose code the file keeps as bytecode of the Python that wrote "
-        "it. No other Python can run it, and it could do anything, so it is not run. Write what it computes as a "
-        f"function: def {name}(x): ..., and give the file with --custom my_layers.py. If you trust the old file, "
+        f"layer {layer.name!r} is a Lambda layer whose code the file keeps as bytecode of the Python that "
+        "wrote "
+        "it. No other Python can run it, and it could do anything, so it is not run. Write what it computes "
+        "as a "
+        f"function: def {name}(x): ..., and give the file with --custom my_layers.py. If you trust the old "
+        "file, "
         "--trust runs its own code in the keras2 runtime, to prove that your function computes the same"
     )
 
@@ -287,7 +305,8 @@ def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: st
     if any(factor > 2 for factor in size):
         context.may_differ(
             shown,
-            "bilinear interpolation starts at the corners of the pixels in Keras 2, and at their centres in Keras 3",
+            "bilinear interpolation starts at the corners of the pixels in Keras 2, and at their centres in "
+            "Keras 3",
         )
         return [piece]
     form = {key: piece.config[key] for key in ("data_format",) if key in piece.config}
@@ -338,16 +357,15 @@ _SPECIAL: dict[str, _Special] = {
     "Lambda": _lambda,
     "UpSampling2D": _upsampling,
     "ConvLSTM2D": _conv_lstm,
-    **{
-        f"{family}{end}": _rnn
-        for family in ("LSTM", "GRU", "SimpleRNN")
-        for end in ("", "Cell")
-    },
+    **{f"{family}{end}": _rnn for family in ("LSTM", "GRU", "SimpleRNN") for end in ("", "Cell")},
     "LocallyConnected1D": _locally_connected,
     "LocallyConnected2D": _locally_connected,
     "CuDNNLSTM": _rnn,
     "CuDNNGRU": _rnn,
-    **{f"Conv{rank}D": _convolved(f"Conv{rank}D", (*_CONVOLUTION, *_KERNEL, *_BIAS, "groups")) for rank in (1, 2, 3)},
+    **{
+        f"Conv{rank}D": _convolved(f"Conv{rank}D", (*_CONVOLUTION, *_KERNEL, *_BIAS, "groups"))
+        for rank in (1, 2, 3)
+    },
     **{
         f"Conv{rank}DTranspose": _convolved(
             f"Conv{rank}DTranspose", (*_CONVOLUTION, *_KERNEL, *_BIAS, "output_padding")

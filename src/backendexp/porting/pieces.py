@@ -1,4 +1,4 @@
-"""What a layer becomes in Keras 3: a chain of stock layers, with their weights and what is to be said of them."""
+"""What a layer becomes in Keras 3: a chain of stock layers, their weights, and notes for the user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,8 +36,8 @@ class Context:
     custom: the names that the user's file defines.
     notes: what the user should know, by the name of the layer.
     reasons: why the outputs of a layer may differ, by the name of the layer.
-    made: the weights that were changed, by the id of the new array: the new array, the one of the file, and how
-        what an optimizer keeps of it is changed in the same way, or None if there is no such way.
+    made: the weights that were changed, by the id of the new array: the new array, the one of the file, and
+        how what an optimizer keeps of it is changed in the same way, or None if there is no such way.
     """
 
     backend: str | None

@@ -5,7 +5,7 @@ A model is {"name", "sequential", "shape", "dtype", "layers", "inputs", "outputs
 `backendexp.worker.port_build`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +22,11 @@ class Plan:
     """How the model is built in Keras 3.
 
     model: see above. arrays: the weights by their keys.
-    shown: the names of the layers in the order of the old model, and of the layer of the new model that has the
-        same output.
+    shown: the names of the layers in the order of the old model, and of the layer of the new model that has
+        the same output.
     notes: what the user should know: (name of the layer, sentence).
     reasons: why a layer may differ, by its name.
+    custom: the names of the user's classes and functions that the new model needs.
     trained: for each weight that the old optimizer changed, in its order: the key of the new weight, and how
         its state is changed likewise; a key of None means that its state cannot be carried over.
     """
@@ -36,6 +37,7 @@ class Plan:
     notes: list[tuple[str, str]]
     reasons: dict[str, str]
     trained: list[tuple[str | None, Any]]
+    custom: frozenset[str] = frozenset()
 
 
 def make(archive: Archive, model: Model, custom: frozenset[str]) -> Plan:
@@ -44,12 +46,11 @@ def make(archive: Archive, model: Model, custom: frozenset[str]) -> Plan:
     custom: the names that the user's file defines.
     Raises UserError: a layer is unknown, or the weights do not belong to the architecture.
     """
-    for layer in architecture.all_layers(model):
-        _check(layer, custom)
+    faults = [fault for layer in architecture.all_layers(model) for fault in _faults(layer, custom)]
+    if faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
     context = Context(archive.backend, archive.generation, custom)
-    arrays, trained = slots.by_leaf(
-        model, archive.weights, slots.Rules(archive.generation, custom)
-    )
+    arrays, trained = slots.by_leaf(model, archive.weights, slots.Rules(archive.generation, custom))
     builder = _Builder(context, arrays)
     planned = builder.model(model, ())
     return Plan(
@@ -59,36 +60,50 @@ def make(archive: Archive, model: Model, custom: frozenset[str]) -> Plan:
         context.notes,
         context.reasons,
         [builder.key_of(slot) for slot in trained],
+        frozenset(_custom_names(planned, custom)),
     )
+
+
+def _custom_names(value: Any, custom: frozenset[str]) -> Iterator[str]:
+    """The user's names that occur in a plan: as classes, functions and activations."""
+    if isinstance(value, str) and value in custom:
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if key != "name":
+                yield from _custom_names(one, custom)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _custom_names(one, custom)
 
 
 _CONTAINERS = ("TimeDistributed", "Bidirectional", "RNN", "StackedRNNCells", "InputLayer")
 
 
-def _check(layer: Layer, custom: frozenset[str]) -> None:
+def _faults(layer: Layer, custom: frozenset[str]) -> Iterator[str]:
+    """What the user has to mend before a layer can be ported, a sentence for each."""
     kind = layer.kind
     if layer.model is not None or kind in _CONTAINERS or kind in custom:
         return
+    if kind == "Lambda" and layers.function_of(layer) not in custom:
+        yield layers.missing_function(layer)
     if not layers.is_known(kind):
-        raise UserError(layers.unknown(kind, layer.name))
-    for key, value in layer.config.items():
-        if key in ("activation", "recurrent_activation"):
-            _check_activation(layer, key, value, custom)
+        yield layers.unknown(kind, layer.name)
+        return
+    for key in ("activation", "recurrent_activation"):
+        value = layer.config.get(key)
+        if value is not None and not (isinstance(value, str) and (value in _ACTIVATIONS or value in custom)):
+            yield (
+                f"layer {layer.name!r} has {key}={value!r}, which is not an activation of Keras 2.3.1. If it "
+                "is your "
+                "own, give the file that defines it: --custom my_layers.py, with a function of that name"
+            )
 
 
 _ACTIVATIONS = (
     *("softmax", "elu", "selu", "softplus", "softsign", "relu", "tanh", "sigmoid", "hard_sigmoid"),
     *("exponential", "linear", "swish", "gelu"),
 )
-
-
-def _check_activation(layer: Layer, key: str, value: Any, custom: frozenset[str]) -> None:
-    if value is None or value in _ACTIVATIONS or value in custom:
-        return
-    raise UserError(
-        f"layer {layer.name!r} has {key}={value!r}, which is not an activation of Keras 2.3.1. If it is your own, "
-        f"give the file that defines it: --custom my_layers.py, with a function of that name"
-    )
 
 
 class _Builder:

@@ -1,8 +1,8 @@
 """Recurrent layers: the gates keep the meaning of the old hard_sigmoid, and CuDNN's weights are put in order.
 
-Keras 2 has hard_sigmoid(x) = clip(x / 5 + 1/2, 0, 1), and Keras 3 has clip(x / 6 + 1/2, 0, 1). So the old one at x
-is the new one at 1.2 x. What a gate applies it to is a sum of products with weights, so a gate whose weights are
-multiplied by 1.2 computes the same with the hard_sigmoid of any Keras 3.
+Keras 2 has hard_sigmoid(x) = clip(x / 5 + 1/2, 0, 1), and Keras 3 has clip(x / 6 + 1/2, 0, 1). So the old one
+at x is the new one at 1.2 x. What a gate applies it to is a sum of products with weights, so a gate whose
+weights are multiplied by 1.2 computes the same with the hard_sigmoid of any Keras 3.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,8 @@ _GATES = {
     "SimpleRNN": ("state",),
 }
 _SCALED = (
-    "the weights of its gates are multiplied by 1.2, because hard_sigmoid rises by 1/5 in Keras 2 and by 1/6 in "
+    "the weights of its gates are multiplied by 1.2, because hard_sigmoid rises by 1/5 in Keras 2 and by 1/6 "
+    "in "
     "Keras 3. It computes the same. When it is trained further, the steps of these weights have another size"
 )
 

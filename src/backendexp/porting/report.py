@@ -11,7 +11,9 @@ from backendexp.porting.draft import Draft
 from backendexp.porting.plan import Plan
 from backendexp.porting.proof import Proof
 from backendexp.reporting.tables import Table
+from backendexp.runtimes import catalogue
 
+_OLD_BACKENDS = tuple(catalogue.KERAS2.engines)
 SAME, DIFFERENT, UNPROVED = "same", "different", "unproved"
 
 
@@ -38,6 +40,7 @@ def of(draft: Draft, proof: Proof) -> Report:
     rows = proof.rows
     sides = [title for title in (*proof.old[1:], *proof.new) if title in (rows[0].distances if rows else {})]
     new = [title for title in proof.new if title in sides]
+    others = [title for title in proof.old[1:] if title in sides]
     wrong = {title: row for title in new if (row := first_that_differs(rows, title)) is not None}
     said = [f"{title}: not compared: {why}" for title, why in proof.failed.items()]
     if proof.reference is None:
@@ -47,6 +50,26 @@ def of(draft: Draft, proof: Proof) -> Report:
         verdict = DIFFERENT
         head = _first_difference(wrong, rows, plan, kinds)
         said = [_difference(title, row) for title, row in wrong.items()] + said
+    elif draft.archive.backend is None and _between_old(rows, others, proof):
+        verdict = UNPROVED
+        head = (
+            "UNPROVED: the file does not say which backend saved it, and Keras 2 computes different results "
+            "on each. "
+            f"The new model is that of {proof.reference}. If you know the backend, use --saved-on"
+        )
+    elif draft.archive.backend in _OLD_BACKENDS and not proof.reference.startswith(draft.archive.backend):
+        verdict = UNPROVED
+        head = (
+            f"UNPROVED: the new model computes what Keras 2 computes on {proof.reference}, but the file was "
+            "saved on "
+            f"{draft.archive.backend}, where it did not run"
+        )
+    elif (strange := next((row for row in rows if not row.finite), None)) is not None:
+        verdict = UNPROVED
+        head = (
+            f"UNPROVED: on these inputs, {strange.output.title} of the old model gives numbers that are not "
+            "finite. Give others with --inputs"
+        )
     elif unproved or len(new) < len(proof.new) or not rows:
         verdict = UNPROVED
         head = "UNPROVED: " + ("; ".join(unproved) or "the new model did not run on every backend")
@@ -61,7 +84,7 @@ def of(draft: Draft, proof: Proof) -> Report:
         for row in rows
         if kinds.get(row.output.layer) == "Bidirectional" and any(row.only_masked(title) for title in new)
     ]
-    said += _between_old(rows, [title for title in proof.old[1:] if title in sides], proof)
+    said += _between_old(rows, others, proof)
     said += list(proof.built.get("said", ()))
     greatest = {title: max((_size(row, title) for row in rows), default=0.0) for title in sides}
     return Report(
@@ -81,7 +104,9 @@ def _size(row: Row, side: str) -> float:
 
 def _first_difference(wrong: dict[str, Row], rows: Sequence[Row], plan: Plan, kinds: dict[str, str]) -> str:
     title, row = next(iter(wrong.items()))
-    head = f"DIFFERENT: the first layer that differs is {row.output.title} ({kinds.get(row.output.layer, '?')})"
+    head = (
+        f"DIFFERENT: the first layer that differs is {row.output.title} ({kinds.get(row.output.layer, '?')})"
+    )
     head += f", on {_and([one for one, other in wrong.items() if other.output == row.output])}"
     why = plan.reasons.get(row.output.layer) or _reason_before(row, rows, title, kinds)
     return f"{head}: {why}" if why else head
@@ -90,9 +115,9 @@ def _first_difference(wrong: dict[str, Row], rows: Sequence[Row], plan: Plan, ki
 def _reason_before(wrong: Row, rows: Sequence[Row], side: str, kinds: dict[str, str]) -> str | None:
     """Why a layer differs because of what an earlier one does with masked steps, or None."""
     before = list(rows[: rows.index(wrong) + 1])
-    if wrong.output.mask is None and kinds.get(wrong.output.layer) == "Bidirectional":
-        if any(row.output.mask is not None for row in before):
-            return f"at masked steps, {_ZEROS}"
+    ends_masked = wrong.output.mask is None and any(row.output.mask is not None for row in before)
+    if ends_masked and kinds.get(wrong.output.layer) == "Bidirectional":
+        return f"at masked steps, {_ZEROS}"
     for row in reversed(before[:-1]):
         if row.only_masked(side):
             return f"it reads the masked steps of {row.output.title}, and there {_ZEROS}"
@@ -110,7 +135,8 @@ def _difference(title: str, row: Row) -> str:
     if distance is None:
         return f"{title}: {row.output.title} has no output of the shape {list(row.output.value.shape)}"
     return (
-        f"{title}: {row.output.title} is {distance:.2e} away, where rounding explains {row.bound:.2e} and the "
+        f"{title}: {row.output.title} is {distance:.2e} away, where rounding explains {row.bound:.2e} and "
+        "the "
         f"greatest number is {row.scale:.2e}"
     )
 
@@ -190,7 +216,8 @@ def as_json(report: Report, archive: Archive, proof: Proof, facts: dict[str, Any
 
 def markdown(report: Report, archive: Archive) -> str:
     """The same for people, as the note of the run."""
-    head = f"`{archive.path.name}`, Keras {archive.keras_version}, saved on {archive.backend or 'an unknown backend'}"
+    saved_on = archive.backend or "an unknown backend"
+    head = f"`{archive.path.name}`, Keras {archive.keras_version}, saved on {saved_on}"
     said = [f"- {sentence}" for sentence in report.sentences[1:]]
     notes = [f"- {layer}: {text}" for layer, text in report.notes]
     parts = [head, report.sentences[0], "\n".join(said), "\n".join(notes), report.table.markdown()]

@@ -1,4 +1,4 @@
-"""Which weights each layer of Keras 2 has, and in which order a file keeps those of layers inside of layers."""
+"""Which weights each layer of Keras 2 has, and in which order a file keeps those of layers in layers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -144,7 +144,8 @@ def by_leaf(
         bearing = [layer.name for layer in model.layers if has_weights(layer, rules)]
         if len(bearing) != len(filled):
             raise UserError(
-                f"the architecture and the weights do not belong together: {len(bearing)} layers have weights, "
+                f"the architecture and the weights do not belong together: {len(bearing)} layers have "
+                "weights, "
                 f"and the file has weights of {len(filled)}"
             )
         held = {layer: held[name] for layer, name in zip(bearing, filled, strict=True)}

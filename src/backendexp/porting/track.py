@@ -46,7 +46,9 @@ def record(
         (task.folder / "port.md").write_text(note, encoding="utf-8")
         _tidy(task.folder)
         joined = None
-        stored = _report(whole, told, began, note, [model, task.folder / "port.json", task.folder / "port.md"])
+        stored = _report(
+            whole, told, began, note, [model, task.folder / "port.json", task.folder / "port.md"]
+        )
         said = [f"  report  {task.folder / 'port.md'}"]
         if where.kind == "none":
             return Tracked(True, said)
@@ -69,7 +71,11 @@ def record(
 
 def _tidy(folder: Path) -> None:
     """Remove what the workers exchanged, except for the inputs and the logs."""
-    for file in [*folder.glob("old-*.npz"), *folder.glob("new-*.npz"), *(folder / name for name in _INTERMEDIATE)]:
+    for file in [
+        *folder.glob("old-*.npz"),
+        *folder.glob("new-*.npz"),
+        *(folder / name for name in _INTERMEDIATE),
+    ]:
         file.unlink(missing_ok=True)
 
 
@@ -78,7 +84,9 @@ def _report(
 ) -> Report:
     ended_ms = round(time.time() * 1000)
     good = told.verdict == report.SAME
-    greatest = {f"port/{side.replace(' on ', '_')}_greatest_distance": value for side, value in told.greatest.items()}
+    greatest = {
+        f"port/{side.replace(' on ', '_')}_greatest_distance": value for side, value in told.greatest.items()
+    }
     differing = sum(not all(one["agrees"].values()) for one in told.layers)
     metrics = {
         "port/outputs": float(len(told.layers)),

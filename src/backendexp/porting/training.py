@@ -14,14 +14,14 @@ _EACH = {"SGD": 1, "RMSprop": 1, "Adagrad": 1, "Adadelta": 2, "Adam": 2, "Adamax
 def of(archive: Archive, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """(what the worker compiles the model with, the arrays of the state by their keys).
 
-    The first is None if the file was not compiled. Keras 2 keeps all first arrays of the weights, and then all
-    second ones.
+    The first is None if the file was not compiled. Keras 2 keeps all first arrays of the weights, and then
+    all second ones.
     """
     if archive.training is None:
         return None, {}
     described = archive.training.get("optimizer_config") or {}
     kind, config = str(described.get("class_name", "")), dict(described.get("config") or {})
-    training = {
+    training: dict[str, Any] = {
         "optimizer": kind,
         "config": config,
         "loss": archive.training.get("loss"),

@@ -1,7 +1,8 @@
 """`backendexp port` brings a model file of Keras 1 or 2 into Keras 3, and proves that it computes the same.
 
-The new file is an ordinary .keras file, which any Keras 3 loads. The old file runs in the keras2 runtime, the new
-one on every backend of keras3, and their outputs are compared layer by layer. No code in the old file is run.
+The new file is an ordinary .keras file, which any Keras 3 loads. The old file runs in the keras2 runtime, the
+new one on every backend of keras3, and their outputs are compared layer by layer. No code in the old file is
+run.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
     if asked.json:
         print(json.dumps(whole, indent=1))
     else:
-        _print(told, whole, custom, asked.custom)
+        _print(told, whole, drawn.plan.custom, asked.custom)
         for line in tracked.said:
             print(line)
     code = OK if told.verdict == report.SAME else RUN_FAILED
@@ -75,22 +76,36 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("backendexp port", description=__doc__)
-    parser.add_argument("file", type=Path, help="the old model: .h5 or .hdf5, or its architecture in JSON or YAML")
-    parser.add_argument("-o", "--output", type=Path, help="the new file (default: beside the old one, as .keras)")
+    parser.add_argument(
+        "file", type=Path, help="the old model: .h5 or .hdf5, or its architecture in JSON or YAML"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the new file (default: beside the old one, as .keras)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the new file if it exists")
     parser.add_argument("--weights", type=Path, help="the weights of an architecture in JSON or YAML")
     parser.add_argument("--inputs", type=Path, help="an .npz file with a batch of inputs (default: drawn)")
-    parser.add_argument("--seed", type=int, default=0, help="the seed that inputs are drawn with (default: 0)")
     parser.add_argument(
-        "--custom", type=Path, help="a file of yours that defines layers and functions, by the names of the old file"
+        "--seed", type=int, default=0, help="the seed that inputs are drawn with (default: 0)"
     )
     parser.add_argument(
-        "--trust", action="store_true", help="run the code of Lambda layers in the old file, in the keras2 runtime"
+        "--custom",
+        type=Path,
+        help="a file of yours that defines layers and functions, by the names of the old file",
     )
     parser.add_argument(
-        "--saved-on", choices=["tensorflow", "theano", "cntk"], help="the backend that saved it, if the file has it not"
+        "--trust",
+        action="store_true",
+        help="run the code of Lambda layers in the old file, in the keras2 runtime",
     )
-    parser.add_argument("--backends", help="those of the new model, separated by commas (default: all that are here)")
+    parser.add_argument(
+        "--saved-on",
+        choices=["tensorflow", "theano", "cntk"],
+        help="the backend that saved it, if the file has it not",
+    )
+    parser.add_argument(
+        "--backends", help="those of the new model, separated by commas (default: all that are here)"
+    )
     parser.add_argument("--old-backends", help="those of the old model (default: tensorflow,theano)")
     parser.add_argument("--threads", type=int, help="of each engine (default: all cores)")
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds for each step (default: 1800)")
@@ -179,12 +194,12 @@ def _folder(began: float) -> Path:
 
 def _destination(asked: argparse.Namespace) -> session.Destination:
     kind = "none" if asked.no_tracking else "mlflow"
-    return session.destination(TrackingConfig(kind=kind, uri=asked.uri, experiment=asked.experiment), Path.cwd())
+    return session.destination(
+        TrackingConfig(kind=kind, uri=asked.uri, experiment=asked.experiment), Path.cwd()
+    )
 
 
-def _print(
-    told: report.Report, whole: dict[str, Any], custom: frozenset[str], file: Path | None
-) -> None:
+def _print(told: report.Report, whole: dict[str, Any], custom: frozenset[str], file: Path | None) -> None:
     from backendexp.reporting.terminal import print_table
 
     if told.table.rows:
@@ -197,7 +212,7 @@ def _print(
     for sentence in told.sentences[1:]:
         print(f"- {sentence}")
     print(f"  model  {whole['keras_file']}")
-    if file is None:
+    if file is None or not custom:
         print(f"  load it with  keras.saving.load_model({Path(whole['keras_file']).name!r})")
     else:
         names = ", ".join(f"{name!r}: {file.stem}.{name}" for name in sorted(custom))

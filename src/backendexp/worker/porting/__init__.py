@@ -1,8 +1,8 @@
 """Builds a ported model in Keras 3, and computes the outputs of the old and of the new one, layer by layer.
 
-An order of `backendexp port` is {"command": "port", "spec": {"backend": {"name": ...}}, "directory": ..., "task":
-...}. The task has `kind`: build (see `build`), old (`old`) or new (`new`). Arrays travel as .npz files, paths of
-which the task names. The answer is the event `ported`, or `failed`.
+An order of `backendexp port` is {"command": "port", "spec": {"backend": {"name": ...}}, "directory": ...,
+"task": ...}. The task has `kind`: build (see `build`), old (`old`) or new (`new`). Arrays travel as .npz
+files, paths of which the task names. The answer is the event `ported`, or `failed`.
 """
 
 import os

@@ -7,7 +7,16 @@ import numpy
 from . import custom_objects, optimizer
 
 _OBJECTS = {"initializer": "initializers", "regularizer": "regularizers", "constraint": "constraints"}
-_LISTS = ("target_shape", "dims", "noise_shape", "output_shape", "kernel_size", "strides", "pool_size", "size")
+_LISTS = (
+    "target_shape",
+    "dims",
+    "noise_shape",
+    "output_shape",
+    "kernel_size",
+    "strides",
+    "pool_size",
+    "size",
+)
 
 
 def build(task):
@@ -94,7 +103,9 @@ class _Builder(object):
 
     def _call(self, chain, layer, sources, arguments):
         """Call the layers of a chain one after the other. Returns the outputs of the last as a list."""
-        arguments = {key: value for key, value in arguments.items() if key == "training" and value is not None}
+        arguments = {
+            key: value for key, value in arguments.items() if key == "training" and value is not None
+        }
         if layer["recurrent"] and len(sources) > 1:
             states = sources[1 : len(sources) - layer["constants"]]
             value, arguments = sources[0], dict(arguments, initial_state=states)

@@ -18,7 +18,7 @@ def outputs(task):
 
     custom = custom_objects(task["custom"])
     model = keras.models.model_from_json(task["config"], custom_objects=custom)
-    model.load_weights(task["weights"])
+    model.load_weights(_readable(task["weights"], task["result"] + ".h5"))
     arrays = layers_of.read(task["inputs"])
     tensors, names, masks = _tensors(model)
     stateful = bool(getattr(model, "stateful", False))
@@ -42,8 +42,35 @@ def outputs(task):
     return {"layers": said}
 
 
+def _readable(path, copy):
+    """Return the path of a file of weights that Keras 2.3.1 can read: the same, or a copy.
+
+    If two weights of a layer have one name, Keras 2.3.1 saves the names as text, and cannot read them again.
+    """
+    import shutil
+
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        group = file.get("model_weights", file)
+        texts = [
+            name
+            for name in group
+            if any(isinstance(one, str) for one in group[name].attrs.get("weight_names", ()))
+        ]
+    if not texts:
+        return path
+    shutil.copyfile(path, copy)
+    with h5py.File(copy, "r+") as file:
+        group = file.get("model_weights", file)
+        for name in texts:
+            attributes = group[name].attrs
+            attributes["weight_names"] = [str(one).encode("utf-8") for one in attributes["weight_names"]]
+    return copy
+
+
 def _tensors(model):
-    """Return the outputs of all layers of the model's graph, the names of each, and the mask of each or None."""
+    """Return the outputs of all layers of the model, the name of each, and the mask of each or None."""
     tensors, names, masks = [], [], []
     for layer in model.layers:
         if type(layer).__name__ == "InputLayer":
@@ -69,7 +96,8 @@ def _values_of_masks(model, masks, arrays):
         return {}
     # A mask may depend on the phase, as that of a layer with dropout before it.
     compute = backend.function(
-        list(model.inputs) + [backend.learning_phase()], [backend.cast(masks[one], "float32") for one in numbers]
+        list(model.inputs) + [backend.learning_phase()],
+        [backend.cast(masks[one], "float32") for one in numbers],
     )
     values = compute(list(arrays) + [0])
     return {"m%d" % number: numpy.asarray(value) > 0.5 for number, value in zip(numbers, values)}

@@ -1,9 +1,9 @@
-"""Compiles a ported model as it was compiled, and gives the optimizer its state where Keras 3 has the same."""
+"""Compiles a ported model as it was compiled, and restores the state of the optimizer where it can."""
 
 import numpy
 
-# For each optimizer, its arguments in Keras 3, and the attributes of Keras 3 that hold its state, in the order in
-# which Keras 2 keeps them: one array a weight for the first, then one a weight for the second.
+# For each optimizer, its arguments in Keras 3, and the attributes of Keras 3 that hold its state, in the
+# order in which Keras 2 keeps them: one array a weight for the first, then one a weight for the second.
 _KNOWN = {
     "SGD": (("momentum", "nesterov"), ("momentums",)),
     "RMSprop": (("rho", "epsilon"), ("_velocities",)),
