@@ -390,7 +390,7 @@ def _branches():
 
 
 def randomise(model):
-    """Give the model weights that hide nothing: no zeros. What starts at 1, as a variance does, stays above 0."""
+    """Give the model weights that are not 0. What starts at 1, as a variance does, stays above 0."""
     stream = np.random.RandomState(3)
     weights = []
     for value in model.get_weights():
