@@ -28,6 +28,20 @@ MODELS = Path(__file__).with_name("porting_models.py")
 PAGE = Path(__file__).parents[1] / "docs" / "porting.md"
 BEGIN, END = "<!-- the table of benchmarks/porting.py -->", "<!-- end of the table -->"
 OLD = tuple(catalogue.KERAS2.engines)
+# The models that are known not to be the same, with the reason for each: docs/porting.md explains them.
+_MERGED_MASKS = "the generations merge masks differently"
+_JAX_STATE = "predict of Keras 3 on JAX carries no state on to its next call"
+_POOLING = "with padding='same', Theano pools other windows"
+_NOT_RUN = "Theano 1.0.4 needs a BLAS to link to for this, which the machine may lack"
+KNOWN = {
+    **{("Concatenate, masked", engine): _MERGED_MASKS for engine in OLD},
+    **{(f"{kind}, stateful", engine): _JAX_STATE for kind in ("SimpleRNN", "GRU", "LSTM") for engine in OLD},
+    **{(f"{kind}Pooling{rank}D, same", "theano"): _POOLING for kind in ("Max", "Average") for rank in (1, 2)},
+    **{
+        (name, "theano"): _NOT_RUN
+        for name in ("LocallyConnected1D", "LocallyConnected2D", "Dot", "Dot, three axes")
+    },
+}
 
 
 def main() -> int:
@@ -38,7 +52,7 @@ def main() -> int:
     parser.add_argument("--engines", default=",".join(OLD), help="the engines that save the models")
     parser.add_argument("--backends", help="the backends of the new models (default: all that are here)")
     parser.add_argument(
-        "--folder", type=Path, help="where the models are saved (default: a temporary folder)"
+        "--keep", type=Path, help="a folder that keeps models and results; what it has is not done again"
     )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -49,10 +63,11 @@ def main() -> int:
     wrong = [
         (name, engine) for name, cells in rows.items() for engine, cell in cells.items() if not cell.good
     ]
-    print(f"{sum(map(len, rows.values()))} models, {len(wrong)} of them not the same")
+    news = [place for place in wrong if place not in KNOWN]
+    print(f"{sum(map(len, rows.values()))} models, {len(wrong)} of them not the same: {len(news)} not known")
     if not asked.only and not asked.backends and asked.engines == ",".join(OLD):
         _write(rows, new)
-    return 0 if not wrong else 1
+    return 1 if news else 0
 
 
 class Cell:
@@ -133,6 +148,17 @@ def _port(file: Path, engine: str, new: list[Place], workers: Workers) -> Cell:
     return Cell(True, f"{most:.1e} of {scale:.2g}")
 
 
+def _shown(name: str, engine: str, cells: dict[str, Cell]) -> str:
+    """The text of a cell of the table. Paths of this machine do not get into it."""
+    if engine not in cells:
+        return "needs a GPU and TensorFlow"
+    cell = cells[engine]
+    if cell.good:
+        return cell.text
+    what = "**unproved**" if cell.text.startswith("UNPROVED") else "**different**"
+    return f"{what}: {KNOWN.get((name, engine), 'see the command')}"
+
+
 def _write(rows: dict[str, dict[str, Cell]], new: list[Place]) -> None:
     """Put the table into the page."""
     lines = [
@@ -140,7 +166,7 @@ def _write(rows: dict[str, dict[str, Cell]], new: list[Place]) -> None:
         "|---" * (1 + len(OLD)) + "|",
     ]
     for name, cells in rows.items():
-        found = [cells[engine].text if engine in cells else "cannot be saved there" for engine in OLD]
+        found = [_shown(name, engine, cells) for engine in OLD]
         lines.append(f"| {name} | {' | '.join(text.replace('|', '/') for text in found)} |")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -12,7 +12,7 @@ from backendexp.porting.pieces import Context, Piece
 from support.old_files import drawn
 
 # Everything that the user can import from keras.layers of Keras 2.3.1 and that a file can have.
-CLASSES = (
+NAMES = (
     "Activation ActivityRegularization Add AlphaDropout Average AveragePooling1D AveragePooling2D "
     "AveragePooling3D BatchNormalization Concatenate Conv1D Conv2D Conv2DTranspose Conv3D "
     "Conv3DTranspose ConvLSTM2D Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM Dense "
@@ -23,7 +23,7 @@ CLASSES = (
     "Permute ReLU RepeatVector Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax "
     "SpatialDropout1D SpatialDropout2D SpatialDropout3D Subtract ThresholdedReLU UpSampling1D "
     "UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D "
-).split()
+)
 
 
 def chain(kind: str, *arrays: Any, backend: str = "tensorflow", **config: Any) -> tuple[list[Piece], Context]:
@@ -31,7 +31,7 @@ def chain(kind: str, *arrays: Any, backend: str = "tensorflow", **config: Any) -
     return layers.chain_of(Layer(kind, "x", config), arrays, context), context
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", NAMES.split())
 def test_every_layer_of_keras_2_is_known(kind: str) -> None:
     assert layers.is_known(kind)
 

@@ -107,9 +107,17 @@ def _first_difference(wrong: dict[str, Row], rows: Sequence[Row], plan: Plan, ki
     head = (
         f"DIFFERENT: the first layer that differs is {row.output.title} ({kinds.get(row.output.layer, '?')})"
     )
-    head += f", on {_and([one for one, other in wrong.items() if other.output == row.output])}"
+    head += f", on {_and([one for one, other in wrong.items() if other.output is row.output])}"
     why = plan.reasons.get(row.output.layer) or _reason_before(row, rows, title, kinds)
+    if why is None and all(one.startswith("jax") for one in wrong) and _is_stateful(plan, row.output.layer):
+        why = "predict of Keras 3 on JAX does not carry a state on to its next call; calling the model does"
     return f"{head}: {why}" if why else head
+
+
+def _is_stateful(plan: Plan, name: str) -> bool:
+    pieces = next(layer["pieces"] for layer in plan.model["layers"] if layer["name"] == name)
+    inside = [piece["inner"].get("layer", piece) for piece in pieces]
+    return any(piece["config"].get("stateful") for piece in inside)
 
 
 def _reason_before(wrong: Row, rows: Sequence[Row], side: str, kinds: dict[str, str]) -> str | None:
