@@ -8,6 +8,7 @@ run.
 import argparse
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -51,6 +52,9 @@ def main(arguments: list[str]) -> int:
     workers = proof.Workers(_say, parallel=max(1, min(usable_cores(), 4)))
     try:
         proved = proof.prove(task, old, new, workers)
+    except proof.NotBuilt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         workers.close()
     told = report.of(drawn, proved)

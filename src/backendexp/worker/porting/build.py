@@ -26,7 +26,7 @@ def build(task):
         custom: the path of the user's file, or None. target: the path of the .keras file.
     Returns the fields of the event: parameters (count), layers (count), compiled (what was carried over).
     """
-    with open(task["plan"]) as file:
+    with open(task["plan"], encoding="utf-8") as file:
         plan = json.load(file)
     builder = _Builder(custom_objects(task["custom"]))
     with numpy.load(task["weights"], allow_pickle=False) as weights:
