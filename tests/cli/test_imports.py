@@ -29,7 +29,7 @@ def loaded_by(code: str, folder: Path) -> set[str]:
         "import backendexp",
         "import backendexp.cli.main",
         "from backendexp.cli import application, mlproject",
-        "from backendexp.cli.commands import compare, doctor, sync, ui",
+        "from backendexp.cli.commands import compare, doctor, port, sync, ui",
     ],
 )
 def test_importing_backendexp_loads_neither_keras_nor_mlflow(code: str, project: Path) -> None:

@@ -1,7 +1,7 @@
 """`backendexp`: configuration → plan → run → record → summary.
 
 backendexp [-m] [KEY=VALUE ...]     a Hydra application: one run, or with -m a sweep
-backendexp compare|conclude|doctor|resume|sync|ui   see `backendexp compare --help` and so on
+backendexp compare|conclude|doctor|port|resume|sync|ui   see `backendexp compare --help` and so on
 
 SIGTERM, and the SIGHUP that a closed terminal sends, end the program as Ctrl-C does: the work done so far is
 recorded. A signal that is already ignored at the start stays ignored, because nohup expects the program to

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backendexp import cache
 from backendexp.config import bundled
@@ -57,8 +58,28 @@ class _Kind:
     start: str
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the environment of a worker depends on: fields of `RunSpec`."""
+
+    backend: str
+    runtime: str
+    threads: int
+    dtype: str = "float32"
+    start: str = "fork"
+    device: str = "auto"
+
+
 def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
-    """The environment of the worker for a plan.
+    """The environment of the worker for a plan, see `environment_of`."""
+    around = Surroundings(
+        spec.backend, spec.runtime, spec.threads, spec.training.dtype, spec.start, spec.engine.device
+    )
+    return environment_of(around, own_interpreter)
+
+
+def environment_of(spec: Surroundings, own_interpreter: bool) -> dict[str, str]:
+    """The environment of a worker.
 
     It is free of the user's ~/.keras, compile caches and MLflow settings.
     own_interpreter: whether the worker runs on this process's interpreter. Any other interpreter does not get
@@ -79,13 +100,13 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         # The log is UTF-8 whatever the terminal's encoding is, so that an engine can print anything.
         PYTHONIOENCODING="utf-8:backslashreplace",
     )
-    if spec.engine.device == "cpu":
+    if spec.device == "cpu":
         environment.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu", KERAS_TORCH_DEVICE="cpu")
     if spec.backend == "jax":
         if spec.threads == 1:
             flags = environment.get("XLA_FLAGS", "")
             environment["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-        if spec.training.dtype == "float64":
+        if spec.dtype == "float64":
             environment["JAX_ENABLE_X64"] = "1"
     old = catalogue.RUNTIMES[spec.runtime].generation == 2
     if spec.backend == "theano" and not old:
@@ -95,7 +116,7 @@ def worker_environment(spec: RunSpec, own_interpreter: bool) -> dict[str, str]:
         # Theano's keys of compiled modules contain hashes. With a random hash seed it would compile some
         # modules again in every process.
         environment["PYTHONHASHSEED"] = "0"
-        environment["THEANO_FLAGS"] = f"device=cpu,floatX={spec.training.dtype},base_compiledir={compiled}"
+        environment["THEANO_FLAGS"] = f"device=cpu,floatX={spec.dtype},base_compiledir={compiled}"
     return environment
 
 
@@ -147,31 +168,39 @@ class Worker:
         The plan's timeout_s limits the import, and then the run, each for itself. KeyboardInterrupt ends the
         run, becomes an event, and is raised again.
         """
+        fields = spec.to_json()
+        if (file := bundled.file_of(spec.data)) is not None:
+            # The path differs between machines, so it is no part of the plan.
+            fields["data"]["file"] = file
+        self.serve({"command": "run", "spec": fields}, directory, spec.timeout_s, hear)
+
+    def serve(
+        self, order: dict[str, Any], directory: Path, timeout_s: float | None, hear: Callable[[Event], None]
+    ) -> None:
+        """Send an order, see `worker.contract`, and pass on the events until its process has ended.
+
+        directory, timeout_s, hear: as for `run`.
+        """
         self.used = True
         try:
             if self._ready is None:
-                self._ready = self._until("ready", "refused", None, timeout_s=spec.timeout_s, hear=hear)
+                self._ready = self._until("ready", "refused", None, timeout_s=timeout_s, hear=hear)
             else:
                 hear(self._ready)
             if self._ready is None or self._ready["event"] != "ready":
                 return
             with contextlib.suppress(OSError):  # on a full disk, the result matters more than the log
                 (directory / "worker.log").write_bytes(self._log.read_bytes())
-            self._order(spec, directory)
-            self._until("exited", None, timeout_s=spec.timeout_s, hear=hear)
+            self._send({**order, "directory": str(directory)})
+            self._until("exited", None, timeout_s=timeout_s, hear=hear)
         except KeyboardInterrupt as interrupt:
             self._kill_run()
             self._drain(hear)
             hear(events.ended(events.INTERRUPTED, f"interrupted by {_name_of(interrupt)}"))
             raise
 
-    def _order(self, spec: RunSpec, directory: Path) -> None:
+    def _send(self, order: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        fields = spec.to_json()
-        if (file := bundled.file_of(spec.data)) is not None:
-            # The path differs between machines, so it is no part of the plan.
-            fields["data"]["file"] = file
-        order = {"command": "run", "spec": fields, "directory": str(directory)}
         try:
             self._process.stdin.write((json.dumps(order) + "\n").encode())
             self._process.stdin.flush()

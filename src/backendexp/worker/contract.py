@@ -3,6 +3,8 @@
 Commands (parent to worker)
     run     spec: the plan of the run, see `backendexp.runs.plan.RunSpec`
             directory: where the run writes worker.log and, when asked, the model
+    port    spec: backend.name alone. directory: where it writes worker.log
+            task: what to build or to compute, see `porting/__init__.py`
 
 Events (worker to parent); every one has `event` and `time` (seconds since the epoch)
     ready      version, pid, backend, keras, engine, engine_version, python, import_s, packages
@@ -27,6 +29,7 @@ Events (worker to parent); every one has `event` and `time` (seconds since the e
     device     kind: cpu or gpu; name: of the GPU, or null
                peak_bytes: the most of the GPU's memory that was used, or null
     saved      path, format
+    ported     what a task of `port` found: see `porting/build.py`, `porting/old.py` and `porting/new.py`
     finished
     failed     kind (exception, user_code, non_finite_loss, out_of_memory, deadline), message, traceback,
                epoch

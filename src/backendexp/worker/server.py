@@ -148,13 +148,15 @@ def _own_resources():
 
 
 def _run(order, events, start):
-    from . import environment, run
+    from . import environment, porting, run
 
     directory = order["directory"]
     compile_cache = environment.compile_cache_state(order["spec"]["backend"]["name"])
     events.send("started", pid=os.getpid(), start=start, compile_cache=compile_cache)
     with contextlib.suppress(OSError):  # on a full disk, output goes to the worker's own log
         _redirect_output(os.path.join(directory, "worker.log"))
+    if order["command"] == "port":
+        return porting.execute(order, events)
     return run.execute(order["spec"], directory, events)
 
 
