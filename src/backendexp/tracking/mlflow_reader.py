@@ -20,7 +20,7 @@ from backendexp.tracking.mlflow_connection import (
 # The number of runs in one request. This is mlflow's own default, and a server sends some megabytes of JSON
 # for it.
 _PAGE = 1000
-# A caller that asks for the newest runs first needs only a few of them.
+# A caller that asks for the newest runs first usually needs only a few of them. More come in larger pages.
 _FIRST_FEW = 100
 # The number of run ids in one query. Databases limit how many values a query may name.
 _RUNS_A_QUERY = 500
@@ -80,7 +80,7 @@ class MlflowReader:
         """Return MLflow's runs that have these tags, in the order in which they began in this store.
 
         tags: maps names of tags to their values. begin: maps names of tags to how their values begin.
-        newest_first: whether to read small pages, beginning with the run that began last. Here, copies of
+        newest_first: whether to begin with the run that began last, and with a small page. Here, copies of
             runs count by the time at which their originals began.
         """
         from mlflow.entities import ViewType
@@ -108,7 +108,7 @@ class MlflowReader:
                     [self.experiment_id], condition, view, size, order, page_token=token
                 )
             yield from page
-            token = page.token
+            token, size = page.token, _PAGE  # a store sorts all runs for every page
             if not token:
                 return
 
