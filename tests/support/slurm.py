@@ -15,7 +15,7 @@ SlurmctldPort={controller}
 SlurmdPort={node}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
 SlurmUser=root

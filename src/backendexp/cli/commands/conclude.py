@@ -1,6 +1,7 @@
 """`backendexp conclude` draws the conclusion of a sweep or an experiment again, from the runs that exist."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from backendexp.launchers.slurm_states import States, is_under_way, reason
 from backendexp.runs import record
 
 # The jobs of the sweep have run elsewhere, and none is started.
-_HERE = "hydra/launcher=basic"
+_LAUNCHER = re.compile(r"\+*hydra[./]launcher\b")
 
 
 def main(arguments: list[str]) -> int:
@@ -28,8 +29,7 @@ def main(arguments: list[str]) -> int:
         print(f"backendexp: {left}", file=sys.stderr)
         return RUN_FAILED
     resume.enter(last)
-    multirun = any(word in ("-m", "--multirun") for word in last.arguments)
-    words = resume.command_line(last, folder, [_HERE] if multirun else [])
+    words = [word for word in resume.command_line(last, folder, []) if not _LAUNCHER.match(word)]
     from backendexp.cli import application
 
     sys.argv[1:] = words
