@@ -1,6 +1,8 @@
 """Sweeps on a Slurm cluster and on a Ray cluster, each of one node on this machine."""
 
+import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -176,34 +178,37 @@ def test_submitted_jobs_are_collected_later(on_slurm: Project, cluster: Slurm) -
 @pytest.fixture
 def on_ray(new_project: Callable[..., Project]) -> Iterator[Project]:
     """A project beside a Ray cluster of two cores, which was started from another directory."""
-    project = new_project()
-    ray = str(Path(sys.executable).with_name("ray"))
+    ray = Path(sys.executable).with_name("ray")
+    if not ray.exists():
+        pytest.fail("a test of a Ray cluster needs Ray: pip install 'backendexp[ray]'")
+    # Ray 2.60 lets only those into a cluster who have its token.
+    project = new_project(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    # The processes of the cluster are not the project's own.
+    environment = {**os.environ, **project.variables}
     quiet = ["--disable-usage-stats", "--include-dashboard=false"]
-    start = [ray, "start", "--head", "--num-cpus=2", "--port=6399", *quiet]
-    environment = {**project.environment, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    start = [str(ray), "start", "--head", "--num-cpus=2", f"--port={PORT}", *quiet]
     subprocess.run(start, cwd="/", env=environment, check=True, capture_output=True, timeout=120)
     yield project
-    subprocess.run([ray, "stop", "--force"], capture_output=True, timeout=120)
+    subprocess.run([str(ray), "stop", "--force"], env=environment, capture_output=True, timeout=120)
 
 
-ADDRESS = "hydra.launcher.init.address=127.0.0.1:6399"
+PORT = 6399
+ADDRESS = f"hydra.launcher.init.address=127.0.0.1:{PORT}"
 
 
 def test_a_killed_worker_of_ray_is_tried_again_and_its_first_try_does_not_count(on_ray: Project) -> None:
-    server = ("tracking=none",)
     epochs = "training.epochs=3,3000"
-    begun = on_ray.start(*RAY, ADDRESS, *server, *ENDLESS, epochs, "seed=0,1", "data.samples=2000")
+    begun = on_ray.start(*RAY, ADDRESS, "tracking=none", *ENDLESS, epochs, "seed=0,1", "data.samples=2000")
     assert reached(lambda: bool(plans_under_way(on_ray)), within=100)
     for worker in workers_of_ray():
         worker.kill()
     out, errors = begun.communicate(timeout=400)
     assert begun.returncode == 0, out + errors
-    assert "4 of 4" in out.replace("2 of 2", "4 of 4") or out.count("FINISHED") == 4
+    assert out.count("FINISHED") == 4
     results = [path.read_text() for path in Path(on_ray.folder).glob("multirun/*/*/*/theano*/result.json")]
     assert sum('"FINISHED"' in text for text in results) == 4
     assert sum('"KILLED"' in text for text in results) >= 1
     assert "earlier runs were repeated" in out
-    assert on_ray.nothing_runs(within=30) or only_rays_own(on_ray)
 
 
 def workers_of_ray() -> list[psutil.Process]:
@@ -217,11 +222,6 @@ def workers_of_ray() -> list[psutil.Process]:
     return found
 
 
-def only_rays_own(project: Project) -> bool:
-    """Whether of the project's processes only those of the cluster are left, which it started."""
-    return not [p for p in project.processes() if "backendexp" in " ".join(p.cmdline())]
-
-
 def test_ctrl_c_cancels_the_tasks_of_ray(on_ray: Project) -> None:
     begun = on_ray.start(*RAY, ADDRESS, "tracking=none", *ENDLESS, "seed=range(3)")
     assert reached(lambda: len(plans_under_way(on_ray)) == 2, within=100)
@@ -232,7 +232,7 @@ def test_ctrl_c_cancels_the_tasks_of_ray(on_ray: Project) -> None:
     assert len(results) == 2
     assert all('"KILLED"' in text for text in results)
     assert "RUNNING" not in out
-    assert reached(lambda: only_rays_own(on_ray), within=30)
+    assert on_ray.nothing_runs(within=30)
 
 
 def test_ray_refuses_a_store_that_several_machines_cannot_write(on_ray: Project) -> None:

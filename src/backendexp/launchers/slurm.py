@@ -79,7 +79,7 @@ class Slurm:
         since = self._gone.setdefault(number, time.monotonic())
         if time.monotonic() - since < (_LATE_S if state in ("", "COMPLETED") else 0):
             return None
-        return Outcome(why=_why(state, made.paths.stdout))
+        return Outcome(why=why_ended(state, made.paths.stdout))
 
     def cancel(self) -> None:
         cancel(self.job_ids)
@@ -89,10 +89,26 @@ class Slurm:
         self._jobs = {}
 
 
-def _why(state: str, log: Path) -> str:
-    if state in ("FAILED", "COMPLETED", ""):
-        return f"{slurm_states.reason(state)}; its output is in {log}"
-    return slurm_states.reason(state)
+def why_ended(state: str, log: Path) -> str:
+    """Why a job ended that has no result, in words.
+
+    log: the file with its output, into which Slurm writes too.
+    """
+    if state not in ("FAILED", "COMPLETED", ""):
+        return slurm_states.reason(state)
+    try:
+        output = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        output = ""
+    # Where Slurm measures the memory itself, without cgroups, the state does not say it.
+    if "exceeded memory limit" in output.lower():
+        return slurm_states.reason("OUT_OF_MEMORY")
+    return f"{slurm_states.reason(state)}; its output is in {log}"
+
+
+def log_of(sweep: Path, job_id: str) -> Path:
+    """The file with the output of a job, as submitit names it."""
+    return sweep / JOBS / job_id / f"{job_id}_0_log.out"
 
 
 def cancel(job_ids: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from backendexp.cli.commands import resume, sync
 from backendexp.cli.exit_codes import RUN_FAILED
 from backendexp.launchers import slurm
-from backendexp.launchers.slurm_states import States, is_under_way, reason
+from backendexp.launchers.slurm_states import States, is_under_way
 from backendexp.runs import record
 
 # The jobs of the sweep have run elsewhere, and none is started.
@@ -57,13 +57,11 @@ def close_ended_jobs(folder: Path) -> str | None:
         final = states.of(job)
         if final is None:
             continue  # Slurm does not answer, so nothing is known
+        why = slurm.why_ended(final, slurm.log_of(folder, job))
         for run in map(record.load, record.find([place])):
-            if (
-                run.result is None
-                and record.close_dead(run, reason(final)).result
-                and run.context.kind != "none"
-            ):
-                closed.append(run.directory)
-    if closed:
-        sync.upload(closed, [], None)
+            if run.result is None and record.close_dead(run, why).result is not None:
+                closed.append(run)
+    tracked = [run.directory for run in closed if run.context.kind != "none"]
+    if tracked:
+        sync.upload(tracked, [], None)
     return None
