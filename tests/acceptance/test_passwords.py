@@ -1,17 +1,15 @@
 """The password of a store reaches the store, and nothing that a run leaves or says."""
 
 import base64
-import http.client
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from support.gate import Gate
 from support.projects import SMALL, Answer, Project, client_of, statuses
 from support.servers import Servers, free_port
 
@@ -24,58 +22,6 @@ PASSWORD = f"hun@{TAIL},&x"
 ESCAPED = quote(PASSWORD, safe="")
 CREDENTIALS = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
 QUICK = ("backend=theano", *SMALL)
-
-
-class Gate(ThreadingHTTPServer):
-    """It stands before an MLflow server, and lets nobody pass without user and password."""
-
-    daemon_threads = True
-
-    def __init__(self, port: int, server: str) -> None:
-        super().__init__(("127.0.0.1", port), Passage)
-        self.behind = server.removeprefix("http://")
-        self.passed = 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Passage(BaseHTTPRequestHandler):
-    server: Gate
-
-    def do_GET(self) -> None:
-        body = self._body()
-        if self.headers.get("Authorization") != f"Basic {CREDENTIALS}":
-            self.send_error(401)
-            return
-        self.server.passed += 1
-        own = ("Authorization", "Host", "Transfer-Encoding", "Content-Length")
-        headers = {name: value for name, value in self.headers.items() if name not in own}
-        behind = http.client.HTTPConnection(self.server.behind, timeout=60)
-        behind.request(self.command, self.path, body, headers)
-        answer = behind.getresponse()
-        content = answer.read()
-        behind.close()
-        self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
-
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -134,7 +80,7 @@ def tracked(store: Store, project: Project) -> list[Any]:
 
 @pytest.mark.parametrize("way", ["environment", "argument", "escaped", "sweep", "launcher", "variable"])
 def test_no_password_is_left_anywhere(way: str, lab: Project, store: Store, gates: list[Gate]) -> None:
-    gates.append(Gate(free_port(), store.server))
+    gates.append(Gate(free_port(), store.server, CREDENTIALS))
     host = f"127.0.0.1:{gates[0].server_address[1]}"
     plain, escaped = f"http://admin:{PASSWORD}@{host}", f"http://admin:{ESCAPED}@{host}"
     named_after_words = "hydra.sweep.subdir=${hydra.job.num}-${hydra.job.override_dirname}"
@@ -176,7 +122,7 @@ def test_password_is_given_anew_to_upload_later(lab: Project, store: Store, gate
     assert f"the tracking store http://admin:***@127.0.0.1:{port} did not accept it" in away.stderr
     told_nowhere(store, lab, away)
 
-    gates.append(Gate(port, store.server))
+    gates.append(Gate(port, store.server, CREDENTIALS))
     refused = lab.run("sync")
     assert refused.returncode == 1
     assert refused.stderr.count("needs its password, which is not saved on disk. Give the whole") == 3
@@ -192,7 +138,7 @@ def test_password_is_given_anew_to_upload_later(lab: Project, store: Store, gate
 
 
 def test_wrong_password_is_told_without_it(lab: Project, store: Store, gates: list[Gate]) -> None:
-    gates.append(Gate(free_port(), store.server))
+    gates.append(Gate(free_port(), store.server, CREDENTIALS))
     uri = f"http://admin:{ESCAPED}z@127.0.0.1:{gates[0].server_address[1]}"
     answer = lab.run(*QUICK, MLFLOW_TRACKING_URI=uri)
     assert "did not accept it" in answer.stderr
@@ -203,7 +149,7 @@ def test_wrong_password_is_told_without_it(lab: Project, store: Store, gates: li
 def test_user_and_password_of_mlflows_own_variables_open_the_store(
     lab: Project, store: Store, gates: list[Gate]
 ) -> None:
-    gates.append(Gate(free_port(), store.server))
+    gates.append(Gate(free_port(), store.server, CREDENTIALS))
     variables = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
     uri = f"tracking.uri=http://127.0.0.1:{gates[0].server_address[1]}"
     answer = lab.run(*QUICK, uri, **variables)

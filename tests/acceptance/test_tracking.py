@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from backendexp.cli.exit_codes import NOT_TRACKED
+from support.gate import Gate
 from support.projects import ENDLESS, SMALL, Answer, Project, named, reached, statuses, summary_of, trained
 from support.servers import Servers, free_port
 
@@ -32,6 +33,39 @@ def test_a_server_is_found_through_mlflows_own_variables(lab: Project, serve: Se
 
     artifacts = {found.path for found in MlflowClient(server).list_artifacts(run.info.run_id)}
     assert {"config.yaml", "worker.log", "events.jsonl", "environment.json"} <= artifacts
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_run_that_a_slow_server_has_created_twice_is_there_once(
+    killed: bool, lab: Project, serve: Servers
+) -> None:
+    """MLflow's client repeats a request that it gets no answer to in time."""
+    server = serve(lab)
+    gate = Gate(free_port(), server, late_s=6.0)
+    variables = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{gate.server_address[1]}",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    }
+    try:
+        if killed:
+            command = lab.start("backend=theano", *ENDLESS, **variables)
+            assert reached(lambda: len(lab.tracked(server)) == 2, within=60)
+            assert reached(lambda: named(lab.events(), "epoch"), within=60)
+            command.kill()
+            command.communicate()
+        answer = lab.run("backend=theano", *SMALL, **variables)
+    finally:
+        gate.shutdown()
+        gate.server_close()
+    assert answer.returncode == 0, answer.stderr
+    assert gate.late_s == 0.0
+    runs = lab.tracked(server)
+    assert sorted(statuses(runs)) == (["FINISHED", "KILLED"] if killed else ["FINISHED"])
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+
+    deleted = MlflowClient(server).search_runs([runs[0].info.experiment_id], "", ViewType.DELETED_ONLY)
+    assert [run.info.status for run in deleted] == ["RUNNING"]
 
 
 @pytest.fixture(scope="module")

@@ -317,6 +317,20 @@ def test_run_of_a_dead_process_that_had_ended_gets_its_own_status(
     assert record.load(done.directory).tracked_run_id == run_id
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_run_of_a_dead_process_that_the_store_has_twice_is_closed_once(
+    ended: bool, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    done = streams.record_of(tmp_path, make_spec(), streams.whole(), tags=dead_process())
+    first, _ = begun(tracker, done), begun(tracker, done)
+    if ended:
+        tracker.end(first, record.report(done))
+    close_runs_of_dead_processes(tracker)
+    assert tracker.statuses == {first: "FINISHED"}
+    assert record.load(done.directory).tracked_run_id == (None if ended else first)
+
+
 def test_run_of_a_dead_process_without_its_directory_is_killed(tmp_path: Path) -> None:
     tracker = MemoryTracker()
     tags = {**dead_process(), "backendexp.directory": str(tmp_path / "removed")}

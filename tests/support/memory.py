@@ -31,7 +31,9 @@ class MemoryTracker:
         self.statuses[run_id] = report.status
 
     def find(self, record_id: str) -> str | None:
-        return next((run for run, tags in self.tags.items() if tags[RECORD_TAG] == record_id), None)
+        found = [run for run, tags in self.tags.items() if tags[RECORD_TAG] == record_id]
+        over = [run for run in found if self.statuses[run] != "RUNNING"]
+        return next(iter([*over, *found]), None)
 
     def open_runs(self, host: str) -> list[OpenRun]:
         return [
@@ -50,3 +52,7 @@ class MemoryTracker:
     def kill(self, run_id: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         self.statuses[run_id] = "KILLED"
         self.tags[run_id].update(tags)
+
+    def discard(self, run_id: str) -> None:
+        del self.statuses[run_id]
+        del self.tags[run_id]

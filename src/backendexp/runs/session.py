@@ -307,7 +307,11 @@ def close_runs_of_dead_processes(tracker: Tracker) -> None:
                 tracker.kill(run.run_id, why)
             continue
         lost = record.close_lost(record.load(directory))
-        if lost.result is not None:
+        if lost.result is None:
+            continue
+        if tracker.find(lost.context.id) not in (run.run_id, None):
+            tracker.discard(run.run_id)
+        else:
             tracker.end(run.run_id, record.report(lost))
             lost.mark_tracked(run.run_id)
 

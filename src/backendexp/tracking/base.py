@@ -101,10 +101,14 @@ class Tracker(Protocol):
     ) -> str:
         """Create a run, or join the existing run `run_id` if it is given. Returns the id of the run."""
 
-    def end(self, run_id: str, report: Report) -> None: ...
+    def end(self, run_id: str, report: Report) -> None:
+        """Send everything about a run that is over, and discard what `discard` describes. Safe to repeat."""
 
     def find(self, record_id: str) -> str | None:
-        """Return the id of the run that `begin` created for this record, or None."""
+        """Return the id of the run that `begin` created for this record, or None.
+
+        If there are several, see `discard`, it is one that has ended.
+        """
 
     def open_runs(self, host: str) -> list[OpenRun]:
         """Return the runs that have the status RUNNING and were begun on `host`."""
@@ -114,6 +118,9 @@ class Tracker(Protocol):
 
         tags: say why.
         """
+
+    def discard(self, run_id: str) -> None:
+        """Delete a run that a slow server created besides the one that it named. It can be restored."""
 
 
 class OpenRuns(Protocol):

@@ -101,6 +101,20 @@ class MlflowTracker:
                 log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
                 log(run_id, str(path))
             self._client.set_terminated(run_id, report.status, report.end_ms)
+            self._discard_repeats(run_id, report.record_id)
+
+    def _discard_repeats(self, run_id: str, record_id: str) -> None:
+        """Delete the runs that were created besides `run_id` for the same record.
+
+        If a server does not answer in time, MLflow's client repeats its request. A server that was only slow
+        has then created two runs, and the client knows the second one.
+        """
+        if is_database(self.uri):
+            return
+        condition = f"attributes.status = 'RUNNING' and tags.`{RECORD_TAG}` = '{record_id}'"
+        for run in self._client.search_runs([self.experiment_id], condition):
+            if run.info.run_id != run_id:
+                self._client.delete_run(run.info.run_id)
 
     def _log(
         self,
@@ -116,10 +130,9 @@ class MlflowTracker:
 
     def find(self, record_id: str) -> str | None:
         with translated(self.uri):
-            runs = self._client.search_runs(
-                [self.experiment_id], f"tags.`{RECORD_TAG}` = '{record_id}'", max_results=1
-            )
-            return runs[0].info.run_id if runs else None
+            runs = self._client.search_runs([self.experiment_id], f"tags.`{RECORD_TAG}` = '{record_id}'")
+            over = [run for run in runs if run.info.status != "RUNNING"]
+            return next((run.info.run_id for run in [*over, *runs]), None)
 
     def open_runs(self, host: str) -> list[OpenRun]:
         with translated(self.uri):
@@ -132,6 +145,10 @@ class MlflowTracker:
     def kill(self, run_id: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         with translated(self.uri):
             kill(self._client, run_id, tags)
+
+    def discard(self, run_id: str) -> None:
+        with translated(self.uri):
+            self._client.delete_run(run_id)
 
 
 def kill(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
