@@ -53,19 +53,20 @@ class _OurLauncher(Launcher):
         return False
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from backendexp.cli import application, jobs
+        from backendexp.cli import application, jobs, launching
 
         tasks = jobs.of_sweep(
             self._context, self._function, self._config, job_overrides, initial_job_idx, self.alone
         )
-        return jobs.launch(application.current(), self.scheduler(application.current()), tasks, self.detach)
+        app = application.current()
+        return launching.launch(app, self.scheduler(app), tasks, self.detach)
 
 
 class JoblibLauncher(_OurLauncher):
     def check(self, app: Any) -> None:
-        from backendexp.cli import jobs
+        from backendexp.cli import launching
 
-        jobs.check_joblib(self.settings["n_jobs"])
+        launching.check_joblib(self.settings["n_jobs"])
 
     @property
     def alone(self) -> bool:
@@ -79,24 +80,24 @@ class JoblibLauncher(_OurLauncher):
 
 class SlurmLauncher(_OurLauncher):
     def check(self, app: Any) -> None:
-        from backendexp.cli import jobs
+        from backendexp.cli import launching
         from backendexp.launchers import slurm
 
         slurm.check()
-        jobs.check_threads(app)
-        jobs.check_store(app, slurm.machines(self.settings.get("partition")))
+        launching.check_threads(app)
+        launching.check_store(app, slurm.machines(self.settings.get("partition")))
 
     @property
     def alone(self) -> bool:
         return bool(self.settings.get("exclusive"))
 
     def scheduler(self, app: Any) -> "Scheduler":
-        from backendexp.cli import jobs
+        from backendexp.cli import launching
         from backendexp.launchers.slurm import Slurm
 
         settings = {key: value for key, value in self.settings.items() if key != "detach"}
         if settings.get("cpus_per_task") is None:
-            settings["cpus_per_task"] = jobs.most_threads(app)
+            settings["cpus_per_task"] = launching.most_threads(app)
         if not settings.get("exclusive"):
             settings["exclusive"] = None
         return Slurm(settings)
@@ -104,13 +105,13 @@ class SlurmLauncher(_OurLauncher):
 
 class RayLauncher(_OurLauncher):
     def check(self, app: Any) -> None:
-        from backendexp.cli import jobs
+        from backendexp.cli import launching
         from backendexp.launchers import ray_cluster
 
         ray_cluster.check()
-        jobs.check_threads(app)
+        launching.check_threads(app)
         if self.settings["init"].get("address"):
-            jobs.check_store(app, set())
+            launching.check_store(app, set())
 
     def scheduler(self, app: Any) -> "Scheduler":
         from backendexp.launchers.ray_cluster import Ray

@@ -157,6 +157,23 @@ def test_what_slurm_cannot_run_is_refused_with_a_reason(
     assert trained(on_slurm.tracked()) == []
 
 
+def test_the_blocks_of_a_comparison_are_jobs_that_have_the_node_to_themselves(
+    on_slurm: Project, cluster: Slurm
+) -> None:
+    by_steps = ("compare.by=training.steps_per_execution", "compare.values=[1,2]", "compare.blocks=3")
+    answer = on_slurm.run(
+        "experiment=compare", "hydra/launcher=slurm", "backend=theano", *by_steps, *QUICK, timeout=400
+    )
+    assert answer.returncode == 0, answer.stderr
+    runs = trained(on_slurm.tracked())
+    assert statuses(runs) == ["FINISHED"] * len(runs)
+    assert sorted(r.data.tags["block"] for r in runs if r.data.tags["role"] == "timed") == [*"112233"]
+    assert not any("parallel" in run.data.tags for run in runs)
+    assert "ran beside others" not in answer.stdout
+    assert summary_of(on_slurm.tracked()).data.params["compare.blocks"] == "3"
+    assert on_slurm.nothing_runs(within=10)
+
+
 def test_submitted_jobs_are_collected_later(on_slurm: Project, cluster: Slurm) -> None:
     answer = on_slurm.run(*SLURM, *QUICK, "hydra.launcher.detach=true", "seed=0,1", timeout=60)
     assert answer.returncode == 0, answer.stderr

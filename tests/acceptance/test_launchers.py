@@ -63,8 +63,8 @@ def test_a_killed_job_is_a_row_with_its_reason_and_the_others_are_run(lab: Proje
     assert lab.nothing_runs(within=5)
 
 
-def jobs_begun(lab: Project) -> list[dict[str, str]]:
-    files = sorted(Path(lab.folder).glob("multirun/*/*/.jobs/*.json"))
+def jobs_begun(lab: Project, folder: str = "multirun") -> list[dict[str, str]]:
+    files = sorted(Path(lab.folder).glob(f"{folder}/*/*/.jobs/*.json"))
     return [json.loads(file.read_text()) for file in files]
 
 
@@ -83,3 +83,78 @@ def test_a_relative_store_and_folder_are_those_of_the_parent(lab: Project) -> No
     assert answer.returncode == 0, answer.stderr
     assert len(trained(lab.tracked(f"sqlite:///{lab.folder}/mine.db"))) == 2
     assert len(list((lab.folder / "here").glob("*/theano-*/result.json"))) == 2
+
+
+# The values of a setting are compared on one backend, so that only one engine is imported.
+BY_STEPS = (
+    "experiment=compare",
+    "backend=theano",
+    "compare.by=training.steps_per_execution",
+    "compare.values=[1,2]",
+    "compare.blocks=3",
+    "hydra/launcher=joblib",
+)
+
+
+def test_the_blocks_of_a_comparison_are_jobs(lab: Project) -> None:
+    answer = lab.run(*BY_STEPS, "hydra.launcher.n_jobs=1", *QUICK)
+    assert answer.returncode == 0, answer.stderr
+    runs = trained(lab.tracked())
+    blocks = [run for run in runs if run.data.tags["role"] == "timed"]
+    assert sorted((r.data.tags["block"], r.data.params["training.steps_per_execution"]) for r in blocks) == [
+        (block, steps) for block in "123" for steps in "12"
+    ]
+    assert statuses(runs) == ["FINISHED"] * len(runs)
+    assert len(runs) > len(blocks)  # the parity part
+    # One block at a time has the machine to itself, so its times are judged.
+    assert not any("parallel" in run.data.tags for run in runs)
+    assert "ran beside others" not in answer.stdout
+    assert summary_of(lab.tracked()).data.params["compare.blocks"] == "3"
+    assert answer.stderr.count("block 2/3  theano on keras3") == 2
+    # The first block on a machine warms up both sides, and the others find them warm.
+    (folder,) = (lab.folder / "outputs").glob("*/*")
+    assert len(list(folder.glob("*/warm-up/*/result.json"))) == 2
+    assert len(list(folder.glob("block-*/theano*/result.json"))) == 6
+
+    again = lab.run("resume", str(folder), "compare.blocks=4")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count(": FINISHED") == 2
+    assert len(list(folder.glob("block-*/theano*/result.json"))) == 8
+
+
+@pytest.mark.extended
+def test_a_block_that_was_killed_is_made_again_by_resume(lab: Project) -> None:
+    begun = lab.start(
+        *BY_STEPS, "hydra.launcher.n_jobs=2", "compare.parity=false", *QUICK, "training.epochs=3000"
+    )
+    assert reached(lambda: len(jobs_begun(lab, "outputs")) >= 2, within=90)
+    assert reached(lambda: both_train(lab), within=90)
+    os.kill(int(jobs_begun(lab, "outputs")[0]["backendexp.pid"]), signal.SIGKILL)
+    out, errors = begun.communicate(timeout=300)
+    assert begun.returncode == 1, errors
+    assert "RUNNING" not in statuses(lab.tracked())
+    assert "No verdict: " in out
+    assert lab.nothing_runs(within=5)
+    (folder,) = (lab.folder / "outputs").glob("*/*")
+    again = lab.run("resume", str(folder))
+    assert again.returncode == 0, again.stderr
+    finished = [run for run in trained(lab.tracked()) if run.info.status == "FINISHED"]
+    assert len({(r.data.tags["block"], r.data.tags["position"]) for r in finished}) == len(finished) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compare.until=decided",), "a launcher cannot run the blocks. Leave out hydra/launcher"),
+        (("hydra.launcher.n_jobs=0",), "hydra.launcher.n_jobs is 0: expected a number of processes"),
+    ],
+    ids=["decided", "none"],
+)
+def test_experiment_that_a_launcher_cannot_run_is_refused(
+    lab: Project, words: tuple[str, ...], said: str
+) -> None:
+    answer = lab.run(*BY_STEPS, *QUICK, *words)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not list(lab.folder.glob("**/starts.jsonl"))

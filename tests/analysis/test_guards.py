@@ -140,13 +140,6 @@ def test_parameters_that_a_lost_run_never_logged_are_no_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "title"), [("cpu_model", "CPU model"), ("cores", "number of cores"), ("backendexp.host", "host")]
-)
-def test_machine_that_differs_within_a_sweep_is_refused(tag: str, title: str) -> None:
-    refused(changed(sweep_runs(TWO, 3), 4, tags={tag: "64"}), f"not alike: the {title} is ")
-
-
-@pytest.mark.parametrize(
     ("tag", "title"), [("keras_version", "Keras version"), ("engine_version", "engine version")]
 )
 def test_version_that_differs_within_a_group_is_refused(tag: str, title: str) -> None:
@@ -272,6 +265,61 @@ def test_times_of_runs_beside_others_have_no_verdict(
     assert {reasons(found)[m.key] for m in TIMES} == {f"{count} of 10 runs ran beside others"}
     assert reasons(found)[MEMORY.key] is None
     assert any(note.startswith(f"{count} of 10 runs ran beside others, so") for note in found.notes)
+
+
+ELSEWHERE = {"backendexp.host": "elsewhere"}
+
+
+def test_blocks_of_several_machines_are_judged_as_those_of_one() -> None:
+    """Every second block ran on a machine that takes three times as long."""
+    here = sweep_runs(TWO, 10)
+    there = [
+        replace(r, tags={**r.tags, **ELSEWHERE}, values={**r.values, **slower(r, 3.0)}) if r.seed % 2 else r
+        for r in here
+    ]
+    found = compare(there)
+    assert set(reasons(found).values()) == {None}
+    assert [(c.verdict, c.ratio) for c in found.contrasts] == [
+        (c.verdict, pytest.approx(c.ratio)) for c in compare(here).contrasts
+    ]
+    assert any(note.startswith("The runs are from 2 machines (elsewhere, ") for note in found.notes)
+
+
+def slower(run: TrackedRun, factor: float) -> dict[str, float]:
+    return {measure.key: run.values[measure.key] * factor for measure in TIMES if measure.key in run.values}
+
+
+@pytest.mark.parametrize(("tag", "value"), [("cpu_model", "Xeon"), ("cores", "64"), *ELSEWHERE.items()])
+def test_blocks_whose_runs_were_on_two_machines_do_not_count_for_times(tag: str, value: str) -> None:
+    runs = sweep_runs(TWO, 6)
+    apart = [
+        replace(r, tags={**r.tags, tag: value}, values={**r.values, **slower(r, 100.0)})
+        if r.backend == "theano" and r.seed < 2
+        else r
+        for r in runs
+    ]
+    found = compare(apart)
+    assert set(reasons(found).values()) == {None}
+    assert {c.measure.key: c.blocks for c in found.contrasts if c.measure in TIMES} == {
+        m.key: 4 for m in TIMES
+    }
+    assert {q.blocks for q in found.qualities} == {6}
+    assert (
+        "tensorflow and theano ran on different machines in 2 of 6 blocks, which do not count for times."
+        in found.notes
+    )
+
+
+def test_times_have_no_verdict_where_too_few_blocks_shared_a_machine() -> None:
+    runs = sweep_runs(TWO, 6)
+    apart = [
+        replace(r, tags={**r.tags, **ELSEWHERE}) if r.backend == "theano" and r.seed < 4 else r for r in runs
+    ]
+    found = compare(apart)
+    why = "in only 2 of 6 blocks, both runs were on one machine"
+    assert {reasons(found)[m.key] for m in TIMES} == {why}
+    assert reasons(found)[MEMORY.key] is None
+    assert {q.verdict for q in found.qualities} != {WITHHELD}
 
 
 def test_runs_on_different_machines_do_not_overlap() -> None:

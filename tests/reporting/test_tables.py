@@ -94,6 +94,16 @@ def test_runs_of_two_runtimes_are_not_called_a_comparison(make: Make) -> None:
     assert "they do not compare backends" in said
 
 
+def test_runs_of_two_machines_are_not_called_alike(make: Make) -> None:
+    runs = [make("theano", seed=seed) for seed in (1, 2)]
+    placed = [
+        replace(run, context=replace(run.context, tags={**run.context.tags, "backendexp.host": host}))
+        for run, host in zip(runs, ("b", "a"), strict=True)
+    ]
+    (said,) = tables.caveats(placed)
+    assert said.startswith("These runs are from 2 machines (a, b), so their times also differ")
+
+
 def test_compilation_that_later_runs_do_not_repeat_is_reported(make: Make) -> None:
     (said,) = tables.caveats([make("theano", streams.whole(compile_cache="empty")), make("theano")])
     assert "empty compile cache" in said

@@ -114,15 +114,6 @@ def refuse_unlike_plans(runs: Sequence[TrackedRun], by: str | None = None) -> No
         )
 
 
-def refuse_unlike_machines(runs: Sequence[TrackedRun]) -> None:
-    for tag, title in _MACHINE.items():
-        _refuse_several(
-            f"the {title}",
-            ((run, run.tags[tag]) for run in runs if run.tags.get(tag)),
-            "Times from different machines cannot be compared: select the runs of one machine",
-        )
-
-
 def refuse_unlike_versions(side: Side) -> None:
     for tag, title in VERSIONS.items():
         _refuse_several(
@@ -222,11 +213,30 @@ def why_side_by_side(pair: Pair, by_sweep: bool) -> str | None:
 
 
 def why_other_machine(pair: Pair) -> str | None:
+    """Why the times of a backend in two sweeps have no verdict if the sweeps ran on unlike machines."""
     for tag in ("cpu_model", "cores"):
-        first, second = pair.baseline.tag(tag), pair.candidate.tag(tag)
-        if first != second and None not in (first, second):
-            return f"different machines: {_MACHINE[tag]} {first} and {second}"
+        met = [_known(tag, side.runs) for side in (pair.baseline, pair.candidate)]
+        both = {value for known in met for value in known}
+        if all(met) and len(both) > 1:
+            return f"different machines: {_MACHINE[tag]} {' and '.join(sorted(both))}"
     return None
+
+
+def why_apart(pair: Pair) -> str | None:
+    """Why the times of a pair have no verdict if too few of its blocks ran on one machine."""
+    together = sum(map(on_one_machine, pair.blocks))
+    if together == len(pair.blocks) or together >= FEWEST_BLOCKS:
+        return None
+    return f"in only {together} of {len(pair.blocks)} blocks, both runs were on one machine"
+
+
+def on_one_machine(block: tuple[TrackedRun, TrackedRun]) -> bool:
+    """Whether both runs of a block were on one machine, as far as their tags tell."""
+    return all(len(_known(tag, block)) <= 1 for tag in _MACHINE)
+
+
+def _known(tag: str, runs: Iterable[TrackedRun]) -> set[str]:
+    return {run.tags[tag] for run in runs if run.tags.get(tag)}
 
 
 def why_parallel(pair: Pair, beside: set[str]) -> str | None:

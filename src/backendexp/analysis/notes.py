@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
 from backendexp.analysis import numbers, statistics
 from backendexp.analysis.findings import TrackedRun
-from backendexp.analysis.guards import FEWEST_BLOCKS, VERSIONS, count_of
+from backendexp.analysis.guards import FEWEST_BLOCKS, VERSIONS, count_of, on_one_machine
 from backendexp.analysis.order import order_caveat
-from backendexp.analysis.sides import Side
+from backendexp.analysis.sides import Pair, Side
 from backendexp.runs import measures
 from backendexp.runs.machine import HOST
 from backendexp.runs.measures import Kind, Measure
@@ -55,6 +56,8 @@ def notes(
     if len({(side.runtime, side.tag("keras_version")) for side in sides}) > 1 and not by_sweep:
         yield "Runs of different Keras versions stand side by side; they do not compare backends."
     yield from _order(sides, runs, by_sweep)
+    if not by_sweep:
+        yield from _machines(sides, runs)
     if own_starts:
         yield (
             "The starts differ: each engine drew its own initial weights (controls.initial_weights=false). "
@@ -91,9 +94,9 @@ def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) ->
                 "One sweep ran wholly before the other, so a drift of the machine between them looks like a "
                 "difference."
             )
-        hosts = {side.tag(HOST) for side in sides} - {None}
+        hosts = _hosts(runs)
         if len(hosts) > 1:
-            yield f"The sweeps ran on different hosts: {', '.join(sorted(map(str, hosts)))}."
+            yield f"The sweeps ran on different hosts: {', '.join(hosts)}."
         for tag, title in VERSIONS.items():
             for backend in sorted({side.backend for side in sides}):
                 own = {s.sweep: s.tag(tag) for s in sides if s.backend == backend and s.tag(tag)}
@@ -104,6 +107,27 @@ def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) ->
         caveat = order_caveat([labels[run.run_id] for run in runs])
         if caveat:
             yield caveat
+
+
+def _machines(sides: Sequence[Side], runs: Sequence[TrackedRun]) -> Iterator[str]:
+    hosts = _hosts(runs)
+    if len(hosts) > 1:
+        yield (
+            f"The runs are from {len(hosts)} machines ({', '.join(hosts)}). Ratios of times are of blocks "
+            "whose runs shared a machine. The medians of times hold the differences between the machines."
+        )
+    for a, b in combinations(sides, 2):
+        blocks = Pair(a, b).blocks
+        apart = sum(not on_one_machine(block) for block in blocks)
+        if apart:
+            yield (
+                f"{a.label} and {b.label} ran on different machines in {apart} of {len(blocks)} blocks, "
+                "which do not count for times."
+            )
+
+
+def _hosts(runs: Sequence[TrackedRun]) -> list[str]:
+    return sorted({run.tags[HOST] for run in runs if run.tags.get(HOST)})
 
 
 def _caches(side: Side) -> Iterator[str]:

@@ -83,8 +83,6 @@ def analyse(
         # A run that was killed together with backendexp may have left no plan.
         timed = [run for run in timed if by in run.params or run.status == FINISHED]
     guards.refuse_unlike_plans(timed, by)
-    for together in _by_sweep(timed) if by_sweep else [timed]:
-        guards.refuse_unlike_machines(together)
     every = sides.split(timed, by_sweep, by)
     for side in every:
         guards.refuse_unlike_versions(side)
@@ -104,7 +102,7 @@ def analyse(
     # Where the setting changes what is computed, a difference in quality is a part of the answer.
     same_work = qualities if by is None or guards.should_not_change_results(by) else []
     untimed = _why_untimed(beside, parity, same_work, by_sweep)
-    contrasts = _contrasts(pairs, margin, side_by_side, untimed, sequential)
+    contrasts = _contrasts(pairs, margin, side_by_side, untimed, sequential, by_sweep)
     groups = [_group(side, judged) for side in sides.order(every, baselines)]
     outliers = {group.label: group.outliers for group in groups}
     return Comparison(
@@ -163,13 +161,6 @@ def _is_sequential(timed: Sequence[TrackedRun]) -> bool:
     return any(len(own) > 1 or UNTIL_DECIDED in own for own in planned.values())
 
 
-def _by_sweep(runs: Sequence[TrackedRun]) -> list[list[TrackedRun]]:
-    found: dict[str | None, list[TrackedRun]] = {}
-    for run in runs:
-        found.setdefault(run.sweep, []).append(run)
-    return list(found.values())
-
-
 def _design(
     runs: Sequence[TrackedRun], every: Sequence[Side], baseline: str | None, by_sweep: bool
 ) -> tuple[list[Side], list[Pair]]:
@@ -195,8 +186,8 @@ def _why_untimed(
             differing.setdefault((quality.baseline, quality.candidate), []).append(quality.measure.title)
 
     def why(pair: Pair) -> str | None:
-        other_machine = guards.why_other_machine(pair) if by_sweep else None
-        reason = other_machine or guards.why_parallel(pair, beside) or parity.why_withheld(pair)
+        elsewhere = guards.why_other_machine(pair) if by_sweep else guards.why_apart(pair)
+        reason = elsewhere or guards.why_parallel(pair, beside) or parity.why_withheld(pair)
         if reason is None and pair.labels in differing:
             reason = f"not of one quality: different {' and '.join(differing[pair.labels])}"
         return reason
@@ -210,17 +201,19 @@ def _contrasts(
     side_by_side: Mapping[tuple[str, str], str | None],
     why_untimed: _Why,
     sequential: bool,
+    by_sweep: bool,
 ) -> list[Contrast]:
     samples = []
     keys = keys_of(run for pair in pairs for side in (pair.baseline, pair.candidate) for run in side.runs)
     for pair in pairs:
         untimed = why_untimed(pair)
         for measure in measures.ratios(keys):
-            withheld = side_by_side[pair.labels] or (
-                untimed if measure.kind in (Kind.TIME, Kind.RATE) else None
-            )
+            is_timed = measure.kind in (Kind.TIME, Kind.RATE)
+            withheld = side_by_side[pair.labels] or (untimed if is_timed else None)
             no_sample = guards.why_one_measurement(measure, pair) or guards.why_no_ratio(measure, pair)
-            values = None if no_sample else _paired_values(pair, measure)
+            # Within a block the machine is the same for both, so its speed is not in their ratio.
+            blocks = [b for b in pair.blocks if by_sweep or not is_timed or guards.on_one_machine(b)]
+            values = None if no_sample else _paired_values(blocks, measure)
             samples.append((measure, pair, withheld or no_sample, values))
     margins = [float(np.log1p(margin))] * len(samples)
     found = _sampled(samples, np.log, margins, _CONFIDENCE, sequential)
@@ -238,7 +231,7 @@ def _qualities(
     sequential: bool,
 ) -> list[QualityContrast]:
     samples = [
-        (measure, pair, side_by_side[pair.labels], _paired_values(pair, measure))
+        (measure, pair, side_by_side[pair.labels], _paired_values(pair.blocks, measure))
         for pair in pairs
         for measure in judged
         if measure.kind is Kind.QUALITY
@@ -260,10 +253,10 @@ def _margin(measure: Measure, values: _Values) -> float:
     return measure.margin * float(np.abs(baseline).mean())
 
 
-def _paired_values(pair: Pair, measure: Measure) -> _Values:
+def _paired_values(blocks: Sequence[tuple[TrackedRun, TrackedRun]], measure: Measure) -> _Values:
     """(the baseline's values, the candidate's values) in the blocks in which both have one."""
     both = np.array(
-        [[run.values.get(measure.key, np.nan) for run in block] for block in pair.blocks], dtype=float
+        [[run.values.get(measure.key, np.nan) for run in block] for block in blocks], dtype=float
     ).reshape(-1, 2)
     both = both[np.isfinite(both).all(axis=1)]
     return both[:, 0], both[:, 1]

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from backendexp import cache, experiments, places
-from backendexp.cli import output, preflight
+from backendexp.cli import block_jobs, launching, output, preflight
+from backendexp.cli.block_jobs import Block
 from backendexp.cli.exit_codes import BAD_INPUT, NOT_TRACKED, OK, RUN_FAILED
 from backendexp.cli.overrides import for_shell
 from backendexp.cli.preflight import Checked, Job
 from backendexp.config import composition, schema
-from backendexp.config.schema import SKIP, Config
+from backendexp.config.schema import SKIP
 from backendexp.experiments import sweep
 from backendexp.experiments.base import Conclusion, Experiment, PlannedRun
 from backendexp.experiments.sweep import Sweep
-from backendexp.launchers.tasks import Outcome, Task
+from backendexp.launchers.tasks import JOBS, Outcome, Task
 from backendexp.reporting import tables
 from backendexp.reporting.terminal import print_table
-from backendexp.runs import session, starts
+from backendexp.runs import machine, session, starts
 from backendexp.runs.record import WARM_UP, RunRecord
 from backendexp.runs.session import Destination, Session
 from backendexp.runs.starts import Earlier, Start
@@ -120,6 +121,8 @@ class Application:
     has_machine: in a launcher's process, whether no other run uses the machine meanwhile.
     is_detached: whether the jobs were only submitted.
     only_concludes: see `run`.
+    _is_launched: whether a launcher runs the blocks of the experiment.
+    _reported: the folders of the runs of other processes of which a line was printed.
     """
 
     session: Session
@@ -136,6 +139,7 @@ class Application:
     has_machine: bool = False
     is_detached: bool = False
     only_concludes: bool = False
+    _is_launched: bool = False
     _reported: set[Path] = field(default_factory=set)
 
     def run_job(self, tree: Any, hydra: Any) -> float:
@@ -152,6 +156,7 @@ class Application:
         self.where = session.destination(checked.tracking, Path.cwd())
         root = Path(hydra.runtime.output_dir)
         name = checked.experiment
+        launcher = launching.launcher_of_experiment(self, hydra, checked) if name else None
         self.experiment = experiments.design(name).plan(spec, checked, _say) if name else None
         planned = self.experiment.runs if self.experiment else (PlannedRun(spec),)
         if multirun and self.parallel:  # a launcher's process may outlive a sweep
@@ -163,11 +168,15 @@ class Application:
         for line in self.experiment.opening if self.experiment else ():
             _say(line)
         config_yaml = _resolved(tree)
+        run_name = checked.tracking.run_name
+        if launcher is not None:
+            self._launch(launcher, planned, root, config_yaml, run_name)
+            return math.nan
         result = None
         ended: list[RunRecord] = []
         is_over = getattr(self.experiment, "is_over", None)
         for run in self._to_make(planned):
-            record = run if isinstance(run, RunRecord) else self._run(run, root, config_yaml, checked)
+            record = run if isinstance(run, RunRecord) else self._run(run, root, config_yaml, run_name)
             result = record.result
             if isinstance(run, RunRecord) or not run.warm_up:
                 ended.append(record)
@@ -199,7 +208,46 @@ class Application:
             if isinstance(one, RunRecord) or not one.warm_up or one.spec.backend in cold:
                 yield one
 
-    def _run(self, planned: PlannedRun, root: Path, config_yaml: str, config: Config) -> RunRecord:
+    def _launch(
+        self,
+        launcher: Any,
+        planned: Sequence[PlannedRun],
+        root: Path,
+        config_yaml: str,
+        run_name: str | None,
+    ) -> None:
+        """Let a launcher run the blocks of an experiment, each as one job."""
+        assert self.where is not None
+        left = [run for run in self._to_make(planned) if isinstance(run, PlannedRun)]
+        tasks = block_jobs.of_experiment(
+            left, root.absolute(), self.where, config_yaml, run_name, launcher.alone, _run_block
+        )
+        if tasks:
+            self._is_launched = True
+            launching.launch(self, launcher.scheduler(self), tasks, launcher.detach)
+
+    def run_block(self, block: Block) -> float:
+        """Run a block of an experiment in a process that a launcher has started, and return its last loss.
+
+        The backends are warmed up on this machine, unless an earlier block has done so.
+        """
+        self.where = block.where
+        self._join(str(block.sweep), block.folder)
+        loss = math.nan
+        for run in self._to_make(block.runs):
+            if isinstance(run, RunRecord):
+                continue
+            mark = block.sweep / JOBS / f"warm-{machine.host()}-{run.spec.id}"
+            if run.warm_up and mark.exists():
+                continue
+            result = self._run(run, block.folder, block.config_yaml, block.run_name).result
+            if run.warm_up:
+                mark.touch()
+            elif result is not None and result.loss is not None:
+                loss = result.loss
+        return loss
+
+    def _run(self, planned: PlannedRun, root: Path, config_yaml: str, run_name: str | None) -> RunRecord:
         assert self.where is not None
         alone = self.group is None
         shared = {**sweep.tags(self.group), starts.PLANNED: str(self.planned)} if self.group else {}
@@ -210,7 +258,7 @@ class Application:
             replace(self.where, kind="none") if planned.warm_up else self.where,
             root / WARM_UP if planned.warm_up else root,
             config_yaml,
-            name=config.tracking.run_name or planned.name,
+            name=run_name or planned.name,
             tags={**shared, **planned.tags},
             run_id=self.session.take_joined() if alone else None,
         )
@@ -240,7 +288,7 @@ class Application:
             if run.result is None:
                 run = self.session.close_lost(run, self.where, outcome.why or "its process has ended")
             if run.result is not None:
-                _say_line(run, "")
+                _say_line(run, task.title if self._is_launched else "")
         if outcome.why is not None and not runs:
             _say(f"job {task.number} ({task.title}): {outcome.why}")
         for note in outcome.notes:
@@ -341,8 +389,9 @@ class Application:
         return code or (RUN_FAILED if missing else self._code_of_store(records, summary_id))
 
     def _missing(self, records: list[RunRecord]) -> int:
-        """Return how many jobs of a sweep left no record, although none was interrupted or left out."""
-        if self.experiment is not None or not self.launched or self.earlier.leaves_out_some:
+        """Return how many planned runs left no record, although none was interrupted or left out."""
+        by_itself = self.experiment is not None and not self._is_launched
+        if by_itself or not self.launched or self.earlier.leaves_out_some:
             return 0
         return max(0, self.planned - len(records))
 
@@ -453,6 +502,13 @@ def current() -> Application:
         _current = Application(Session(), parallel=True)
         atexit.register(_current.session.close)
     return _current
+
+
+def _run_block(block: Block) -> tuple[float, tuple[str, ...]]:
+    """Run a block of an experiment in a process that a launcher has started, see `block_jobs.Block`."""
+    app = current()
+    with app.as_job(block.alone) as notes:
+        return app.run_block(block), tuple(notes())
 
 
 def _code(records: list[RunRecord]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backendexp.analysis.order import order_caveat
 from backendexp.runs import measures, results
+from backendexp.runs.machine import HOST
 from backendexp.runs.measures import Measure
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
@@ -131,6 +132,12 @@ def caveats(records: list[RunRecord]) -> list[str]:
         said.append(
             "These runs are of different runtimes, so of different Keras versions. They stand side by side; "
             "they do not compare backends."
+        )
+    hosts = sorted({host for r in records if (host := r.context.tags.get(HOST))})
+    if len(hosts) > 1:
+        said.append(
+            f"These runs are from {len(hosts)} machines ({', '.join(hosts)}), so their times also differ "
+            "because of the machines."
         )
     if any(r.result is not None and r.result.compile_cache == "empty" for r in records):
         said.append(
