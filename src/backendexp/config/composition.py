@@ -227,6 +227,13 @@ def prefer_own_launchers(conf: Path) -> None:
         theirs.pop(file.name, None)
 
 
+def version_base() -> Any:
+    """The version as which Hydra is to behave. Hydra 1.3 asks for it; since 1.4, naming it is deprecated."""
+    from hydra import __version__, version
+
+    return "1.3" if __version__.startswith("1.3.") else version._UNSPECIFIED_
+
+
 @contextmanager
 def opened(asked: Any, conf: Path) -> Iterator[Composition]:
     """Set Hydra up for this command line.
@@ -240,7 +247,7 @@ def opened(asked: Any, conf: Path) -> Iterator[Composition]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.utils import validate_config_path
 
-    version.setbase("1.3")
+    version.setbase(version_base())
     GlobalHydra.instance().clear()
     with refusals():
         validate_config_path(asked.config_path)
