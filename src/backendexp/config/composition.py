@@ -87,7 +87,9 @@ class Composition:
 
         if self._asked.multirun or not self._speaks_of_hydra:
             return bool(self._asked.multirun)
-        return bool(self._hydra.get_mode(self._name, self._asked.overrides) == RunMode.MULTIRUN)
+        words = self._asked.overrides
+        parsed = [] if _is_hydra_1_3() else [self.parse(words)]
+        return bool(self._hydra.get_mode(self._name, words, *parsed) == RunMode.MULTIRUN)
 
     def jobs(self, check: Callable[[Any], None]) -> Generator[Any]:
         """Yield the configuration of each job.
@@ -144,7 +146,7 @@ class Composition:
                     continue
                 tree = loader.load_sweep_config(whole, job)
                 with open_dict(tree):
-                    tree.hydra.job.id = tree.hydra.job.num = number
+                    tree.hydra.job.id, tree.hydra.job.num = str(number), number
                 with _as_in_its_job(tree, "hydra.sweep.dir", "hydra.sweep.subdir"):
                     yield tree
 
@@ -229,9 +231,15 @@ def prefer_own_launchers(conf: Path) -> None:
 
 def version_base() -> Any:
     """The version as which Hydra is to behave. Hydra 1.3 asks for it; since 1.4, naming it is deprecated."""
-    from hydra import __version__, version
+    from hydra import version
 
-    return "1.3" if __version__.startswith("1.3.") else version._UNSPECIFIED_
+    return "1.3" if _is_hydra_1_3() else version._UNSPECIFIED_
+
+
+def _is_hydra_1_3() -> bool:
+    from hydra import __version__
+
+    return bool(__version__.startswith("1.3."))
 
 
 @contextmanager
