@@ -44,6 +44,26 @@ class Archive:
     def generation(self) -> int:
         return 1 if self.keras_version.startswith(("0", "1")) else 2
 
+    @property
+    def of_tf_keras(self) -> bool:
+        """Whether tf.keras wrote it. Keras of its own ended with 2.3.1, and tf.keras went on from 2.4.0."""
+        major, minor = (*_numbers(self.keras_version), 0, 0)[:2]
+        return self.keras_version.endswith("tf") or (major == 2 and minor >= 4)
+
+    @property
+    def of_tensorflow_2(self) -> bool:
+        """Whether a tf.keras of TensorFlow 2.2 or later wrote it. Those before note 2.2.4-tf, as 1.14 does."""
+        return self.of_tf_keras and (*_numbers(self.keras_version), 0, 0)[:2] >= (2, 3)
+
+    @property
+    def written_by(self) -> str:
+        return f"{'tf.keras' if self.of_tf_keras else 'Keras'} {self.keras_version}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with: (2, 2) for 2.2.4-tf."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
 
 def read(path: Path, weights: Path | None, backend: str | None = None) -> Archive:
     """Read an old model.
@@ -159,7 +179,21 @@ def _checked_config(path: Path, found: Any) -> dict[str, Any]:
     version = str(found.get("keras_version", ""))
     if version.startswith("3"):
         raise UserError(f"{path} is of Keras {version}, which needs no porting")
-    return found
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """The same without the wrappers that tf.keras puts around tuples and numbers of numpy."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "__tuple__":
+        return _plain(value.get("items", []))
+    if value.get("type") == "ndarray" and "value" in value:
+        return value["value"]
+    return {key: _plain(one) for key, one in value.items()}
 
 
 def _read_model(path: Path, backend: str | None) -> Archive:
@@ -194,7 +228,7 @@ def _read_model(path: Path, backend: str | None) -> Archive:
             version,
             saved_on,
             _weights(path, group),
-            None if training is None else json.loads(_text(training)),
+            None if training is None else _plain(json.loads(_text(training))),
             _optimizer_weights(path, file) if "optimizer_weights" in file else [],
         )
 
@@ -273,7 +307,22 @@ def _check_link(path: Path, group: Any, name: str) -> None:
 
 def _optimizer_weights(path: Path, file: Any) -> list[Any]:
     group = file["optimizer_weights"]
-    return [_array(path, group[name]) for name in _names(group, "weight_names")]
+    return in_old_order([(name, _array(path, group[name])) for name in _names(group, "weight_names")])
+
+
+def in_old_order(named: list[tuple[str, Any]]) -> list[Any]:
+    """The state of an optimizer as Keras 2 orders it: the steps, then each kind of array for all weights.
+
+    named: the arrays with their names. Since TensorFlow 2.11, tf.keras keeps all kinds for a weight together, and
+        names them Adam/m/dense/kernel:0. It may keep the learning rate too, which is also in the configuration.
+    """
+    if not named or not named[0][0].startswith("iteration:"):
+        return [array for _, array in named]
+    kinds: dict[str, list[Any]] = {}
+    for name, array in named[1:]:
+        if "/" in name:
+            kinds.setdefault(name.split("/")[1], []).append(array)
+    return [named[0][1], *(array for arrays in kinds.values() for array in arrays)]
 
 
 def _array(path: Path, dataset: Any) -> Any:

@@ -4,6 +4,8 @@ A row lists the arguments that both generations have. What differs is in a funct
 meaning, a layer that Keras 3 lacks.
 """
 
+import keyword
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +25,7 @@ _SEPARABLE = tuple(
     for part in ("depthwise", "pointwise")
     for what in ("initializer", "regularizer", "constraint")
 )
-_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
+_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
 _GATED = ("units", "activation", "recurrent_activation", *_KERNEL, *_RECURRENT, *_BIAS)
 _POOLED = ("pool_size", "strides", "padding", "data_format")
 
@@ -48,12 +50,12 @@ _ALIKE: dict[str, tuple[str, ...]] = {
     "ZeroPadding1D": ("padding",),
     "ZeroPadding2D": ("padding", "data_format"),
     "ZeroPadding3D": ("padding", "data_format"),
-    "GlobalMaxPooling1D": ("data_format",),
-    "GlobalMaxPooling2D": ("data_format",),
-    "GlobalMaxPooling3D": ("data_format",),
-    "GlobalAveragePooling1D": ("data_format",),
-    "GlobalAveragePooling2D": ("data_format",),
-    "GlobalAveragePooling3D": ("data_format",),
+    "GlobalMaxPooling1D": ("data_format", "keepdims"),
+    "GlobalMaxPooling2D": ("data_format", "keepdims"),
+    "GlobalMaxPooling3D": ("data_format", "keepdims"),
+    "GlobalAveragePooling1D": ("data_format", "keepdims"),
+    "GlobalAveragePooling2D": ("data_format", "keepdims"),
+    "GlobalAveragePooling3D": ("data_format", "keepdims"),
     "Embedding": (
         "input_dim",
         "output_dim",
@@ -82,6 +84,19 @@ _ALIKE: dict[str, tuple[str, ...]] = {
         *(f"{part}_initializer" for part in ("beta", "gamma", "moving_mean", "moving_variance")),
         *(f"{part}_{what}" for part in ("beta", "gamma") for what in ("regularizer", "constraint")),
     ),
+    # Keras 2.3.1 lacks these two, and tf.keras has them.
+    "LayerNormalization": (
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        *(
+            f"{part}_{what}"
+            for part in ("beta", "gamma")
+            for what in ("initializer", "regularizer", "constraint")
+        ),
+    ),
+    "Attention": ("use_scale", "score_mode", "dropout"),
     "GaussianNoise": ("stddev",),
     "GaussianDropout": ("rate",),
     "AlphaDropout": ("rate", "noise_shape", "seed"),
@@ -117,7 +132,16 @@ def chain_of(layer: Layer, arrays: Sequence[Any], context: Context, shown: str |
     raise UserError(unknown(layer.kind, shown))
 
 
+_OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+
+
 def unknown(kind: str, name: str) -> str:
+    if kind in _OPERATIONS:
+        return (
+            f"layer {name!r} is an operation of TensorFlow that was used outside of a layer, as in x * 2. No other "
+            "backend has it. Build the model with a Lambda layer or a class of your own instead, load the old "
+            "weights into it, and save it again"
+        )
     return (
         f"layer {name!r} is of the class {kind!r}, which is not a layer of Keras 2.3.1. If it is your own, "
         "give the "
@@ -265,11 +289,15 @@ def _lambda(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -
 
 
 def function_of(layer: Layer) -> str:
-    """The name that the function of a Lambda layer has in the user's file."""
+    """The name that the function of a Lambda layer has in the user's file.
+
+    It is that of the layer, with underscores for what no name of Python has: tf.keras names a layer "lambda".
+    """
     named = layer.config.get("function")
     if layer.config.get("function_type") == "function" and isinstance(named, str):
         return named
-    return layer.name
+    name = re.sub(r"\W", "_", layer.name)
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def missing_function(layer: Layer) -> str:
@@ -302,6 +330,19 @@ def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: st
     size = list(size) if isinstance(size, list | tuple) else [size, size]
     if piece.config.get("interpolation") != "bilinear":
         return [piece]
+    if context.tensorflow_2:
+        context.may_differ(
+            shown,
+            "TensorFlow 2 interpolates from the centres of the pixels, as the new model does, and TensorFlow "
+            "1.14, on which the old file was run, from their corners",
+        )
+        return [piece]
+    if context.tf_keras:
+        context.note(
+            shown,
+            "it interpolates as TensorFlow 1 does, from the corners of the pixels. TensorFlow 2.0 and 2.1 note "
+            "the same version in their files, and start at the centres",
+        )
     if any(factor > 2 for factor in size):
         context.may_differ(
             shown,

@@ -34,6 +34,7 @@ class Context:
     backend: the backend that the file was saved on.
     generation: of the Keras that wrote the file.
     custom: the names that the user's file defines.
+    tf_keras: whether tf.keras wrote the file. tensorflow_2: whether that of TensorFlow 2 did.
     notes: what the user should know, by the name of the layer.
     reasons: why the outputs of a layer may differ, by the name of the layer.
     made: the weights that were changed, by the id of the new array: the new array, the one of the file, and
@@ -43,6 +44,8 @@ class Context:
     backend: str | None
     generation: int
     custom: frozenset[str] = frozenset()
+    tf_keras: bool = False
+    tensorflow_2: bool = False
     notes: list[tuple[str, str]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     made: dict[int, tuple[Any, Any, Callable[[Any], Any] | None]] = field(default_factory=dict)

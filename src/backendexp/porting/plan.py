@@ -49,7 +49,13 @@ def make(archive: Archive, model: Model, custom: frozenset[str]) -> Plan:
     faults = [fault for layer in architecture.all_layers(model) for fault in _faults(layer, custom)]
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
-    context = Context(archive.backend, archive.generation, custom)
+    context = Context(
+        archive.backend, archive.generation, custom, archive.of_tf_keras, archive.of_tensorflow_2
+    )
+    for layer in architecture.all_layers(model):
+        policy = layer.config.get("dtype")
+        if isinstance(policy, dict) and "mixed" in str(policy.get("config")):
+            context.note(layer.name, "it was trained in mixed precision. It computes in float32 now")
     arrays, trained = slots.by_leaf(model, archive.weights, slots.Rules(archive.generation, custom))
     builder = _Builder(context, arrays)
     planned = builder.model(model, ())
@@ -87,6 +93,8 @@ def _faults(layer: Layer, custom: frozenset[str]) -> Iterator[str]:
         return
     if kind == "Lambda" and layers.function_of(layer) not in custom:
         yield layers.missing_function(layer)
+    if kind == "BatchNormalization" and layer.config.get("renorm"):
+        yield f"layer {layer.name!r} has renorm=True, which the BatchNormalization of Keras 3 does not have"
     if not layers.is_known(kind):
         yield layers.unknown(kind, layer.name)
         return

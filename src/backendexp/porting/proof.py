@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,16 @@ class NotBuilt(UserError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a task runs."""
+    """Where a task runs. tf_keras: by tf.keras, and not by Keras, on the backend tensorflow."""
 
     runtime: str
     backend: str
     python: str | None = None
+    tf_keras: bool = False
 
     @property
     def title(self) -> str:
-        return f"{self.backend} on {self.runtime}"
+        return f"{'tf.keras' if self.tf_keras else self.backend} on {self.runtime}"
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ class Proof:
     """What was found.
 
     built: what the worker says of the new model. reference: the place whose outputs count as the old ones, or
-        None if the old model ran nowhere.
+        None if the old model ran nowhere. backend: that of the reference.
     rows: the comparison. failed: why a place has no outputs, by its title.
     versions: of Keras and the engine, by the title of the place.
     """
 
     built: dict[str, Any]
     reference: str | None = None
+    backend: str | None = None
     rows: list[Row] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -89,6 +91,12 @@ def prove(task: Task, old: Sequence[Place], new: Sequence[Place], workers: "Work
     proof = Proof({}, old=[place.title for place in old], new=[place.title for place in new])
     building = workers.ask(task, new[0], "build", _build(task))
     olds = [(place, workers.ask(task, place, "old", _old(task, place))) for place in old]
+    if old[0].tf_keras and "message" in olds[0][1].result():
+        # tf.keras runs no convolution with channels_first on a CPU, for one. Keras 2.3.1 has the same layers.
+        proof.failed[old[0].title] = olds[0][1].result()["message"]
+        instead = replace(old[0], tf_keras=False)
+        proof.old = [instead.title]
+        olds = [(instead, workers.ask(task, instead, "old", _old(task, instead)))]
     proof.built = building.result()
     if "message" in proof.built:
         raise NotBuilt(f"Keras 3 cannot build the model: {proof.built['message']}")
@@ -113,7 +121,7 @@ def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
             continue
         held = _held(answer)
         if proof.reference is None:
-            proof.reference = place.title
+            proof.reference, proof.backend = place.title, place.backend
             outputs = [_output(one, held, ends) for one in answer["layers"]]
         else:
             sides[place.title] = {
@@ -205,7 +213,14 @@ def _build(task: Task) -> dict[str, Any]:
 def _old(task: Task, place: Place) -> dict[str, Any]:
     result = str(task.folder / f"old-{place.backend}.npz")
     weights = str(task.archive.weights_path.absolute())
-    return {**_common(task), "config": task.config, "weights": weights, "probes": _PROBES, "result": result}
+    return {
+        **_common(task),
+        "config": task.config,
+        "weights": weights,
+        "probes": _PROBES,
+        "result": result,
+        "tf_keras": place.tf_keras,
+    }
 
 
 def _new(task: Task, place: Place) -> dict[str, Any]:
@@ -250,9 +265,8 @@ class Workers:
             if event["event"] == "ported":
                 answer.update(event, result=fields.get("result"))
             elif event["event"] == "ready":
-                self.versions[place.title] = (
-                    f"Keras {event['keras']}, {event['engine']} {event['engine_version']}"
-                )
+                library = "its tf.keras" if place.tf_keras else f"Keras {event['keras']}"
+                self.versions[place.title] = f"{library}, {event['engine']} {event['engine_version']}"
             elif event["event"] in ("failed", "ended", "refused"):
                 answer["message"] = _shortened(event["message"])
 

@@ -57,7 +57,7 @@ def of(draft: Draft, proof: Proof) -> Report:
             "on each. "
             f"The new model is that of {proof.reference}. If you know the backend, use --saved-on"
         )
-    elif draft.archive.backend in _OLD_BACKENDS and not proof.reference.startswith(draft.archive.backend):
+    elif draft.archive.backend in _OLD_BACKENDS and proof.backend != draft.archive.backend:
         verdict = UNPROVED
         head = (
             f"UNPROVED: the new model computes what Keras 2 computes on {proof.reference}, but the file was "
@@ -210,6 +210,7 @@ def as_json(report: Report, archive: Archive, proof: Proof, facts: dict[str, Any
         "verdict": report.verdict,
         "sentences": report.sentences,
         **facts,
+        "written_by": "tf.keras" if archive.of_tf_keras else "keras",
         "keras_version": archive.keras_version,
         "saved_on": archive.backend,
         "sha256": archive.sha256,
@@ -225,7 +226,7 @@ def as_json(report: Report, archive: Archive, proof: Proof, facts: dict[str, Any
 def markdown(report: Report, archive: Archive) -> str:
     """The same for people, as the note of the run."""
     saved_on = archive.backend or "an unknown backend"
-    head = f"`{archive.path.name}`, Keras {archive.keras_version}, saved on {saved_on}"
+    head = f"`{archive.path.name}`, {archive.written_by}, saved on {saved_on}"
     said = [f"- {sentence}" for sentence in report.sentences[1:]]
     notes = [f"- {layer}: {text}" for layer, text in report.notes]
     parts = [head, report.sentences[0], "\n".join(said), "\n".join(notes), report.table.markdown()]

@@ -43,11 +43,11 @@ def main(arguments: list[str]) -> int:
     drawn = draft.make(found, custom, asked.trust, asked.inputs, asked.seed)
     target = _target(asked)
     new, missing = _new_places(asked.backends)
-    old = _old_places(asked.old_backends, found.backend)
+    old = _old_places(asked.old_backends, found)
     cache.check_temporary()
     began = time.time()
     folder = _folder(began)
-    _say(f"{asked.file}: {len(drawn.model.layers)} layers of Keras {found.keras_version}")
+    _say(f"{asked.file}: {len(drawn.model.layers)} layers of {found.written_by}")
     task = drawn.task(asked.custom, target, folder, asked.threads or usable_cores(), asked.timeout)
     workers = proof.Workers(_say, parallel=max(1, min(usable_cores(), 4)))
     try:
@@ -173,11 +173,18 @@ def _new_places(given: str | None) -> tuple[list[Place], list[str]]:
     return found, missing
 
 
-def _old_places(given: str | None, saved_on: str | None) -> list[Place]:
-    """The backends of the old model, first the one that it was saved on."""
+def _old_places(given: str | None, found: archive.Archive) -> list[Place]:
+    """Where the old model runs: on the backends of Keras 2, first the one that it was saved on, or in tf.keras."""
     engines = list(catalogue.KERAS2.engines)
     names = _chosen("--old-backends", given, engines) if given else engines
-    names.sort(key=lambda name: name != saved_on)
+    if found.of_tf_keras:
+        if "tensorflow" not in names:
+            raise UserError(
+                f"--old-backends is {given}, but {found.path} is of tf.keras, which only runs on tensorflow. "
+                "Leave the option out"
+            )
+        return [Place(catalogue.KERAS2.name, "tensorflow", tf_keras=True)]
+    names.sort(key=lambda name: name != found.backend)
     return [Place(catalogue.KERAS2.name, name) for name in names]
 
 

@@ -42,6 +42,8 @@ def _build(task, backend):
 def _old(task, backend):
     from .. import engine
 
+    if task["tf_keras"]:
+        _put_tf_keras_in_the_place_of_keras()
     engine.set_dtype(task["dtype"])
     engine.limit_threads(backend, task["threads"])
     from . import old
@@ -53,12 +55,34 @@ def _new(task, backend):
     from .. import engine
 
     engine.limit_threads(backend, task["threads"])
+    if task["dtype"] == "float64":
+        import keras
+
+        keras.config.set_floatx("float64")  # otherwise predict rounds its inputs to float32
     from . import new
 
     return new.outputs(task)
 
 
 _KINDS = {"build": _build, "old": _old, "new": _new}
+
+
+def _put_tf_keras_in_the_place_of_keras():
+    """Let `import keras` give tf.keras in this process, for this package as for the user's file.
+
+    The files of tf.keras have names and meanings of their own, which Keras 2.3.1 does not know.
+    """
+    import sys
+    import types
+
+    from tensorflow import keras
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "keras"]:
+        del sys.modules[name]
+    sys.modules["keras"] = keras
+    for name, value in vars(keras).items():
+        if isinstance(value, types.ModuleType):
+            sys.modules["keras." + name] = value
 
 
 def custom_objects(path):
