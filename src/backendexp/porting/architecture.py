@@ -184,7 +184,7 @@ def _layer(listed: dict[str, Any], depth: int) -> Layer:
 
 
 def class_name(written: str) -> str:
-    """The name of a class in Keras 2. tf.keras writes the package of a registered class before it: "package>name"."""
+    """The name of a class in Keras 2. tf.keras writes the package of a registered class first: "package>name"."""
     name = written.rpartition(">")[2]
     return OF_TF_KERAS.get(name, name)
 

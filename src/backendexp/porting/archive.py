@@ -52,7 +52,7 @@ class Archive:
 
     @property
     def of_tensorflow_2(self) -> bool:
-        """Whether a tf.keras of TensorFlow 2.2 or later wrote it. Those before note 2.2.4-tf, as 1.14 does."""
+        """Whether tf.keras of TensorFlow 2.2 or later wrote it. Those before note 2.2.4-tf, as 1.14 does."""
         return self.of_tf_keras and (*_numbers(self.keras_version), 0, 0)[:2] >= (2, 3)
 
     @property
@@ -313,8 +313,8 @@ def _optimizer_weights(path: Path, file: Any) -> list[Any]:
 def in_old_order(named: list[tuple[str, Any]]) -> list[Any]:
     """The state of an optimizer as Keras 2 orders it: the steps, then each kind of array for all weights.
 
-    named: the arrays with their names. Since TensorFlow 2.11, tf.keras keeps all kinds for a weight together, and
-        names them Adam/m/dense/kernel:0. It may keep the learning rate too, which is also in the configuration.
+    named: the arrays with their names. Since TensorFlow 2.11, tf.keras keeps all kinds for a weight together,
+        and names them Adam/m/dense/kernel:0. It may keep the learning rate too, as the configuration does.
     """
     if not named or not named[0][0].startswith("iteration:"):
         return [array for _, array in named]

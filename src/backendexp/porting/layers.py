@@ -13,7 +13,7 @@ from typing import Any
 from backendexp.errors import UserError
 from backendexp.porting import convolution, recurrent
 from backendexp.porting.architecture import Layer
-from backendexp.porting.pieces import Context, Piece
+from backendexp.porting.pieces import Context, Piece, rearranged
 from backendexp.porting.recurrent import OLD_SIGMOID, STEEPER
 
 _KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
@@ -138,9 +138,9 @@ _OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 def unknown(kind: str, name: str) -> str:
     if kind in _OPERATIONS:
         return (
-            f"layer {name!r} is an operation of TensorFlow that was used outside of a layer, as in x * 2. No other "
-            "backend has it. Build the model with a Lambda layer or a class of your own instead, load the old "
-            "weights into it, and save it again"
+            f"layer {name!r} is an operation of TensorFlow that was used outside of a layer, as in x * 2. "
+            "No other backend has it. Build the model with a Lambda layer or a class of your own instead, load "
+            "the old weights into it, and save it again"
         )
     return (
         f"layer {name!r} is of the class {kind!r}, which is not a layer of Keras 2.3.1. If it is your own, "
@@ -246,10 +246,13 @@ def _rnn(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> l
     kind = layer.kind
     values = list(arrays)
     if kind.startswith("CuDNN"):
-        values = recurrent.from_cudnn(kind, values) if values else values
+        values = recurrent.from_cudnn(kind, values, context) if values else values
         kind = kind.removeprefix("CuDNN")
         config.update(activation="tanh", recurrent_activation="sigmoid", use_bias=True)
-        context.note(shown, f"{layer.kind} runs on a GPU only. It is a {kind} now, which computes the same")
+        steps = " Its two biases are one now, which takes half of their steps" if kind == "LSTM" else ""
+        context.note(
+            shown, f"{layer.kind} runs on a GPU only. It is a {kind} now, which computes the same.{steps}"
+        )
         if kind == "GRU":
             config["reset_after"] = True
     elif kind.startswith("GRU"):
@@ -257,7 +260,7 @@ def _rnn(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> l
         config["reset_after"] = bool(config.get("reset_after", False))
     plain = Layer(kind, layer.name, config)
     factors = recurrent.scales(plain, context, shown)
-    values = [context.changed(recurrent.scaled(value, factors), value) for value in values]
+    values = [recurrent.with_factors(value, factors, context) for value in values]
     family = recurrent.family(kind)
     keys = [*(_GATED if family != "SimpleRNN" else _ALIKE["SimpleRNN"]), "dropout", "recurrent_dropout"]
     if not kind.endswith("Cell"):
@@ -340,8 +343,8 @@ def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: st
     if context.tf_keras:
         context.note(
             shown,
-            "it interpolates as TensorFlow 1 does, from the corners of the pixels. TensorFlow 2.0 and 2.1 note "
-            "the same version in their files, and start at the centres",
+            "it interpolates as TensorFlow 1 does, from the corners of the pixels. TensorFlow 2.0 and 2.1 "
+            "start at the centres, and note the same version in their files",
         )
     if any(factor > 2 for factor in size):
         context.may_differ(
@@ -376,9 +379,12 @@ def _pooled(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -
 
 def _conv_lstm(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> list[Piece]:
     factors = recurrent.scales(layer, context, shown)
-    values = [context.changed(recurrent.scaled(value, factors), value) for value in arrays]
+    values = [recurrent.with_factors(value, factors, context) for value in arrays]
     if context.mirrored:
-        values[:2] = [context.changed(convolution.mirrored(value), value) for value in values[:2]]
+        values[:2] = [
+            context.changed(convolution.mirrored(value), value, rearranged(convolution.mirrored))
+            for value in values[:2]
+        ]
         convolution.warn_of_padding(layer, context, shown)
     keys = [*_CONVOLUTION, "recurrent_activation", *_KERNEL, *_RECURRENT, *_BIAS, "unit_forget_bias"]
     keys += ["dropout", "recurrent_dropout", "return_sequences", "return_state", "go_backwards", "stateful"]

@@ -13,7 +13,7 @@ from backendexp.errors import UserError
 from backendexp.porting import architecture, keras1, layers, slots
 from backendexp.porting.architecture import Layer, Model, Source
 from backendexp.porting.archive import Archive
-from backendexp.porting.pieces import Context, Piece
+from backendexp.porting.pieces import Context, Likewise, Piece
 from backendexp.porting.slots import Slot
 
 
@@ -36,7 +36,7 @@ class Plan:
     shown: dict[str, str]
     notes: list[tuple[str, str]]
     reasons: dict[str, str]
-    trained: list[tuple[str | None, Any]]
+    trained: list[tuple[str | None, Likewise | None]]
     custom: frozenset[str] = frozenset()
 
 
@@ -126,14 +126,18 @@ class _Builder:
         self.keyed: dict[str, Any] = {}
         self._key_of_array: dict[int, str] = {}
 
-    def key_of(self, slot: Slot) -> tuple[str | None, Any]:
+    def key_of(self, slot: Slot) -> tuple[str | None, Likewise | None]:
         """The key of the new weight that continues an old one, and how its state is changed likewise."""
-        old = self._old[slot.leaf][slot.number]
+        return self._followed(self._old[slot.leaf][slot.number])
+
+    def _followed(self, old: Any) -> tuple[str | None, Likewise | None]:
         if id(old) in self._key_of_array:
             return self._key_of_array[id(old)], None
         for new, source, likewise in self._context.made.values():
-            if source is old and likewise is not None and id(new) in self._key_of_array:
-                return self._key_of_array[id(new)], likewise
+            if source is old and likewise is not None:
+                key, further = self._followed(new)
+                if key is not None:
+                    return key, _one_after_the_other(likewise, further)
         return None, None
 
     def model(self, model: Model, place: tuple[str, ...]) -> dict[str, Any]:
@@ -253,6 +257,12 @@ class _Builder:
         self.keyed[key] = array
         self._key_of_array[id(array)] = key
         return key
+
+
+def _one_after_the_other(first: Likewise, then: Likewise | None) -> Likewise:
+    if then is None:
+        return first
+    return lambda state, power: then(first(state, power), power)
 
 
 # The layers that take the start of their states, and constants, as further inputs.

@@ -174,7 +174,7 @@ def _new_places(given: str | None) -> tuple[list[Place], list[str]]:
 
 
 def _old_places(given: str | None, found: archive.Archive) -> list[Place]:
-    """Where the old model runs: on the backends of Keras 2, first the one that it was saved on, or in tf.keras."""
+    """Where the old model runs: in tf.keras, or on the backends of Keras 2, first the one that saved it."""
     engines = list(catalogue.KERAS2.engines)
     names = _chosen("--old-backends", given, engines) if given else engines
     if found.of_tf_keras:
