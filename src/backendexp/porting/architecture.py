@@ -110,6 +110,7 @@ def _model(config: dict[str, Any], depth: int) -> Model:
         plain = isinstance(inside, list)
         listed = inside if plain else inside["layers"]
         layers = tuple(_layer(one, depth) for one in listed)
+        _check_names(layers)
         name = "sequential" if plain else inside.get("name") or "sequential"
         shape = None if plain else inside.get("build_input_shape")
         return Model(name, True, layers, input_shape=_shape(shape or _first_shape(layers)))
@@ -120,6 +121,7 @@ def _model(config: dict[str, Any], depth: int) -> Model:
             "its layers in Python code, which no file has"
         )
     layers = tuple(_layer(one, depth) for one in inside["layers"])
+    _check_names(layers)
     counts = {layer.name: max(1, len(layer.calls)) for layer in layers}
     ends = [listed_ends(inside[end]) for end in ("input_layers", "output_layers")]
     # Keras 2 counts the calls of a model from 1, because the model itself is its call 0. Some versions of
@@ -161,6 +163,13 @@ def _model(config: dict[str, Any], depth: int) -> Model:
     )
 
 
+def _check_names(layers: tuple[Layer, ...]) -> None:
+    names = [layer.name for layer in layers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"the architecture is damaged: two of its layers are called {twice!r}")
+
+
 def listed_ends(ends: Any) -> list[Any]:
     """The ends of a model. tf.keras writes a single one without a list around it."""
     if ends and isinstance(ends[0], str):
@@ -184,7 +193,7 @@ def _layer(listed: dict[str, Any], depth: int) -> Layer:
 
 
 def class_name(written: str) -> str:
-    """The name of a class in Keras 2. tf.keras writes the package of a registered class first: "package>name"."""
+    """The name of a class in Keras 2. tf.keras writes the package of a class first: "package>name"."""
     name = written.rpartition(">")[2]
     return OF_TF_KERAS.get(name, name)
 

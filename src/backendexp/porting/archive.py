@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ _EXPECTED = "Expected an HDF5 file that model.save of Keras 1 or 2 wrote, or mod
 _NEW = "is an archive of Keras 3, which needs no porting. Load it with keras.saving.load_model"
 # A model of this many bytes of text is no model: the largest known ones have a few megabytes.
 _MOST_CONFIG_BYTES = 200_000_000
+# HDF5 compresses by a factor of a thousand at most, and only constants so well. A file can claim more.
+_SUSPICIOUS_BYTES, _MOST_COMPRESSED = 100_000_000, 1100
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,9 @@ class _opened:
 
 
 def _first(error: BaseException) -> str:
+    cut = re.search(r"truncated file: eof = (\d+),.* stored_eof = (\d+)", str(error))
+    if cut is not None:
+        return f"it was cut short, and has {cut[1]} of its {cut[2]} bytes"
     return (str(error).splitlines() or [type(error).__name__])[0].strip("'\"")
 
 
@@ -336,7 +342,17 @@ def _array(path: Path, dataset: Any) -> Any:
     # A data set can claim any size and hold nothing; HDF5 would then fill the memory.
     if dataset.size and not dataset.id.get_storage_size():
         raise UserError(f"{path} is damaged: the weights {dataset.name} were never written")
-    return numpy.asarray(dataset)
+    held = dataset.id.get_storage_size()
+    if dataset.nbytes > _SUSPICIOUS_BYTES and dataset.nbytes > _MOST_COMPRESSED * held:
+        raise UserError(
+            f"{path} is damaged: the weights {dataset.name} claim {dataset.nbytes} bytes and have {held}"
+        )
+    try:
+        return numpy.asarray(dataset)
+    except MemoryError as error:
+        raise UserError(
+            f"{path} has weights of {dataset.nbytes / 1e9:.0f} GB, for which this machine lacks the memory"
+        ) from error
 
 
 def _names(group: Any, name: str) -> Iterator[str]:

@@ -139,7 +139,7 @@ def unknown(kind: str, name: str) -> str:
     if kind in _OPERATIONS:
         return (
             f"layer {name!r} is an operation of TensorFlow that was used outside of a layer, as in x * 2. "
-            "No other backend has it. Build the model with a Lambda layer or a class of your own instead, load "
+            "No other backend has it. Build the model with a Lambda layer or a class of your own, load "
             "the old weights into it, and save it again"
         )
     return (
@@ -359,12 +359,18 @@ def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: st
     return [repeated, Piece("AveragePooling2D", f"{layer.name}_means", mean)]
 
 
+_ONEDNN = (
+    "with channels_first, TensorFlow computes convolutions on some CPUs only if TF_ENABLE_ONEDNN_OPTS=1 is "
+    "set in the environment"
+)
 _Special = Callable[[Layer, Sequence[Any], Context, str], list[Piece]]
 
 
 def _convolved(kind: str, keys: Sequence[str]) -> _Special:
     def chain(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> list[Piece]:
         piece = _piece(layer, kind, keys, arrays)
+        if layer.config.get("data_format") == "channels_first":
+            context.note_once(shown, _ONEDNN)
         first, *rest = _with_old_activation(piece)
         return [*convolution.with_old_padding(first, layer, context), *rest]
 

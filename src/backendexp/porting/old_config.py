@@ -82,7 +82,7 @@ def _cleaned(value: Any, trust: bool, of_tf_keras: bool) -> Any:
 
 
 def _clean_of_tf_keras(kind: str, config: dict[str, Any]) -> None:
-    """Leave out what later versions write in other words, if it does not change what a trained model computes."""
+    """Leave out what later versions write in other words and what changes no result of a trained model."""
     for key, entry in config.items():
         if key.endswith("_initializer") and isinstance(entry, dict):
             config[key] = {"class_name": "Zeros", "config": {}}

@@ -69,6 +69,11 @@ class Context:
         if (layer, text) not in self.notes:
             self.notes.append((layer, text))
 
+    def note_once(self, layer: str, text: str) -> None:
+        """Note what holds for several layers at the first of them."""
+        if all(text != known for _, known in self.notes):
+            self.note(layer, text)
+
     def changed(self, new: Any, old: Any, likewise: Likewise | None = None) -> Any:
         """Note that a weight was changed, and return the new one."""
         if new is not old:

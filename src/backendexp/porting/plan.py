@@ -5,6 +5,7 @@ A model is {"name", "sequential", "shape", "dtype", "layers", "inputs", "outputs
 `backendexp.worker.port_build`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -211,6 +212,7 @@ class _Builder:
 
     def _held(self, layer: Layer, here: tuple[str, ...]) -> list[Any]:
         arrays = self._old.get(here, [])
+        _check_sizes(layer, arrays)
         if self._context.generation == 1 and arrays:
             arrays = keras1.weights_of_keras_2(layer.kind, layer.config, arrays)
         return list(arrays)
@@ -259,6 +261,22 @@ class _Builder:
         return key
 
 
+def _check_sizes(layer: Layer, arrays: Sequence[Any]) -> None:
+    """Refuse a layer that claims to be greater than its weights, before a worker fills the memory with it.
+
+    Raises UserError: the architecture and the weights do not belong together.
+    """
+    greatest = max((size for array in arrays for size in array.shape), default=None)
+    for key in ("units", "filters", "input_dim", "output_dim"):
+        size = layer.config.get(key)
+        if greatest is not None and isinstance(size, int) and size > greatest and layers.is_known(layer.kind):
+            raise UserError(
+                "the file is damaged, or its architecture and its weights do not belong together: "
+                f"layer {layer.name!r} has {key}={size}, and its weights the shapes "
+                f"{', '.join(str(array.shape) for array in arrays)}"
+            )
+
+
 def _one_after_the_other(first: Likewise, then: Likewise | None) -> Likewise:
     if then is None:
         return first
@@ -284,8 +302,8 @@ def _bare(piece: Piece) -> Piece:
 
 
 def _legal(name: str) -> str:
-    """The name of a layer as Keras 3 accepts it: without a slash."""
-    return name.replace("/", "_")
+    """The name of a layer as Keras 3 and TensorFlow accept it: without a slash, a space or the like."""
+    return re.sub(r"[^A-Za-z0-9_.>-]", "_", name)
 
 
 def _dtype(layer: Layer) -> str:

@@ -1,6 +1,7 @@
 """Runs the old model in the keras2 runtime and the new one on every backend of keras3, and compares them."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -112,7 +113,7 @@ _Asked = list[tuple[Place, "Future[dict[str, Any]]"]]
 def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
     outputs: list[Output] = []
     sides: dict[str, dict[tuple[str, int, int], Any]] = {}
-    shown = {new.replace("/", "_"): old for old, new in task.plan.shown.items()}
+    shown = {new: old for old, new in task.plan.shown.items()}
     ends = _ends(task.plan)
     for place, asked in olds:
         answer = asked.result()
@@ -288,7 +289,11 @@ class Workers:
             prepare.check_available(place)
             interpreter = prepare.prepare(place, self._say)
             around = Surroundings(place.backend, place.runtime, task.threads, task.dtype)
-            self._made[kind] = Worker(interpreter.python, environment_of(around, interpreter.own))
+            environment = environment_of(around, interpreter.own)
+            # Without oneDNN, TensorFlow has no convolutions with channels_first on a CPU. It is on by default
+            # on some CPUs only: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/util.cc
+            environment.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+            self._made[kind] = Worker(interpreter.python, environment)
         return self._made[kind]
 
     def close(self) -> None:
@@ -298,6 +303,12 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
+# What engines put around the sentence that says what failed: colours, and where in their graph it was.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_PLACES = ('File "', "Detected at node", "Stack trace for op")
+
+
 def _shortened(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return " ".join(lines)[:600]
+    lines = [line.strip() for line in _COLOURS.sub("", message).splitlines()]
+    kept = " ".join(line for line in lines if line and not line.startswith(_PLACES))
+    return "".join(one if one.isprintable() else "?" for one in kept)[:600]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from backendexp.porting.archive import Archive
+from backendexp.porting.pieces import Likewise
 from backendexp.porting.plan import Plan
 
 # The numbers of a state that come before those of the weights: the steps, and Nadam's schedule.
@@ -41,15 +42,17 @@ def of(archive: Archive, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, A
     """
     if archive.training is None:
         return None, {}
-    described = archive.training.get("optimizer_config") or {}
+    stated = archive.training if isinstance(archive.training, dict) else {}
+    described = stated.get("optimizer_config")
+    described = described if isinstance(described, dict) else {}
     kind, config = str(described.get("class_name", "")), dict(described.get("config") or {})
     kind = kind.rpartition(">")[2]
     training: dict[str, Any] = {
         "optimizer": kind,
         "config": config,
-        "loss": archive.training.get("loss"),
-        "metrics": archive.training.get("metrics"),
-        "loss_weights": archive.training.get("loss_weights"),
+        "loss": stated.get("loss"),
+        "metrics": stated.get("metrics"),
+        "loss_weights": stated.get("loss_weights"),
         "of_keras_1": archive.generation == 1 and bool(archive.optimizer_weights),
         "iterations": 0,
         "schedule": None,
@@ -69,10 +72,22 @@ def of(archive: Archive, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, A
         return training, {}
     training["attributes"] = [attribute for attribute, _ in kept]
     for number, (key, likewise) in enumerate(plan.trained):
+        states = [held[before + part * count + number] for part in range(len(kept))]
+        followed = _followed(states, kept, likewise)
+        if key is None or any(state.shape != plan.arrays[key].shape for state in followed):
+            training["state"].append({"key": None, "arrays": []})
+            continue
         names = [f"s{number}_{part}" for part in range(len(kept))]
-        if key is not None:
-            for part, (name, (_, power)) in enumerate(zip(names, kept, strict=True)):
-                state = held[before + part * count + number]
-                arrays[name] = state if likewise is None else likewise(state, power)
+        arrays.update(zip(names, followed, strict=True))
         training["state"].append({"key": key, "arrays": names})
     return training, arrays
+
+
+def _followed(states: list[Any], kept: _Kept, likewise: Likewise | None) -> list[Any]:
+    """What an optimizer keeps of a weight, changed as the weight was. It stays if its shape is another."""
+    if likewise is None:
+        return states
+    try:
+        return [likewise(state, power) for state, (_, power) in zip(states, kept, strict=True)]
+    except ValueError:
+        return states

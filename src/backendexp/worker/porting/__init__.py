@@ -20,10 +20,11 @@ def execute(order, events):
         answer = _KINDS[task["kind"]](task, order["spec"]["backend"]["name"])
     except Exception as error:
         traceback.print_exc()  # into worker.log
+        said = str(error) if isinstance(error, BadCustomFile) else "%s: %s" % (type(error).__name__, error)
         events.send(
             "failed",
             kind="exception",
-            message="%s: %s" % (type(error).__name__, error),
+            message=said,
             traceback=traceback.format_exc(),
             epoch=None,
         )
@@ -85,10 +86,15 @@ def _put_tf_keras_in_the_place_of_keras():
             sys.modules["keras." + name] = value
 
 
+class BadCustomFile(Exception):
+    """The user's file, or something that it defines, cannot be used."""
+
+
 def custom_objects(path):
     """Return what the user's file defines, by name. It is run for this.
 
     path: of the file, or None.
+    Raises BadCustomFile: it cannot be imported.
     """
     if path is None:
         return {}
@@ -101,5 +107,13 @@ def custom_objects(path):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        import keras
+
+        raise BadCustomFile(
+            "%s cannot be imported with Keras %s: %s: %s"
+            % (os.path.basename(path), keras.__version__, type(error).__name__, error)
+        ) from error
     return {name: value for name, value in vars(module).items() if callable(value) and name[0] != "_"}

@@ -4,7 +4,7 @@ import json
 
 import numpy
 
-from . import custom_objects, optimizer
+from . import BadCustomFile, custom_objects, optimizer
 
 _OBJECTS = {"initializer": "initializers", "regularizer": "regularizers", "constraint": "constraints"}
 _LISTS = (
@@ -133,6 +133,8 @@ class _Builder(object):
         if kind is None or piece["kind"] == "Lambda":
             made = getattr(keras.layers, piece["kind"])(name=piece["name"], **config)
         else:
+            if not hasattr(kind, "from_config"):
+                raise BadCustomFile("%s in your file is not a subclass of keras.layers.Layer" % piece["kind"])
             with keras.saving.custom_object_scope(self._custom):
                 made = kind.from_config(dict(config, name=piece["name"]))
         if not piece["trainable"]:

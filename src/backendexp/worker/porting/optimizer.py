@@ -38,6 +38,8 @@ def restore(model, training, variables, weights):
     import keras
 
     kind, config = training["optimizer"], dict(training["config"])
+    if not kind:
+        return ["the file does not say which optimizer the model was compiled with, so it is not compiled"]
     if kind not in _KNOWN:
         return ["the optimizer %s is not one of Keras 2.3.1, so the model is not compiled" % kind]
     given = {key: config[key] for key in _KNOWN[kind] if config.get(key) is not None}
