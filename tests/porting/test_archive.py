@@ -110,6 +110,13 @@ def claimed_weights(path: Path) -> None:
         file.create_dataset(KERNEL, shape=(10**6, 10**6), dtype="f4")
 
 
+def claimed_and_compressed_weights(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file[KERNEL]
+        kernel = file.create_dataset(KERNEL, (10**6, 10**6), "f4", chunks=(100, 100), compression="gzip")
+        kernel[:100, :100] = 1
+
+
 def words(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file[KERNEL]
@@ -119,7 +126,7 @@ def words(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (cut, "is a damaged HDF5 file"),
+        (cut, r"is a damaged HDF5 file: it was cut short, and has \d+ of its \d+ bytes"),
         (overwrite, "is (a )?damaged|has no model_weights|is an HDF5 file, but not of a Keras model"),
         (noise, "is no HDF5 file, or its beginning is damaged"),
         (lambda path: path.write_bytes(b""), "is empty"),
@@ -135,6 +142,7 @@ def words(path: Path) -> None:
         (outside_weights, "takes dense_1/kernel:0 from another file"),
         (raw_outside_weights, "from another file"),
         (claimed_weights, "were never written"),
+        (claimed_and_compressed_weights, r"claim 4000000000000 bytes and have \d+"),
         (words, "are no numbers"),
     ],
 )

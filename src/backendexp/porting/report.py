@@ -43,6 +43,10 @@ def of(draft: Draft, proof: Proof) -> Report:
     others = [title for title in proof.old[1:] if title in sides]
     wrong = {title: row for title in new if (row := first_that_differs(rows, title)) is not None}
     said = [f"{title}: not compared: {why}" for title, why in proof.failed.items()]
+    if draft.archive.of_tf_keras and proof.reference in proof.old and "tf.keras" not in str(proof.reference):
+        said.append(
+            "tf.keras did not run the file, so Keras 2.3.1, which has the same layers, ran it instead"
+        )
     if proof.reference is None:
         verdict = UNPROVED
         head = "UNPROVED: the model was converted, but the old file did not run in the keras2 runtime"
@@ -229,5 +233,10 @@ def markdown(report: Report, archive: Archive) -> str:
     head = f"`{archive.path.name}`, {archive.written_by}, saved on {saved_on}"
     said = [f"- {sentence}" for sentence in report.sentences[1:]]
     notes = [f"- {layer}: {text}" for layer, text in report.notes]
-    parts = [head, report.sentences[0], "\n".join(said), "\n".join(notes), report.table.markdown()]
+    table = (
+        "The numbers of the backends are the greatest distances from the old outputs."
+        if report.layers
+        else ""
+    )
+    parts = [head, report.sentences[0], "\n".join(said), "\n".join(notes), table, report.table.markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"

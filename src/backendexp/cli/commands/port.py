@@ -7,6 +7,7 @@ run.
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
     Raises UserError: the input was bad.
     """
     asked = _parse(arguments)
+    joined = os.environ.pop("MLFLOW_RUN_ID", None)  # of the run that `mlflow run` has made
     custom = draft.names_of(asked.custom)
     found = archive.read(asked.file, asked.weights, asked.saved_on)
     drawn = draft.make(found, custom, asked.trust, asked.inputs, asked.seed)
@@ -67,7 +69,8 @@ def main(arguments: list[str]) -> int:
         "seconds": round(time.time() - began, 1),
     }
     whole = report.as_json(told, found, proved, facts)
-    tracked = track.record(whole, told, task, began, _destination(asked), report.markdown(told, found))
+    where, note = _destination(asked), report.markdown(told, found)
+    tracked = track.record(whole, told, task, began, where, note, joined)
     if asked.json:
         print(json.dumps(whole, indent=1))
     else:
@@ -214,6 +217,7 @@ def _print(told: report.Report, whole: dict[str, Any], custom: frozenset[str], f
     from backendexp.reporting.terminal import print_table
 
     if told.table.rows:
+        print(f"How far each output is at most from that of {whole['reference']}:")
         print_table(told.table)
     for layer, text in told.notes:
         print(f"Note: {layer}: {text}")
