@@ -155,6 +155,7 @@ class _Builder:
                     "constants": int(layer.config.get("num_constants") or 0),
                 }
             )
+        _name_apart(planned)
         return {
             "name": _legal(model.name),
             "sequential": model.sequential,
@@ -259,6 +260,16 @@ class _Builder:
         self.keyed[key] = array
         self._key_of_array[id(array)] = key
         return key
+
+
+def _name_apart(planned: list[dict[str, Any]]) -> None:
+    """Give the layers of a planned model different names. Those with the name of an old layer keep it."""
+    taken = {layer["input"]["name"] for layer in planned if layer["input"] is not None}
+    pieces = [(piece, layer["name"]) for layer in planned for piece in layer["pieces"]]
+    for piece, _ in sorted(pieces, key=lambda pair: pair[0]["name"] != pair[1]):
+        while piece["name"] in taken:
+            piece["name"] += "_"
+        taken.add(piece["name"])
 
 
 def _check_sizes(layer: Layer, arrays: Sequence[Any]) -> None:
