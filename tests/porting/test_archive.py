@@ -162,6 +162,17 @@ def test_bad_file_is_refused_with_a_sentence(
         ("[" * 100_000, "is neither JSON nor YAML|is not complete JSON"),
         ('{"class_name":', "is not complete JSON"),
         ("[1, 2]", "describes no Keras model"),
+        (
+            "class_name: Sequential\na: &a [0, 0, 0]\n"
+            + "".join(
+                f"{b}: &{b} [{', '.join(10 * ['*' + a])}]\n"
+                for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+            )
+            + "config: *i\n",
+            "repeats itself too often",
+        ),
+        ("class_name: Sequential\nconfig: &a [*a]\n", "nested too deep"),
+        ('{"class_name": "Sequential", "config": ' + 500 * "[" + 500 * "]" + "}", "nested too deep"),
         ('{"class_name": "Sequential", "config": {}, "keras_version": "3.1.0"}', "needs no porting"),
     ],
 )
@@ -171,6 +182,14 @@ def test_bad_architecture_is_refused_and_not_run(text: str, said: str, tmp_path:
     with pytest.raises(UserError, match=said):
         archive.read(path, tmp_path / "model.yaml")
     assert not (project / "ran").exists()
+
+
+def test_saved_model_of_tensorflow_says_how_to_save_it_again(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(
+        UserError, match=r"is a SavedModel of TensorFlow.* save it with model\.save\('model\.h5'\)"
+    ):
+        archive.read(tmp_path, None)
 
 
 def test_weights_without_architecture_say_how_to_give_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ _EXPECTED = "Expected an HDF5 file that model.save of Keras 1 or 2 wrote, or mod
 _NEW = "is an archive of Keras 3, which needs no porting. Load it with keras.saving.load_model"
 # A model of this many bytes of text is no model: the largest known ones have a few megabytes.
 _MOST_CONFIG_BYTES = 200_000_000
+# A few words of YAML can stand for any number of parts. The largest known models have some hundred thousand.
+_MOST_PARTS, _DEEPEST = 2_000_000, 200
 # HDF5 compresses by a factor of a thousand at most, and only constants so well. A file can claim more.
 _SUSPICIOUS_BYTES, _MOST_COMPRESSED = 100_000_000, 1100
 
@@ -102,6 +105,11 @@ def read(path: Path, weights: Path | None, backend: str | None = None) -> Archiv
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise UserError(f"{path} does not exist. Expected the file of a Keras model, such as model.h5")
+    if (path / "saved_model.pb").is_file():
+        raise UserError(
+            f"{path} is a SavedModel of TensorFlow, which has a graph in the place of layers. Load it with "
+            "the TensorFlow that wrote it, and save it with model.save('model.h5')"
+        )
     if not path.is_file():
         raise UserError(f"{path} is no file. {_EXPECTED}")
     try:
@@ -182,8 +190,26 @@ def _checked_config(path: Path, found: Any) -> dict[str, Any]:
     version = str(found.get("keras_version", ""))
     if version.startswith("3"):
         raise UserError(f"{path} is of Keras {version}, which needs no porting")
+    if _numbers_in(found, {}, 0) > _MOST_PARTS:
+        raise UserError(f"{path} describes no Keras model: it is nested too deep or repeats itself too often")
     plain: dict[str, Any] = _plain(found)
     return plain
+
+
+def _numbers_in(value: Any, counted: dict[int, float], depth: int) -> float:
+    """How many parts an architecture has if all that YAML repeats is written out. Infinity: it has no end.
+
+    counted: the numbers of the lists and mappings so far, by their ids.
+    """
+    if not isinstance(value, list | dict):
+        return 1
+    if depth > _DEEPEST:
+        return math.inf
+    if id(value) not in counted:
+        counted[id(value)] = math.inf  # for a list that holds itself
+        inside = value.values() if isinstance(value, dict) else value
+        counted[id(value)] = 1 + sum(_numbers_in(one, counted, depth + 1) for one in inside)
+    return counted[id(value)]
 
 
 def _plain(value: Any) -> Any:

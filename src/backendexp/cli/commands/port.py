@@ -231,8 +231,11 @@ def _print(told: report.Report, whole: dict[str, Any], custom: frozenset[str], f
         print(f"  load it with  keras.saving.load_model({Path(whole['keras_file']).name!r})")
     else:
         names = ", ".join(f"{name!r}: {file.stem}.{name}" for name in sorted(custom))
-        print(f"  load it with  keras.saving.load_model(FILE, custom_objects={{{names}}})")
+        load = f"keras.saving.load_model({Path(whole['keras_file']).name!r}, custom_objects={{{names}}})"
+        print(f"  load it with  import {file.stem}; {load}")
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # In one piece, because several threads say something.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
