@@ -139,7 +139,7 @@ def _restore_state(model, made, kind, training, variables, weights):
     done = len(training["state"]) - lost
     said = ["the state of %s is carried over for %d of %d weights" % (kind, done, done + lost)]
     if lost:
-        said.append("the others were changed in a way that the state cannot follow, and start at zero")
+        said.append("what the file has for the others does not suit them, so they start at zero")
     return said
 
 
