@@ -3,6 +3,7 @@ proofs.
 
     python benchmarks/porting.py                        all of them; the table is in docs/porting.md
     python benchmarks/porting.py --only LSTM,Conv2D     those whose names begin so; nothing is written
+    python benchmarks/porting.py --engines tf.keras     saved by tf.keras 1.14 instead; nothing is written
 
 The models are made and saved by the real Keras 2.3.1 on TensorFlow 1.14.0 and on Theano 1.0.4, in the keras2
 runtime, see `porting_models.py`. Exit code 0: every model is the same to rounding, but for those that the
@@ -28,14 +29,19 @@ MODELS = Path(__file__).with_name("porting_models.py")
 PAGE = Path(__file__).parents[1] / "docs" / "porting.md"
 BEGIN, END = "<!-- the table of benchmarks/porting.py -->", "<!-- end of the table -->"
 OLD = tuple(catalogue.KERAS2.engines)
+TF_KERAS = "tf.keras"
 # The models that are known not to be the same, with the reason for each: docs/porting.md explains them.
 _MERGED_MASKS = "the generations merge masks differently"
 _JAX_STATE = "predict of Keras 3 on JAX carries no state on to its next call"
 _POOLING = "with padding='same', Theano pools other windows"
 _NOT_RUN = "Theano 1.0.4 needs a BLAS to link to for this, which the machine may lack"
 KNOWN = {
-    **{("Concatenate, masked", engine): _MERGED_MASKS for engine in OLD},
-    **{(f"{kind}, stateful", engine): _JAX_STATE for kind in ("SimpleRNN", "GRU", "LSTM") for engine in OLD},
+    **{("Concatenate, masked", engine): _MERGED_MASKS for engine in (*OLD, TF_KERAS)},
+    **{
+        (f"{kind}, stateful", engine): _JAX_STATE
+        for kind in ("SimpleRNN", "GRU", "LSTM")
+        for engine in (*OLD, TF_KERAS)
+    },
     **{(f"{kind}Pooling{rank}D, same", "theano"): _POOLING for kind in ("Max", "Average") for rank in (1, 2)},
     **{
         (name, "theano"): _NOT_RUN
@@ -117,7 +123,9 @@ def _save(folder: Path, engine: str) -> list[tuple[str, Path]]:
     """Save the models by the real Keras 2.3.1. Returns their names and files."""
     folder.mkdir(parents=True, exist_ok=True)
     python = build.ensure_built("keras2", print)
-    environment = environment_of(Surroundings(engine, "keras2", 2), False)
+    backend = "tensorflow" if engine == TF_KERAS else engine
+    environment = environment_of(Surroundings(backend, "keras2", 2), False)
+    environment["TF_KERAS"] = str(int(engine == TF_KERAS))
     made = subprocess.run(
         [python, str(MODELS), str(folder)],
         env=environment,
@@ -137,7 +145,8 @@ def _port(file: Path, engine: str, new: list[Place], workers: Workers) -> Cell:
         try:
             drawn = draft.make(archive.read(file, None))
             task = drawn.task(None, folder / "model.keras", folder, 2, 600.0)
-            proved = proof.prove(task, [Place("keras2", engine)], new, workers)
+            old = Place("keras2", "tensorflow" if engine == TF_KERAS else engine, tf_keras=engine == TF_KERAS)
+            proved = proof.prove(task, [old], new, workers)
         except UserError as error:
             return Cell(False, f"refused: {error}")
         told = report.of(drawn, proved)

@@ -1,16 +1,23 @@
 """Saves a model for each layer of Keras 2.3.1 into a folder, by the backend that KERAS_BACKEND names.
 
 It runs on Python 3.7 in the keras2 runtime: python porting_models.py FOLDER [NAME ...]. `porting.py` calls
-it.
+it. With TF_KERAS=1 in the environment, tf.keras saves them instead of Keras.
 """
 
 import os
 import sys
 
 import numpy as np
-from keras import backend as K
-from keras import layers as L
-from keras.models import Model, Sequential
+
+TF_KERAS = os.environ.get("TF_KERAS") == "1"
+if TF_KERAS:
+    from tensorflow.keras import backend as K
+    from tensorflow.keras import layers as L
+    from tensorflow.keras.models import Model, Sequential
+else:
+    from keras import backend as K
+    from keras import layers as L
+    from keras.models import Model, Sequential
 
 THEANO = K.backend() == "theano"
 CASES = {}
@@ -417,7 +424,8 @@ def _forget():
 
 def main(folder, names):
     for name, make in CASES.items():
-        if names and name not in names:
+        # tf.keras does not save the layers of CuDNN without a GPU.
+        if (names and name not in names) or (TF_KERAS and name.startswith("CuDNN")):
             continue
         _forget()
         model = make()

@@ -36,6 +36,32 @@ x, y = np.random.randint(9, size=(32, 6)), np.eye(3)[np.random.randint(3, size=3
 model.fit(x, y, epochs=2, verbose=0)
 model.save("old.h5")
 """
+# The names, the words and the optimizer of tf.keras, of which Keras 2.3.1 knows none.
+MAKE_WITH_TF_KERAS = """
+import numpy as np
+from tensorflow import keras
+
+np.random.seed(0)
+layers = keras.layers
+start = keras.Input((6, 3))
+value = layers.GRU(4, reset_after=True)(layers.LayerNormalization()(layers.Masking()(start)))
+inner = keras.Sequential([layers.Dense(4, activation="tanh", input_shape=(4,)), layers.BatchNormalization()])
+value = layers.Add()([inner(value), inner(inner(value))])
+model = keras.Model(start, layers.Dense(3, activation="softmax")(value))
+model.compile("nadam", keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
+x, y = np.random.normal(size=(32, 6, 3)), np.eye(3)[np.random.randint(3, size=32)]
+model.fit(x, y, epochs=2, verbose=0)
+model.save("old.h5")
+"""
+TRAIN_ON = """
+import keras
+import numpy as np
+
+model = keras.saving.load_model("old.keras")
+assert model.optimizer.iterations == 2 and 0.1 < float(model.optimizer._u_product) < 0.3
+losses = model.fit(np.ones((4, 6, 3)), np.eye(3)[[0, 1, 2, 0]], verbose=0).history
+print(sorted(losses))
+"""
 LOAD = """
 import keras
 import numpy as np
@@ -97,8 +123,8 @@ def test_file_of_the_real_keras_2_is_ported_and_proved(
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "The same to rounding: all 5 outputs of layers, on jax on keras3" in ended.stdout
     assert "lstm_1: the weights of its gates are multiplied by 1.2" in ended.stdout
-    # The two kernels and the bias of the LSTM were multiplied, so they start afresh.
-    assert "the state of Adam is carried over for 7 of 10 weights" in ended.stdout
+    # The two kernels and the bias of the LSTM were multiplied, and their state follows.
+    assert "the state of Adam is carried over for 10 of 10 weights" in ended.stdout
     assert abs(float(run_keras_3(LOAD, "jax")) - 1) < 1e-6
 
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
@@ -107,6 +133,25 @@ def test_file_of_the_real_keras_2_is_ported_and_proved(
     assert run.data.metrics["port/outputs_that_differ"] == 0
     artifacts = {one.path for one in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)}
     assert {"old.keras", "port.json", "port.md"} <= artifacts
+
+
+def test_file_of_tf_keras_is_proved_by_tf_keras_in_the_run_of_mlflow_run(
+    backendexp: Command, keras2_python: str, project: Path
+) -> None:
+    run_keras_2(keras2_python, MAKE_WITH_TF_KERAS, "tensorflow")
+    mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    client = mlflow.MlflowClient()
+    made = client.create_run(client.create_experiment("backendexp")).info.run_id
+    ended = backendexp("port", "old.h5", "--backends", "tensorflow", env={"MLFLOW_RUN_ID": made})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "layers of tf.keras 2.2.4-tf" in ended.stderr
+    assert "How far each output is at most from that of tf.keras on keras2:" in ended.stdout
+    assert "on tensorflow on keras3, are those of tf.keras on keras2" in ended.stdout
+    assert "the state of Nadam is carried over for 11 of 11 weights" in ended.stdout
+    assert run_keras_3(TRAIN_ON, "tensorflow").split() == ["['accuracy',", "'loss']"]
+
+    (run,) = mlflow.search_runs(experiment_names=["backendexp"], output_format="list")
+    assert (run.info.run_id, run.info.status, run.data.tags["kind"]) == (made, "FINISHED", "port")
 
 
 def test_file_of_keras_1_is_ported_and_proved(backendexp: Command, project: Path) -> None:
@@ -163,11 +208,13 @@ def test_training_goes_on_as_keras_2_would_have(
 
 @pytest.mark.extended
 @pytest.mark.timeout(5400)
-def test_every_layer_of_keras_2_is_ported_and_proved(keras2_python: str) -> None:
+@pytest.mark.parametrize("engines", ["tensorflow,theano", "tf.keras"])
+def test_every_layer_of_keras_2_is_ported_and_proved(engines: str, keras2_python: str) -> None:
+    benchmark = REPOSITORY / "benchmarks" / "porting.py"
     ended = subprocess.run(
-        [sys.executable, str(REPOSITORY / "benchmarks" / "porting.py"), "--backends", "tensorflow"],
+        [sys.executable, str(benchmark), "--backends", "tensorflow", "--engines", engines],
         capture_output=True,
         text=True,
         timeout=5000,
     )
-    assert ended.returncode == 0, ended.stdout
+    assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -110,6 +110,13 @@ def claimed_weights(path: Path) -> None:
         file.create_dataset(KERNEL, shape=(10**6, 10**6), dtype="f4")
 
 
+def claimed_and_compressed_weights(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file[KERNEL]
+        kernel = file.create_dataset(KERNEL, (10**6, 10**6), "f4", chunks=(100, 100), compression="gzip")
+        kernel[:100, :100] = 1
+
+
 def words(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file[KERNEL]
@@ -119,7 +126,7 @@ def words(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (cut, "is a damaged HDF5 file"),
+        (cut, r"is a damaged HDF5 file: it was cut short, and has \d+ of its \d+ bytes"),
         (overwrite, "is (a )?damaged|has no model_weights|is an HDF5 file, but not of a Keras model"),
         (noise, "is no HDF5 file, or its beginning is damaged"),
         (lambda path: path.write_bytes(b""), "is empty"),
@@ -135,6 +142,7 @@ def words(path: Path) -> None:
         (outside_weights, "takes dense_1/kernel:0 from another file"),
         (raw_outside_weights, "from another file"),
         (claimed_weights, "were never written"),
+        (claimed_and_compressed_weights, r"claim 4000000000000 bytes and have \d+"),
         (words, "are no numbers"),
     ],
 )
@@ -154,6 +162,17 @@ def test_bad_file_is_refused_with_a_sentence(
         ("[" * 100_000, "is neither JSON nor YAML|is not complete JSON"),
         ('{"class_name":', "is not complete JSON"),
         ("[1, 2]", "describes no Keras model"),
+        (
+            "class_name: Sequential\na: &a [0, 0, 0]\n"
+            + "".join(
+                f"{b}: &{b} [{', '.join(10 * ['*' + a])}]\n"
+                for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+            )
+            + "config: *i\n",
+            "repeats itself too often",
+        ),
+        ("class_name: Sequential\nconfig: &a [*a]\n", "nested too deep"),
+        ('{"class_name": "Sequential", "config": ' + 500 * "[" + 500 * "]" + "}", "nested too deep"),
         ('{"class_name": "Sequential", "config": {}, "keras_version": "3.1.0"}', "needs no porting"),
     ],
 )
@@ -163,6 +182,14 @@ def test_bad_architecture_is_refused_and_not_run(text: str, said: str, tmp_path:
     with pytest.raises(UserError, match=said):
         archive.read(path, tmp_path / "model.yaml")
     assert not (project / "ran").exists()
+
+
+def test_saved_model_of_tensorflow_says_how_to_save_it_again(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(
+        UserError, match=r"is a SavedModel of TensorFlow.* save it with model\.save\('model\.h5'\)"
+    ):
+        archive.read(tmp_path, None)
 
 
 def test_weights_without_architecture_say_how_to_give_one(tmp_path: Path) -> None:

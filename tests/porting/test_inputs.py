@@ -1,6 +1,8 @@
 """Inputs are drawn so that they suit the model, or read from the user's file."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,3 +77,31 @@ def test_objects_in_the_inputs_are_not_unpickled(tmp_path: Path) -> None:
 def test_model_without_a_shape_is_refused() -> None:
     with pytest.raises(UserError, match="which shape the input of the model has"):
         inputs.of(architecture.model_of(sequential(dense("d", 2)), 2))
+
+
+@pytest.mark.parametrize("shape", [[None, -3], [None, 0], [None, "x"]])
+def test_shape_that_no_input_can_have_is_refused(shape: list[Any]) -> None:
+    config = sequential(dense("d", 2, batch_input_shape=[None, 3]))
+    config["config"]["layers"].insert(0, layer("InputLayer", "i", batch_input_shape=shape))
+    with pytest.raises(UserError, match=r"the shape .*, which no input can have|the architecture is damaged"):
+        inputs.of(architecture.model_of(config, 2))
+
+
+def test_inputs_that_would_fill_the_memory_are_not_drawn() -> None:
+    with pytest.raises(UserError, match=r"too much to draw\. .* give a batch with --inputs"):
+        inputs.draw([Input("x", (None, 10**6, 10**6), "float32")], 0)
+
+
+def test_file_that_is_no_npz_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones(3))
+    (tmp_path / "x.npz").write_text("hi", encoding="utf-8")
+    np.savez(tmp_path / "objects.npz", np.array([{}], dtype=object))
+    np.savez(tmp_path / "empty.npz")
+    for name, said in {
+        "x.npy": "is no .npz file. Write one",
+        "x.npz": "is no .npz file. Write one",
+        "objects.npz": "it holds objects of Python",
+        "empty.npz": "has no arrays. Expected 1: x",
+    }.items():
+        with pytest.raises(UserError, match=re.escape(said)):
+            inputs.read(tmp_path / name, [Input("x", (None, 3), "float32")])

@@ -84,3 +84,41 @@ def test_subclass_of_model_is_refused(tmp_path: Path) -> None:
     path = old_files.write(tmp_path / "model.h5", {"class_name": "Mine", "config": {}}, [])
     with pytest.raises(UserError, match=r"class 'Mine'\. Expected Sequential or Model"):
         draft.make(archive.read(path, None))
+
+
+def test_layer_that_claims_to_be_greater_than_its_weights_is_refused(tmp_path: Path) -> None:
+    config = sequential(dense("d", 10**12, batch_input_shape=[None, 3]))
+    weights = [("d", {"d/kernel:0": drawn(3, 4), "d/bias:0": drawn(4)})]
+    found = archive.read(old_files.write(tmp_path / "model.h5", config, weights), None)
+    with pytest.raises(
+        UserError, match=r"layer 'd' has units=1000000000000, and its weights the shapes \(3, 4\)"
+    ):
+        draft.make(found)
+
+
+def test_two_layers_of_one_name_are_refused(tmp_path: Path) -> None:
+    config = sequential(dense("d", 3, batch_input_shape=[None, 3]), dense("d", 3))
+    found = archive.read(old_files.write(tmp_path / "model.h5", config, []), None)
+    with pytest.raises(UserError, match="two of its layers are called 'd'"):
+        draft.make(found)
+
+
+def test_names_become_those_that_keras_3_and_tensorflow_accept(tmp_path: Path) -> None:
+    config = sequential(dense("first layer/é", 3, batch_input_shape=[None, 3]))
+    weights = [("first layer/é", {"kernel:0": drawn(3, 3), "bias:0": drawn(3)})]
+    made = draft.make(archive.read(old_files.write(tmp_path / "model.h5", config, weights), None))
+    assert made.plan.shown == {"first layer/é": "first_layer__"}
+
+
+def test_layers_that_are_added_have_names_of_their_own(tmp_path: Path) -> None:
+    # tf.keras calls the second of two layers as the first with a number.
+    inner = layer("Dense", "d", units=2, activation="hard_sigmoid")
+    first = layer("TimeDistributed", "t", layer=inner, batch_input_shape=[None, 4, 2])
+    second = layer("TimeDistributed", "t_1", layer=layer("Dense", "d_1", units=2))
+    weights = [(name, {"kernel:0": drawn(2, 2), "bias:0": drawn(2)}) for name in ("t", "t_1")]
+    found = archive.read(old_files.write(tmp_path / "model.h5", sequential(first, second), weights), None)
+    plan = draft.make(found).plan
+    names = [piece["name"] for one in plan.model["layers"] for piece in one["pieces"]]
+    assert len(set(names)) == 4
+    assert names[-1] == "t_1"
+    assert plan.shown == {"t": "t", "t_1": "t_1"}

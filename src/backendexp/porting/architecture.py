@@ -9,8 +9,20 @@ from backendexp.errors import UserError
 from backendexp.porting import keras1
 
 # What the classes of models are called: in Keras 1 and 2, and in tf.keras.
-_FUNCTIONAL = ("Model", "Functional", "Container", "Network")
-MODELS = (*_FUNCTIONAL, "Sequential")
+FUNCTIONAL = ("Model", "Functional", "Container", "Network")
+MODELS = (*FUNCTIONAL, "Sequential")
+# What classes of layers were called in some versions of tf.keras.
+OF_TF_KERAS = {
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "SyncBatchNormalization": "BatchNormalization",
+    "UnifiedLSTM": "LSTM",
+    "UnifiedGRU": "GRU",
+    "LSTMV1": "LSTM",
+    "LSTMV2": "LSTM",
+    "GRUV1": "GRU",
+    "GRUV2": "GRU",
+}
 # Deeper models do not occur; a crafted file could otherwise exhaust the stack.
 _DEEPEST = 40
 
@@ -98,24 +110,34 @@ def _model(config: dict[str, Any], depth: int) -> Model:
         plain = isinstance(inside, list)
         listed = inside if plain else inside["layers"]
         layers = tuple(_layer(one, depth) for one in listed)
+        _check_names(layers)
         name = "sequential" if plain else inside.get("name") or "sequential"
         shape = None if plain else inside.get("build_input_shape")
         return Model(name, True, layers, input_shape=_shape(shape or _first_shape(layers)))
-    if kind not in _FUNCTIONAL:
+    if kind not in FUNCTIONAL:
         raise UserError(
             f"the architecture is of the class {kind!r}. Expected Sequential or Model: a subclass of Model "
             "keeps "
             "its layers in Python code, which no file has"
         )
     layers = tuple(_layer(one, depth) for one in inside["layers"])
-    is_model = {layer.name: layer.model is not None for layer in layers}
+    _check_names(layers)
     counts = {layer.name: max(1, len(layer.calls)) for layer in layers}
+    ends = [listed_ends(inside[end]) for end in ("input_layers", "output_layers")]
+    # Keras 2 counts the calls of a model from 1, because the model itself is its call 0. Some versions of
+    # tf.keras count from 0. The first call is always the source of something.
+    read = [one for layer in layers for call in layer.calls for one in call.arguments["sources"]]
+    first: dict[str, int] = {}
+    for name, node, *_ in [*read, *ends[0], *ends[1]]:
+        first[name] = min(int(node), first.get(name, int(node)))
+    is_model = {layer.name for layer in layers if layer.model is not None}
 
     def source(listed: Any) -> Source:
         name, node, tensor = listed[0], int(listed[1]), int(listed[2])
-        # Keras 2 counts the calls of a model from 1, because the model itself is its call 0.
-        if is_model[name] and node >= 1:
-            node -= 1
+        if name not in counts:
+            raise KeyError(name)
+        if name in is_model:
+            node -= first[name]
         return Source(name, min(node, counts[name] - 1), tensor)
 
     placed = tuple(
@@ -132,11 +154,23 @@ def _model(config: dict[str, Any], depth: int) -> Model:
         )
         for layer in layers
     )
-    ends = [tuple(map(source, _listed(inside[end]))) for end in ("input_layers", "output_layers")]
-    return Model(inside.get("name") or "model", False, placed, ends[0], ends[1])
+    return Model(
+        inside.get("name") or "model",
+        False,
+        placed,
+        tuple(map(source, ends[0])),
+        tuple(map(source, ends[1])),
+    )
 
 
-def _listed(ends: Any) -> list[Any]:
+def _check_names(layers: tuple[Layer, ...]) -> None:
+    names = [layer.name for layer in layers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"the architecture is damaged: two of its layers are called {twice!r}")
+
+
+def listed_ends(ends: Any) -> list[Any]:
     """The ends of a model. tf.keras writes a single one without a list around it."""
     if ends and isinstance(ends[0], str):
         return [ends]
@@ -145,9 +179,7 @@ def _listed(ends: Any) -> list[Any]:
 
 def _layer(listed: dict[str, Any], depth: int) -> Layer:
     kind, config = listed["class_name"], listed["config"]
-    kind = str(kind).rpartition(">")[
-        2
-    ]  # tf.keras writes the package of a registered class first: "package>name"
+    kind = class_name(str(kind))
     calls = tuple(Call((), _call(node)) for node in listed.get("inbound_nodes") or ())
     if kind in MODELS:
         model = _model(listed, depth + 1)
@@ -158,6 +190,12 @@ def _layer(listed: dict[str, Any], depth: int) -> Layer:
     inner = [config[key] for key in ("layer", "cell") if isinstance(config.get(key), dict)]
     inner += config.get("cells") or []
     return Layer(kind, name, dict(config), tuple(_layer(one, depth + 1) for one in inner), None, calls)
+
+
+def class_name(written: str) -> str:
+    """The name of a class in Keras 2. tf.keras writes the package of a class first: "package>name"."""
+    name = written.rpartition(">")[2]
+    return OF_TF_KERAS.get(name, name)
 
 
 def _call(node: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,10 @@ _EXPECTED = "Expected an HDF5 file that model.save of Keras 1 or 2 wrote, or mod
 _NEW = "is an archive of Keras 3, which needs no porting. Load it with keras.saving.load_model"
 # A model of this many bytes of text is no model: the largest known ones have a few megabytes.
 _MOST_CONFIG_BYTES = 200_000_000
+# A few words of YAML can stand for any number of parts. The largest known models have some hundred thousand.
+_MOST_PARTS, _DEEPEST = 2_000_000, 200
+# HDF5 compresses by a factor of a thousand at most, and only constants so well. A file can claim more.
+_SUSPICIOUS_BYTES, _MOST_COMPRESSED = 100_000_000, 1100
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,26 @@ class Archive:
     @property
     def generation(self) -> int:
         return 1 if self.keras_version.startswith(("0", "1")) else 2
+
+    @property
+    def of_tf_keras(self) -> bool:
+        """Whether tf.keras wrote it. Keras of its own ended with 2.3.1, and tf.keras went on from 2.4.0."""
+        major, minor = (*_numbers(self.keras_version), 0, 0)[:2]
+        return self.keras_version.endswith("tf") or (major == 2 and minor >= 4)
+
+    @property
+    def of_tensorflow_2(self) -> bool:
+        """Whether tf.keras of TensorFlow 2.2 or later wrote it. Those before note 2.2.4-tf, as 1.14 does."""
+        return self.of_tf_keras and (*_numbers(self.keras_version), 0, 0)[:2] >= (2, 3)
+
+    @property
+    def written_by(self) -> str:
+        return f"{'tf.keras' if self.of_tf_keras else 'Keras'} {self.keras_version}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with: (2, 2) for 2.2.4-tf."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 def read(path: Path, weights: Path | None, backend: str | None = None) -> Archive:
@@ -79,6 +105,11 @@ def read(path: Path, weights: Path | None, backend: str | None = None) -> Archiv
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise UserError(f"{path} does not exist. Expected the file of a Keras model, such as model.h5")
+    if (path / "saved_model.pb").is_file():
+        raise UserError(
+            f"{path} is a SavedModel of TensorFlow, which has a graph in the place of layers. Load it with "
+            "the TensorFlow that wrote it, and save it with model.save('model.h5')"
+        )
     if not path.is_file():
         raise UserError(f"{path} is no file. {_EXPECTED}")
     try:
@@ -159,7 +190,39 @@ def _checked_config(path: Path, found: Any) -> dict[str, Any]:
     version = str(found.get("keras_version", ""))
     if version.startswith("3"):
         raise UserError(f"{path} is of Keras {version}, which needs no porting")
-    return found
+    if _numbers_in(found, {}, 0) > _MOST_PARTS:
+        raise UserError(f"{path} describes no Keras model: it is nested too deep or repeats itself too often")
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _numbers_in(value: Any, counted: dict[int, float], depth: int) -> float:
+    """How many parts an architecture has if all that YAML repeats is written out. Infinity: it has no end.
+
+    counted: the numbers of the lists and mappings so far, by their ids.
+    """
+    if not isinstance(value, list | dict):
+        return 1
+    if depth > _DEEPEST:
+        return math.inf
+    if id(value) not in counted:
+        counted[id(value)] = math.inf  # for a list that holds itself
+        inside = value.values() if isinstance(value, dict) else value
+        counted[id(value)] = 1 + sum(_numbers_in(one, counted, depth + 1) for one in inside)
+    return counted[id(value)]
+
+
+def _plain(value: Any) -> Any:
+    """The same without the wrappers that tf.keras puts around tuples and numbers of numpy."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "__tuple__":
+        return _plain(value.get("items", []))
+    if value.get("type") == "ndarray" and "value" in value:
+        return value["value"]
+    return {key: _plain(one) for key, one in value.items()}
 
 
 def _read_model(path: Path, backend: str | None) -> Archive:
@@ -194,7 +257,7 @@ def _read_model(path: Path, backend: str | None) -> Archive:
             version,
             saved_on,
             _weights(path, group),
-            None if training is None else json.loads(_text(training)),
+            None if training is None else _plain(json.loads(_text(training))),
             _optimizer_weights(path, file) if "optimizer_weights" in file else [],
         )
 
@@ -246,6 +309,9 @@ class _opened:
 
 
 def _first(error: BaseException) -> str:
+    cut = re.search(r"truncated file: eof = (\d+),.* stored_eof = (\d+)", str(error))
+    if cut is not None:
+        return f"it was cut short, and has {cut[1]} of its {cut[2]} bytes"
     return (str(error).splitlines() or [type(error).__name__])[0].strip("'\"")
 
 
@@ -273,7 +339,22 @@ def _check_link(path: Path, group: Any, name: str) -> None:
 
 def _optimizer_weights(path: Path, file: Any) -> list[Any]:
     group = file["optimizer_weights"]
-    return [_array(path, group[name]) for name in _names(group, "weight_names")]
+    return in_old_order([(name, _array(path, group[name])) for name in _names(group, "weight_names")])
+
+
+def in_old_order(named: list[tuple[str, Any]]) -> list[Any]:
+    """The state of an optimizer as Keras 2 orders it: the steps, then each kind of array for all weights.
+
+    named: the arrays with their names. Since TensorFlow 2.11, tf.keras keeps all kinds for a weight together,
+        and names them Adam/m/dense/kernel:0. It may keep the learning rate too, as the configuration does.
+    """
+    if not named or not named[0][0].startswith("iteration:"):
+        return [array for _, array in named]
+    kinds: dict[str, list[Any]] = {}
+    for name, array in named[1:]:
+        if "/" in name:
+            kinds.setdefault(name.split("/")[1], []).append(array)
+    return [named[0][1], *(array for arrays in kinds.values() for array in arrays)]
 
 
 def _array(path: Path, dataset: Any) -> Any:
@@ -287,7 +368,17 @@ def _array(path: Path, dataset: Any) -> Any:
     # A data set can claim any size and hold nothing; HDF5 would then fill the memory.
     if dataset.size and not dataset.id.get_storage_size():
         raise UserError(f"{path} is damaged: the weights {dataset.name} were never written")
-    return numpy.asarray(dataset)
+    held = dataset.id.get_storage_size()
+    if dataset.nbytes > _SUSPICIOUS_BYTES and dataset.nbytes > _MOST_COMPRESSED * held:
+        raise UserError(
+            f"{path} is damaged: the weights {dataset.name} claim {dataset.nbytes} bytes and have {held}"
+        )
+    try:
+        return numpy.asarray(dataset)
+    except MemoryError as error:
+        raise UserError(
+            f"{path} has weights of {dataset.nbytes / 1e9:.0f} GB, for which this machine lacks the memory"
+        ) from error
 
 
 def _names(group: Any, name: str) -> Iterator[str]:

@@ -42,7 +42,9 @@ class Output:
     @property
     def title(self) -> str:
         call = f", call {self.call + 1}" if self.call else ""
-        return f"{self.layer}{call}" + (f", output {self.tensor + 1}" if self.tensor else "")
+        # A file can call a layer anything, and a terminal obeys some characters.
+        name = "".join(one if one.isprintable() else "?" for one in self.layer)
+        return f"{name}{call}" + (f", output {self.tensor + 1}" if self.tensor else "")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from backendexp.porting.architecture import Layer
-from backendexp.porting.pieces import Context, Piece
+from backendexp.porting.pieces import Context, Piece, rearranged
 
 _RANKS = {"1D": 1, "2D": 2, "3D": 3}
 _OTHER_PADDING = 'with padding="same", Theano pads both sides alike, and Keras 3 pads more at the end'
@@ -38,7 +38,7 @@ def with_old_padding(piece: Piece, layer: Layer, context: Context) -> list[Piece
         return [piece]
     # Keras 2 mirrors the kernels of depthwise convolutions itself before Theano does.
     if piece.arrays is not None and not piece.kind.startswith(("Separable", "Depthwise")):
-        kernel = context.changed(mirrored(piece.arrays[0]), piece.arrays[0], mirrored)
+        kernel = context.changed(mirrored(piece.arrays[0]), piece.arrays[0], rearranged(mirrored))
         piece = replace(piece, arrays=(kernel, *piece.arrays[1:]))
     if "Transpose" in piece.kind:
         return _cropped(piece, context)
@@ -136,7 +136,8 @@ def locally_connected(layer: Layer, arrays: Sequence[Any], context: Context, sho
     if rank == 2:
         out.append(Piece("Reshape", f"{name}_places", {"target_shape": [places, reach]}))
     if bias:
-        values.append(arrays[1].reshape(places, filters))
+        laid_out = rearranged(lambda state: state.reshape(places, filters))
+        values.append(context.changed(laid_out(arrays[1], 1), arrays[1], laid_out))
     dense = Piece(
         "EinsumDense",
         name if rank == 1 else f"{name}_kernels",

@@ -1,6 +1,8 @@
 """The inputs of both models: the user's, or drawn so that masks, indices and signs all occur."""
 
+import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from backendexp.porting.architecture import Layer, Model
 _SAMPLES = 4
 # What an axis of any size is taken to have, by the number of axes of the input: steps, or pixels.
 _STEPS, _PIXELS = 10, 32
+# Inputs of more numbers than this would fill the memory: a gigabyte in each of several processes.
+_MOST_NUMBERS = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def of(model: Model) -> list[Input]:
                 "first layer"
             )
         words, masked = _read_by(first, 0)
-        return [Input("input", tuple(model.input_shape), _dtype(first), words, masked)]
+        return [Input("input", _checked("input", model.input_shape), _dtype(first), words, masked)]
     found = []
     for source in model.inputs:
         layer = model.layer(source.layer)
@@ -54,8 +58,22 @@ def of(model: Model) -> list[Input]:
         if shape is None:
             raise UserError(f"the input {layer.name!r} of the model has no shape in the file")
         words, masked = _readers(model, source.layer)
-        found.append(Input(layer.name, tuple(shape), _dtype(layer), words, masked))
+        found.append(Input(layer.name, _checked(layer.name, shape), _dtype(layer), words, masked))
     return found
+
+
+def _checked(name: str, shape: Any) -> tuple[int | None, ...]:
+    """The shape of an input.
+
+    Raises UserError: no array has such a shape.
+    """
+    sizes = list(shape) if isinstance(shape, list | tuple) else None
+    if sizes is None or any(not (size is None or (type(size) is int and size > 0)) for size in sizes):
+        raise UserError(
+            f"the input {name!r} of the model has the shape {shape} in the file, which no input can have. "
+            "Expected numbers above 0, or null for any"
+        )
+    return tuple(sizes)
 
 
 def _dtype(layer: Layer) -> str:
@@ -105,6 +123,11 @@ def draw(inputs: list[Input], seed: int) -> list[Any]:
 def _drawn(one: Input, samples: int, stream: Any) -> Any:
     free = _PIXELS if len(one.shape) > 3 else _STEPS
     shape = (samples, *(free if size is None else size for size in one.shape[1:]))
+    if math.prod(shape) > _MOST_NUMBERS:
+        raise UserError(
+            f"an input for {one.name!r} of the shape {shape} would have {math.prod(shape):.1e} numbers, "
+            "which is too much to draw. If the file is right about this, give a batch with --inputs"
+        )
     if one.words is not None:
         drawn = stream.randint(0, one.words, size=shape).astype("float32")
     else:
@@ -124,25 +147,32 @@ def read(path: Path, inputs: list[Input]) -> list[Any]:
     """
     if not path.exists():
         raise UserError(f"--inputs {path} does not exist. Expected an .npz file, such as sample.npz")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise UserError(f"--inputs {path} is no .npz file. Write one with numpy.savez")
     try:
         with numpy.load(path, allow_pickle=False) as stored:
-            if not hasattr(stored, "files"):
-                raise ValueError("it holds a single array, as .npy does")
             held = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        why = "it holds objects of Python" if "allow_pickle" in str(error) else str(error)
         raise UserError(
-            f"--inputs {path} is no .npz file of numbers: {error}. Write it with numpy.savez"
+            f"--inputs {path} is no .npz file of numbers: {why}. Write one with numpy.savez"
         ) from error
+    if any(not isinstance(array, numpy.ndarray) for array in held.values()):
+        raise UserError(f"--inputs {path} holds files that are no arrays. Write one with numpy.savez")
     if all(one.name in held for one in inputs):
         arrays = [held[one.name] for one in inputs]
     elif len(held) == len(inputs):
         arrays = list(held.values())
     else:
         raise UserError(
-            f"--inputs {path} has the arrays {', '.join(held)}. Expected {len(inputs)}: "
+            f"--inputs {path} has {_counted(held)}. Expected {len(inputs)}: "
             f"{', '.join(one.name for one in inputs)}"
         )
     return [_suited(path, one, array) for one, array in zip(inputs, arrays, strict=True)]
+
+
+def _counted(held: dict[str, Any]) -> str:
+    return f"the arrays {', '.join(held)}" if held else "no arrays"
 
 
 def _suited(path: Path, one: Input, array: Any) -> Any:

@@ -4,6 +4,8 @@ A row lists the arguments that both generations have. What differs is in a funct
 meaning, a layer that Keras 3 lacks.
 """
 
+import keyword
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from backendexp.errors import UserError
 from backendexp.porting import convolution, recurrent
 from backendexp.porting.architecture import Layer
-from backendexp.porting.pieces import Context, Piece
+from backendexp.porting.pieces import Context, Piece, rearranged
 from backendexp.porting.recurrent import OLD_SIGMOID, STEEPER
 
 _KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
@@ -23,7 +25,7 @@ _SEPARABLE = tuple(
     for part in ("depthwise", "pointwise")
     for what in ("initializer", "regularizer", "constraint")
 )
-_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
+_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
 _GATED = ("units", "activation", "recurrent_activation", *_KERNEL, *_RECURRENT, *_BIAS)
 _POOLED = ("pool_size", "strides", "padding", "data_format")
 
@@ -48,12 +50,12 @@ _ALIKE: dict[str, tuple[str, ...]] = {
     "ZeroPadding1D": ("padding",),
     "ZeroPadding2D": ("padding", "data_format"),
     "ZeroPadding3D": ("padding", "data_format"),
-    "GlobalMaxPooling1D": ("data_format",),
-    "GlobalMaxPooling2D": ("data_format",),
-    "GlobalMaxPooling3D": ("data_format",),
-    "GlobalAveragePooling1D": ("data_format",),
-    "GlobalAveragePooling2D": ("data_format",),
-    "GlobalAveragePooling3D": ("data_format",),
+    "GlobalMaxPooling1D": ("data_format", "keepdims"),
+    "GlobalMaxPooling2D": ("data_format", "keepdims"),
+    "GlobalMaxPooling3D": ("data_format", "keepdims"),
+    "GlobalAveragePooling1D": ("data_format", "keepdims"),
+    "GlobalAveragePooling2D": ("data_format", "keepdims"),
+    "GlobalAveragePooling3D": ("data_format", "keepdims"),
     "Embedding": (
         "input_dim",
         "output_dim",
@@ -82,6 +84,19 @@ _ALIKE: dict[str, tuple[str, ...]] = {
         *(f"{part}_initializer" for part in ("beta", "gamma", "moving_mean", "moving_variance")),
         *(f"{part}_{what}" for part in ("beta", "gamma") for what in ("regularizer", "constraint")),
     ),
+    # Keras 2.3.1 lacks these two, and tf.keras has them.
+    "LayerNormalization": (
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        *(
+            f"{part}_{what}"
+            for part in ("beta", "gamma")
+            for what in ("initializer", "regularizer", "constraint")
+        ),
+    ),
+    "Attention": ("use_scale", "score_mode", "dropout"),
     "GaussianNoise": ("stddev",),
     "GaussianDropout": ("rate",),
     "AlphaDropout": ("rate", "noise_shape", "seed"),
@@ -117,7 +132,16 @@ def chain_of(layer: Layer, arrays: Sequence[Any], context: Context, shown: str |
     raise UserError(unknown(layer.kind, shown))
 
 
+_OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+
+
 def unknown(kind: str, name: str) -> str:
+    if kind in _OPERATIONS:
+        return (
+            f"layer {name!r} is an operation of TensorFlow that was used outside of a layer, as in x * 2. "
+            "No other backend has it. Build the model with a Lambda layer or a class of your own, load "
+            "the old weights into it, and save it again"
+        )
     return (
         f"layer {name!r} is of the class {kind!r}, which is not a layer of Keras 2.3.1. If it is your own, "
         "give the "
@@ -222,10 +246,13 @@ def _rnn(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> l
     kind = layer.kind
     values = list(arrays)
     if kind.startswith("CuDNN"):
-        values = recurrent.from_cudnn(kind, values) if values else values
+        values = recurrent.from_cudnn(kind, values, context) if values else values
         kind = kind.removeprefix("CuDNN")
         config.update(activation="tanh", recurrent_activation="sigmoid", use_bias=True)
-        context.note(shown, f"{layer.kind} runs on a GPU only. It is a {kind} now, which computes the same")
+        steps = " Its two biases are one now, which takes half of their steps" if kind == "LSTM" else ""
+        context.note(
+            shown, f"{layer.kind} runs on a GPU only. It is a {kind} now, which computes the same.{steps}"
+        )
         if kind == "GRU":
             config["reset_after"] = True
     elif kind.startswith("GRU"):
@@ -233,7 +260,7 @@ def _rnn(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> l
         config["reset_after"] = bool(config.get("reset_after", False))
     plain = Layer(kind, layer.name, config)
     factors = recurrent.scales(plain, context, shown)
-    values = [context.changed(recurrent.scaled(value, factors), value) for value in values]
+    values = [recurrent.with_factors(value, factors, context) for value in values]
     family = recurrent.family(kind)
     keys = [*(_GATED if family != "SimpleRNN" else _ALIKE["SimpleRNN"]), "dropout", "recurrent_dropout"]
     if not kind.endswith("Cell"):
@@ -265,11 +292,15 @@ def _lambda(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -
 
 
 def function_of(layer: Layer) -> str:
-    """The name that the function of a Lambda layer has in the user's file."""
+    """The name that the function of a Lambda layer has in the user's file.
+
+    It is that of the layer, with underscores for what no name of Python has: tf.keras names a layer "lambda".
+    """
     named = layer.config.get("function")
     if layer.config.get("function_type") == "function" and isinstance(named, str):
         return named
-    return layer.name
+    name = re.sub(r"\W", "_", layer.name)
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def missing_function(layer: Layer) -> str:
@@ -302,6 +333,19 @@ def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: st
     size = list(size) if isinstance(size, list | tuple) else [size, size]
     if piece.config.get("interpolation") != "bilinear":
         return [piece]
+    if context.tensorflow_2:
+        context.may_differ(
+            shown,
+            "TensorFlow 2 interpolates from the centres of the pixels, as the new model does, and TensorFlow "
+            "1.14, on which the old file was run, from their corners",
+        )
+        return [piece]
+    if context.tf_keras:
+        context.note(
+            shown,
+            "it interpolates as TensorFlow 1 does, from the corners of the pixels. TensorFlow 2.0 and 2.1 "
+            "start at the centres, and note the same version in their files",
+        )
     if any(factor > 2 for factor in size):
         context.may_differ(
             shown,
@@ -315,12 +359,18 @@ def _upsampling(layer: Layer, arrays: Sequence[Any], context: Context, shown: st
     return [repeated, Piece("AveragePooling2D", f"{layer.name}_means", mean)]
 
 
+_ONEDNN = (
+    "with channels_first, TensorFlow computes convolutions on some CPUs only if TF_ENABLE_ONEDNN_OPTS=1 is "
+    "set in the environment"
+)
 _Special = Callable[[Layer, Sequence[Any], Context, str], list[Piece]]
 
 
 def _convolved(kind: str, keys: Sequence[str]) -> _Special:
     def chain(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> list[Piece]:
         piece = _piece(layer, kind, keys, arrays)
+        if layer.config.get("data_format") == "channels_first":
+            context.note_once(shown, _ONEDNN)
         first, *rest = _with_old_activation(piece)
         return [*convolution.with_old_padding(first, layer, context), *rest]
 
@@ -335,9 +385,12 @@ def _pooled(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -
 
 def _conv_lstm(layer: Layer, arrays: Sequence[Any], context: Context, shown: str) -> list[Piece]:
     factors = recurrent.scales(layer, context, shown)
-    values = [context.changed(recurrent.scaled(value, factors), value) for value in arrays]
+    values = [recurrent.with_factors(value, factors, context) for value in arrays]
     if context.mirrored:
-        values[:2] = [context.changed(convolution.mirrored(value), value) for value in values[:2]]
+        values[:2] = [
+            context.changed(convolution.mirrored(value), value, rearranged(convolution.mirrored))
+            for value in values[:2]
+        ]
         convolution.warn_of_padding(layer, context, shown)
     keys = [*_CONVOLUTION, "recurrent_activation", *_KERNEL, *_RECURRENT, *_BIAS, "unit_forget_bias"]
     keys += ["dropout", "recurrent_dropout", "return_sequences", "return_state", "go_backwards", "stateful"]

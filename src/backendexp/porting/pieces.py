@@ -4,6 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+# How what an optimizer keeps of a weight is changed if the weight is: (array, power) -> array. If a weight
+# grows by a factor, its steps grow by it too (power 1), its gradients shrink by it (-1), and the squares of
+# these twice (-2).
+Likewise = Callable[[Any, int], Any]
+
+
+def rearranged(how: Callable[[Any], Any]) -> Likewise:
+    """How the state follows a weight whose numbers were only put in another order."""
+    return lambda state, power: how(state)
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -34,18 +44,21 @@ class Context:
     backend: the backend that the file was saved on.
     generation: of the Keras that wrote the file.
     custom: the names that the user's file defines.
+    tf_keras: whether tf.keras wrote the file. tensorflow_2: whether that of TensorFlow 2 did.
     notes: what the user should know, by the name of the layer.
     reasons: why the outputs of a layer may differ, by the name of the layer.
-    made: the weights that were changed, by the id of the new array: the new array, the one of the file, and
-        how what an optimizer keeps of it is changed in the same way, or None if there is no such way.
+    made: the weights that were changed, by the id of the new array: the new array, the one that it was made
+        of, and how what an optimizer keeps of it is changed likewise, or None if there is no such way.
     """
 
     backend: str | None
     generation: int
     custom: frozenset[str] = frozenset()
+    tf_keras: bool = False
+    tensorflow_2: bool = False
     notes: list[tuple[str, str]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
-    made: dict[int, tuple[Any, Any, Callable[[Any], Any] | None]] = field(default_factory=dict)
+    made: dict[int, tuple[Any, Any, Likewise | None]] = field(default_factory=dict)
 
     @property
     def mirrored(self) -> bool:
@@ -56,7 +69,12 @@ class Context:
         if (layer, text) not in self.notes:
             self.notes.append((layer, text))
 
-    def changed(self, new: Any, old: Any, likewise: Callable[[Any], Any] | None = None) -> Any:
+    def note_once(self, layer: str, text: str) -> None:
+        """Note what holds for several layers at the first of them."""
+        if all(text != known for _, known in self.notes):
+            self.note(layer, text)
+
+    def changed(self, new: Any, old: Any, likewise: Likewise | None = None) -> Any:
         """Note that a weight was changed, and return the new one."""
         if new is not old:
             self.made[id(new)] = (new, old, likewise)

@@ -5,6 +5,7 @@ A model is {"name", "sequential", "shape", "dtype", "layers", "inputs", "outputs
 `backendexp.worker.port_build`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from backendexp.errors import UserError
 from backendexp.porting import architecture, keras1, layers, slots
 from backendexp.porting.architecture import Layer, Model, Source
 from backendexp.porting.archive import Archive
-from backendexp.porting.pieces import Context, Piece
+from backendexp.porting.pieces import Context, Likewise, Piece
 from backendexp.porting.slots import Slot
 
 
@@ -36,7 +37,7 @@ class Plan:
     shown: dict[str, str]
     notes: list[tuple[str, str]]
     reasons: dict[str, str]
-    trained: list[tuple[str | None, Any]]
+    trained: list[tuple[str | None, Likewise | None]]
     custom: frozenset[str] = frozenset()
 
 
@@ -49,7 +50,13 @@ def make(archive: Archive, model: Model, custom: frozenset[str]) -> Plan:
     faults = [fault for layer in architecture.all_layers(model) for fault in _faults(layer, custom)]
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
-    context = Context(archive.backend, archive.generation, custom)
+    context = Context(
+        archive.backend, archive.generation, custom, archive.of_tf_keras, archive.of_tensorflow_2
+    )
+    for layer in architecture.all_layers(model):
+        policy = layer.config.get("dtype")
+        if isinstance(policy, dict) and "mixed" in str(policy.get("config")):
+            context.note(layer.name, "it was trained in mixed precision. It computes in float32 now")
     arrays, trained = slots.by_leaf(model, archive.weights, slots.Rules(archive.generation, custom))
     builder = _Builder(context, arrays)
     planned = builder.model(model, ())
@@ -87,6 +94,8 @@ def _faults(layer: Layer, custom: frozenset[str]) -> Iterator[str]:
         return
     if kind == "Lambda" and layers.function_of(layer) not in custom:
         yield layers.missing_function(layer)
+    if kind == "BatchNormalization" and layer.config.get("renorm"):
+        yield f"layer {layer.name!r} has renorm=True, which the BatchNormalization of Keras 3 does not have"
     if not layers.is_known(kind):
         yield layers.unknown(kind, layer.name)
         return
@@ -118,14 +127,18 @@ class _Builder:
         self.keyed: dict[str, Any] = {}
         self._key_of_array: dict[int, str] = {}
 
-    def key_of(self, slot: Slot) -> tuple[str | None, Any]:
+    def key_of(self, slot: Slot) -> tuple[str | None, Likewise | None]:
         """The key of the new weight that continues an old one, and how its state is changed likewise."""
-        old = self._old[slot.leaf][slot.number]
+        return self._followed(self._old[slot.leaf][slot.number])
+
+    def _followed(self, old: Any) -> tuple[str | None, Likewise | None]:
         if id(old) in self._key_of_array:
             return self._key_of_array[id(old)], None
         for new, source, likewise in self._context.made.values():
-            if source is old and likewise is not None and id(new) in self._key_of_array:
-                return self._key_of_array[id(new)], likewise
+            if source is old and likewise is not None:
+                key, further = self._followed(new)
+                if key is not None:
+                    return key, _one_after_the_other(likewise, further)
         return None, None
 
     def model(self, model: Model, place: tuple[str, ...]) -> dict[str, Any]:
@@ -142,6 +155,7 @@ class _Builder:
                     "constants": int(layer.config.get("num_constants") or 0),
                 }
             )
+        _name_apart(planned)
         return {
             "name": _legal(model.name),
             "sequential": model.sequential,
@@ -199,6 +213,7 @@ class _Builder:
 
     def _held(self, layer: Layer, here: tuple[str, ...]) -> list[Any]:
         arrays = self._old.get(here, [])
+        _check_sizes(layer, arrays)
         if self._context.generation == 1 and arrays:
             arrays = keras1.weights_of_keras_2(layer.kind, layer.config, arrays)
         return list(arrays)
@@ -247,6 +262,38 @@ class _Builder:
         return key
 
 
+def _name_apart(planned: list[dict[str, Any]]) -> None:
+    """Give the layers of a planned model different names. Those with the name of an old layer keep it."""
+    taken = {layer["input"]["name"] for layer in planned if layer["input"] is not None}
+    pieces = [(piece, layer["name"]) for layer in planned for piece in layer["pieces"]]
+    for piece, _ in sorted(pieces, key=lambda pair: pair[0]["name"] != pair[1]):
+        while piece["name"] in taken:
+            piece["name"] += "_"
+        taken.add(piece["name"])
+
+
+def _check_sizes(layer: Layer, arrays: Sequence[Any]) -> None:
+    """Refuse a layer that claims to be greater than its weights, before a worker fills the memory with it.
+
+    Raises UserError: the architecture and the weights do not belong together.
+    """
+    greatest = max((size for array in arrays for size in array.shape), default=None)
+    for key in ("units", "filters", "input_dim", "output_dim"):
+        size = layer.config.get(key)
+        if greatest is not None and isinstance(size, int) and size > greatest and layers.is_known(layer.kind):
+            raise UserError(
+                "the file is damaged, or its architecture and its weights do not belong together: "
+                f"layer {layer.name!r} has {key}={size}, and its weights the shapes "
+                f"{', '.join(str(array.shape) for array in arrays)}"
+            )
+
+
+def _one_after_the_other(first: Likewise, then: Likewise | None) -> Likewise:
+    if then is None:
+        return first
+    return lambda state, power: then(first(state, power), power)
+
+
 # The layers that take the start of their states, and constants, as further inputs.
 _TAKE_STATES = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "CuDNNLSTM", "CuDNNGRU", "Bidirectional")
 
@@ -266,8 +313,8 @@ def _bare(piece: Piece) -> Piece:
 
 
 def _legal(name: str) -> str:
-    """The name of a layer as Keras 3 accepts it: without a slash."""
-    return name.replace("/", "_")
+    """The name of a layer as Keras 3 and TensorFlow accept it: without a slash, a space or the like."""
+    return re.sub(r"[^A-Za-z0-9_.>-]", "_", name)
 
 
 def _dtype(layer: Layer) -> str:

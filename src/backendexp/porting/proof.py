@@ -1,10 +1,11 @@
 """Runs the old model in the keras2 runtime and the new one on every backend of keras3, and compares them."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,16 @@ class NotBuilt(UserError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a task runs."""
+    """Where a task runs. tf_keras: by tf.keras, and not by Keras, on the backend tensorflow."""
 
     runtime: str
     backend: str
     python: str | None = None
+    tf_keras: bool = False
 
     @property
     def title(self) -> str:
-        return f"{self.backend} on {self.runtime}"
+        return f"{'tf.keras' if self.tf_keras else self.backend} on {self.runtime}"
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,14 @@ class Proof:
     """What was found.
 
     built: what the worker says of the new model. reference: the place whose outputs count as the old ones, or
-        None if the old model ran nowhere.
+        None if the old model ran nowhere. backend: that of the reference.
     rows: the comparison. failed: why a place has no outputs, by its title.
     versions: of Keras and the engine, by the title of the place.
     """
 
     built: dict[str, Any]
     reference: str | None = None
+    backend: str | None = None
     rows: list[Row] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -89,6 +92,12 @@ def prove(task: Task, old: Sequence[Place], new: Sequence[Place], workers: "Work
     proof = Proof({}, old=[place.title for place in old], new=[place.title for place in new])
     building = workers.ask(task, new[0], "build", _build(task))
     olds = [(place, workers.ask(task, place, "old", _old(task, place))) for place in old]
+    if old[0].tf_keras and "message" in olds[0][1].result():
+        # tf.keras runs no convolution with channels_first on a CPU, for one. Keras 2.3.1 has the same layers.
+        proof.failed[old[0].title] = olds[0][1].result()["message"]
+        instead = replace(old[0], tf_keras=False)
+        proof.old = [instead.title]
+        olds = [(instead, workers.ask(task, instead, "old", _old(task, instead)))]
     proof.built = building.result()
     if "message" in proof.built:
         raise NotBuilt(f"Keras 3 cannot build the model: {proof.built['message']}")
@@ -104,7 +113,7 @@ _Asked = list[tuple[Place, "Future[dict[str, Any]]"]]
 def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
     outputs: list[Output] = []
     sides: dict[str, dict[tuple[str, int, int], Any]] = {}
-    shown = {new.replace("/", "_"): old for old, new in task.plan.shown.items()}
+    shown = {new: old for old, new in task.plan.shown.items()}
     ends = _ends(task.plan)
     for place, asked in olds:
         answer = asked.result()
@@ -113,7 +122,7 @@ def _gather(task: Task, proof: Proof, olds: _Asked, news: _Asked) -> None:
             continue
         held = _held(answer)
         if proof.reference is None:
-            proof.reference = place.title
+            proof.reference, proof.backend = place.title, place.backend
             outputs = [_output(one, held, ends) for one in answer["layers"]]
         else:
             sides[place.title] = {
@@ -205,7 +214,14 @@ def _build(task: Task) -> dict[str, Any]:
 def _old(task: Task, place: Place) -> dict[str, Any]:
     result = str(task.folder / f"old-{place.backend}.npz")
     weights = str(task.archive.weights_path.absolute())
-    return {**_common(task), "config": task.config, "weights": weights, "probes": _PROBES, "result": result}
+    return {
+        **_common(task),
+        "config": task.config,
+        "weights": weights,
+        "probes": _PROBES,
+        "result": result,
+        "tf_keras": place.tf_keras,
+    }
 
 
 def _new(task: Task, place: Place) -> dict[str, Any]:
@@ -250,9 +266,8 @@ class Workers:
             if event["event"] == "ported":
                 answer.update(event, result=fields.get("result"))
             elif event["event"] == "ready":
-                self.versions[place.title] = (
-                    f"Keras {event['keras']}, {event['engine']} {event['engine_version']}"
-                )
+                library = "its tf.keras" if place.tf_keras else f"Keras {event['keras']}"
+                self.versions[place.title] = f"{library}, {event['engine']} {event['engine_version']}"
             elif event["event"] in ("failed", "ended", "refused"):
                 answer["message"] = _shortened(event["message"])
 
@@ -274,7 +289,11 @@ class Workers:
             prepare.check_available(place)
             interpreter = prepare.prepare(place, self._say)
             around = Surroundings(place.backend, place.runtime, task.threads, task.dtype)
-            self._made[kind] = Worker(interpreter.python, environment_of(around, interpreter.own))
+            environment = environment_of(around, interpreter.own)
+            # Without oneDNN, TensorFlow has no convolutions with channels_first on a CPU. It is on by default
+            # on some CPUs only: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/util.cc
+            environment.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+            self._made[kind] = Worker(interpreter.python, environment)
         return self._made[kind]
 
     def close(self) -> None:
@@ -284,6 +303,12 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
+# What engines put around the sentence that says what failed: colours, and where in their graph it was.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_PLACES = ('File "', "Detected at node", "Stack trace for op")
+
+
 def _shortened(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return " ".join(lines)[:600]
+    lines = [line.strip() for line in _COLOURS.sub("", message).splitlines()]
+    kept = " ".join(line for line in lines if line and not line.startswith(_PLACES))
+    return "".join(one if one.isprintable() else "?" for one in kept)[:600]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from backendexp.porting.architecture import Layer
-from backendexp.porting.pieces import Context
+from backendexp.porting.pieces import Context, rearranged
 
 STEEPER = 1.2
 OLD_SIGMOID = "hard_sigmoid"
@@ -55,6 +55,17 @@ def scales(layer: Layer, context: Context, shown: str) -> list[float] | None:
     return [STEEPER if wanted[part] else 1.0 for part in _GATES[kind]]
 
 
+def with_factors(array: Any, factors: Sequence[float] | None, context: Context) -> Any:
+    """Scale a weight, so that what an optimizer keeps of it follows."""
+    if factors is None:
+        return array
+
+    def likewise(state: Any, power: int) -> Any:
+        return scaled(state, [factor**power for factor in factors])
+
+    return context.changed(likewise(array, 1), array, likewise)
+
+
 def scaled(array: Any, factors: Sequence[float] | None) -> Any:
     """Multiply the parts of a kernel or a bias, which lie side by side in its last axis."""
     if factors is None:
@@ -63,17 +74,36 @@ def scaled(array: Any, factors: Sequence[float] | None) -> Any:
     return (array * numpy.repeat(numpy.asarray(factors), width)).astype(array.dtype)
 
 
-def from_cudnn(kind: str, arrays: Sequence[Any]) -> list[Any]:
+def from_cudnn(kind: str, arrays: Sequence[Any], context: Context) -> list[Any]:
     """The weights of CuDNNLSTM or CuDNNGRU in the order of LSTM, or of GRU with reset_after.
 
     kernel: its part for each gate is kept with its rows and columns in the order of Fortran.
     recurrent kernel: its part for each gate is transposed. bias: CuDNN has one for the input and one for the
         state. An LSTM adds them, and a GRU with reset_after keeps both.
     """
-    kernel, recurrent, bias = arrays
     gates = len(_GATES[family(kind)])
-    kernels = [part.T.reshape(part.shape, order="F") for part in numpy.split(kernel, gates, axis=1)]
-    recurrents = [part.T for part in numpy.split(recurrent, gates, axis=1)]
-    both = bias.reshape(2, -1)
-    merged = both.sum(axis=0) if family(kind) == "LSTM" else both
-    return [numpy.concatenate(kernels, axis=1), numpy.concatenate(recurrents, axis=1), merged]
+
+    def turned(kernel: Any) -> Any:
+        parts = numpy.split(kernel, gates, axis=1)
+        return numpy.concatenate([part.T.reshape(part.shape, order="F") for part in parts], axis=1)
+
+    def transposed(recurrent: Any) -> Any:
+        return numpy.concatenate([part.T for part in numpy.split(recurrent, gates, axis=1)], axis=1)
+
+    def both(bias: Any) -> Any:
+        return bias.reshape(2, -1)
+
+    bias = _added if family(kind) == "LSTM" else rearranged(both)
+    ways = (rearranged(turned), rearranged(transposed), bias)
+    return [context.changed(way(array, 1), array, way) for way, array in zip(ways, arrays, strict=True)]
+
+
+def _added(bias: Any, power: int) -> Any:
+    """The sum of the two biases of an LSTM, and what an optimizer keeps of the sum.
+
+    Both have the same gradient, which is that of the sum, and the step of the sum is that of both.
+    """
+    halves = bias.reshape(2, -1)
+    if power < 0:
+        return halves[0]
+    return (halves ** (1 / power)).sum(axis=0) ** power

@@ -43,6 +43,10 @@ def of(draft: Draft, proof: Proof) -> Report:
     others = [title for title in proof.old[1:] if title in sides]
     wrong = {title: row for title in new if (row := first_that_differs(rows, title)) is not None}
     said = [f"{title}: not compared: {why}" for title, why in proof.failed.items()]
+    if draft.archive.of_tf_keras and proof.reference in proof.old and "tf.keras" not in str(proof.reference):
+        said.append(
+            "tf.keras did not run the file, so Keras 2.3.1, which has the same layers, ran it instead"
+        )
     if proof.reference is None:
         verdict = UNPROVED
         head = "UNPROVED: the model was converted, but the old file did not run in the keras2 runtime"
@@ -57,7 +61,7 @@ def of(draft: Draft, proof: Proof) -> Report:
             "on each. "
             f"The new model is that of {proof.reference}. If you know the backend, use --saved-on"
         )
-    elif draft.archive.backend in _OLD_BACKENDS and not proof.reference.startswith(draft.archive.backend):
+    elif draft.archive.backend in _OLD_BACKENDS and proof.backend != draft.archive.backend:
         verdict = UNPROVED
         head = (
             f"UNPROVED: the new model computes what Keras 2 computes on {proof.reference}, but the file was "
@@ -210,6 +214,7 @@ def as_json(report: Report, archive: Archive, proof: Proof, facts: dict[str, Any
         "verdict": report.verdict,
         "sentences": report.sentences,
         **facts,
+        "written_by": "tf.keras" if archive.of_tf_keras else "keras",
         "keras_version": archive.keras_version,
         "saved_on": archive.backend,
         "sha256": archive.sha256,
@@ -225,8 +230,13 @@ def as_json(report: Report, archive: Archive, proof: Proof, facts: dict[str, Any
 def markdown(report: Report, archive: Archive) -> str:
     """The same for people, as the note of the run."""
     saved_on = archive.backend or "an unknown backend"
-    head = f"`{archive.path.name}`, Keras {archive.keras_version}, saved on {saved_on}"
+    head = f"`{archive.path.name}`, {archive.written_by}, saved on {saved_on}"
     said = [f"- {sentence}" for sentence in report.sentences[1:]]
     notes = [f"- {layer}: {text}" for layer, text in report.notes]
-    parts = [head, report.sentences[0], "\n".join(said), "\n".join(notes), report.table.markdown()]
+    table = (
+        "The numbers of the backends are the greatest distances from the old outputs."
+        if report.layers
+        else ""
+    )
+    parts = [head, report.sentences[0], "\n".join(said), "\n".join(notes), table, report.table.markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -57,6 +57,10 @@ def count(layer: Layer, generation: int) -> tuple[int, int]:
         return _KERNELS[layer.kind] + bool(layer.config.get("use_bias", True)), 0
     if layer.kind == "BatchNormalization":
         return bool(layer.config.get("center", True)) + bool(layer.config.get("scale", True)), 2
+    if layer.kind == "LayerNormalization":
+        return bool(layer.config.get("center", True)) + bool(layer.config.get("scale", True)), 0
+    if layer.kind == "Attention":
+        return int(bool(layer.config.get("use_scale", False))), 0
     return _FIXED.get(layer.kind, 0), 0
 
 

@@ -32,11 +32,18 @@ class Tracked:
 
 
 def record(
-    whole: dict[str, Any], told: report.Report, task: Task, began: float, where: Destination, note: str
+    whole: dict[str, Any],
+    told: report.Report,
+    task: Task,
+    began: float,
+    where: Destination,
+    note: str,
+    joined: str | None,
 ) -> Tracked:
     """Write the report into the folder of the port, and send it to the store as a run.
 
     whole: the report as JSON. note: the same as Markdown.
+    joined: the run of the store that this one continues, or None.
     Raises UserError: the folder cannot be written.
     """
     with places.writing(task.folder, places.RUNS):
@@ -45,10 +52,8 @@ def record(
         (task.folder / "port.json").write_text(json.dumps(whole, indent=1), encoding="utf-8")
         (task.folder / "port.md").write_text(note, encoding="utf-8")
         _tidy(task.folder)
-        joined = None
-        stored = _report(
-            whole, told, began, note, [model, task.folder / "port.json", task.folder / "port.md"]
-        )
+        files = [model, task.folder / "port.json", task.folder / "port.md"]
+        stored = _report(whole, told, began, note, files, joined is not None)
         said = [f"  report  {task.folder / 'port.md'}"]
         if where.kind == "none":
             return Tracked(True, said)
@@ -80,7 +85,12 @@ def _tidy(folder: Path) -> None:
 
 
 def _report(
-    whole: dict[str, Any], told: report.Report, began: float, note: str, artifacts: list[Path]
+    whole: dict[str, Any],
+    told: report.Report,
+    began: float,
+    note: str,
+    artifacts: list[Path],
+    joined: bool,
 ) -> Report:
     ended_ms = round(time.time() * 1000)
     good = told.verdict == report.SAME
@@ -119,4 +129,5 @@ def _report(
         metrics=[Metric(key, value, ended_ms, 0) for key, value in metrics.items()],
         dataset=None,
         artifacts=artifacts,
+        joined=joined,
     )

@@ -7,6 +7,7 @@ run.
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -38,16 +39,17 @@ def main(arguments: list[str]) -> int:
     Raises UserError: the input was bad.
     """
     asked = _parse(arguments)
+    joined = os.environ.pop("MLFLOW_RUN_ID", None)  # of the run that `mlflow run` has made
     custom = draft.names_of(asked.custom)
     found = archive.read(asked.file, asked.weights, asked.saved_on)
     drawn = draft.make(found, custom, asked.trust, asked.inputs, asked.seed)
     target = _target(asked)
     new, missing = _new_places(asked.backends)
-    old = _old_places(asked.old_backends, found.backend)
+    old = _old_places(asked.old_backends, found)
     cache.check_temporary()
     began = time.time()
     folder = _folder(began)
-    _say(f"{asked.file}: {len(drawn.model.layers)} layers of Keras {found.keras_version}")
+    _say(f"{asked.file}: {len(drawn.model.layers)} layers of {found.written_by}")
     task = drawn.task(asked.custom, target, folder, asked.threads or usable_cores(), asked.timeout)
     workers = proof.Workers(_say, parallel=max(1, min(usable_cores(), 4)))
     try:
@@ -67,7 +69,8 @@ def main(arguments: list[str]) -> int:
         "seconds": round(time.time() - began, 1),
     }
     whole = report.as_json(told, found, proved, facts)
-    tracked = track.record(whole, told, task, began, _destination(asked), report.markdown(told, found))
+    where, note = _destination(asked), report.markdown(told, found)
+    tracked = track.record(whole, told, task, began, where, note, joined)
     if asked.json:
         print(json.dumps(whole, indent=1))
     else:
@@ -173,11 +176,18 @@ def _new_places(given: str | None) -> tuple[list[Place], list[str]]:
     return found, missing
 
 
-def _old_places(given: str | None, saved_on: str | None) -> list[Place]:
-    """The backends of the old model, first the one that it was saved on."""
+def _old_places(given: str | None, found: archive.Archive) -> list[Place]:
+    """Where the old model runs: in tf.keras, or on the backends of Keras 2, first the one that saved it."""
     engines = list(catalogue.KERAS2.engines)
     names = _chosen("--old-backends", given, engines) if given else engines
-    names.sort(key=lambda name: name != saved_on)
+    if found.of_tf_keras:
+        if "tensorflow" not in names:
+            raise UserError(
+                f"--old-backends is {given}, but {found.path} is of tf.keras, which only runs on tensorflow. "
+                "Leave the option out"
+            )
+        return [Place(catalogue.KERAS2.name, "tensorflow", tf_keras=True)]
+    names.sort(key=lambda name: name != found.backend)
     return [Place(catalogue.KERAS2.name, name) for name in names]
 
 
@@ -207,6 +217,7 @@ def _print(told: report.Report, whole: dict[str, Any], custom: frozenset[str], f
     from backendexp.reporting.terminal import print_table
 
     if told.table.rows:
+        print(f"How far each output is at most from that of {whole['reference']}:")
         print_table(told.table)
     for layer, text in told.notes:
         print(f"Note: {layer}: {text}")
@@ -220,8 +231,11 @@ def _print(told: report.Report, whole: dict[str, Any], custom: frozenset[str], f
         print(f"  load it with  keras.saving.load_model({Path(whole['keras_file']).name!r})")
     else:
         names = ", ".join(f"{name!r}: {file.stem}.{name}" for name in sorted(custom))
-        print(f"  load it with  keras.saving.load_model(FILE, custom_objects={{{names}}})")
+        load = f"keras.saving.load_model({Path(whole['keras_file']).name!r}, custom_objects={{{names}}})"
+        print(f"  load it with  import {file.stem}; {load}")
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # In one piece, because several threads say something.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

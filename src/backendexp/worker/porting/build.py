@@ -4,7 +4,7 @@ import json
 
 import numpy
 
-from . import custom_objects, optimizer
+from . import BadCustomFile, custom_objects, optimizer
 
 _OBJECTS = {"initializer": "initializers", "regularizer": "regularizers", "constraint": "constraints"}
 _LISTS = (
@@ -30,11 +30,27 @@ def build(task):
         plan = json.load(file)
     builder = _Builder(custom_objects(task["custom"]))
     with numpy.load(task["weights"], allow_pickle=False) as weights:
+        _reserve_names(plan["model"])
         model = builder.model(plan["model"])
         variables = builder.assign(weights)
         said = optimizer.restore(model, plan["training"], variables, weights)
     model.save(task["target"])
     return {"parameters": int(model.count_params()), "layers": len(model.layers), "said": said}
+
+
+def _reserve_names(plan):
+    """Let Keras not choose the name of a planned layer for an operation of its own, as it does for masks."""
+    import keras
+
+    for layer in plan["layers"]:
+        for piece in layer["pieces"]:
+            base, _, number = piece["name"].rpartition("_")
+            used = int(number) if base and number.isdigit() else 0
+            # It counts the names of each kind from 0: add, add_1, add_2.
+            for _ in range(min(used + 1, 10000)):
+                keras.backend.get_uid(base if used else piece["name"])
+            if piece["model"] is not None:
+                _reserve_names(piece["model"])
 
 
 class _Builder(object):
@@ -133,6 +149,8 @@ class _Builder(object):
         if kind is None or piece["kind"] == "Lambda":
             made = getattr(keras.layers, piece["kind"])(name=piece["name"], **config)
         else:
+            if not hasattr(kind, "from_config"):
+                raise BadCustomFile("%s in your file is not a subclass of keras.layers.Layer" % piece["kind"])
             with keras.saving.custom_object_scope(self._custom):
                 made = kind.from_config(dict(config, name=piece["name"]))
         if not piece["trainable"]:

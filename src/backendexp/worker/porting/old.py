@@ -11,12 +11,16 @@ def outputs(task):
     task: config: the architecture as JSON. weights: the path of the HDF5 file. custom: the path of the user's
         file, or None. inputs: the path of the inputs. result: the path that the outputs are written to.
         probes: how often everything is computed again with inputs and weights that are one rounding away.
+        tf_keras: whether `keras` is tf.keras in this process.
     Returns the fields of the event: layers, a list with the name and the shape of each output, `grown`, the
     greatest distance of a probe, and the key of its mask, or None.
     """
     import keras
 
     custom = custom_objects(task["custom"])
+    if task["tf_keras"]:
+        # tf.keras 1.14 has this layer, and does not find it by its name.
+        custom.setdefault("Attention", keras.layers.Attention)
     model = keras.models.model_from_json(task["config"], custom_objects=custom)
     model.load_weights(_readable(task["weights"], task["result"] + ".h5"))
     arrays = layers_of.read(task["inputs"])
@@ -46,6 +50,7 @@ def _readable(path, copy):
     """Return the path of a file of weights that Keras 2.3.1 can read: the same, or a copy.
 
     If two weights of a layer have one name, Keras 2.3.1 saves the names as text, and cannot read them again.
+    Nor can it read the texts of later versions. tf.keras takes a file for HDF5 after the end of its name.
     """
     import shutil
 
@@ -58,7 +63,8 @@ def _readable(path, copy):
             for name in group
             if any(isinstance(one, str) for one in group[name].attrs.get("weight_names", ()))
         ]
-    if not texts:
+        plain = not texts and not any(isinstance(one, str) for one in _attributes(file, group))
+    if plain and path.endswith(".h5"):
         return path
     shutil.copyfile(path, copy)
     with h5py.File(copy, "r+") as file:
@@ -66,7 +72,20 @@ def _readable(path, copy):
         for name in texts:
             attributes = group[name].attrs
             attributes["weight_names"] = [str(one).encode("utf-8") for one in attributes["weight_names"]]
+        for place in (file, group):
+            for name in ("keras_version", "backend"):
+                if isinstance(place.attrs.get(name), str):
+                    place.attrs[name] = place.attrs[name].encode("utf-8")
+        names = group.attrs.get("layer_names", ())
+        if any(isinstance(one, str) for one in names):
+            group.attrs["layer_names"] = [str(one).encode("utf-8") for one in names]
     return copy
+
+
+def _attributes(file, group):
+    """Return the attributes of a file that Keras 2.3.1 reads as bytes."""
+    found = [place.attrs.get(name) for place in (file, group) for name in ("keras_version", "backend")]
+    return found + list(group.attrs.get("layer_names", ()))
 
 
 def _tensors(model):
@@ -77,14 +96,22 @@ def _tensors(model):
             continue
         call = 0
         for number, node in enumerate(layer._inbound_nodes):
-            if model._node_key(layer, number) not in model._network_nodes:
+            if "%s_ib-%d" % (layer.name, number) not in model._network_nodes:
                 continue
-            for place, tensor in enumerate(node.output_tensors):
+            outputs = node.output_tensors
+            for place, tensor in enumerate(outputs if isinstance(outputs, (list, tuple)) else [outputs]):
                 tensors.append(tensor)
                 names.append((layer.name, call, place))
-                masks.append(node.output_masks[place] if place < len(node.output_masks) else None)
+                masks.append(_mask(node, place, tensor))
             call += 1
     return tensors, names, masks
+
+
+def _mask(node, place, tensor):
+    """Return the mask of an output or None. tf.keras keeps it at the tensor, Keras at the call."""
+    if not hasattr(node, "output_masks"):
+        return getattr(tensor, "_keras_mask", None)
+    return node.output_masks[place] if place < len(node.output_masks) else None
 
 
 def _values_of_masks(model, masks, arrays):

@@ -2,21 +2,25 @@
 
 import numpy
 
-# For each optimizer, its arguments in Keras 3, and the attributes of Keras 3 that hold its state, in the
-# order in which Keras 2 keeps them: one array a weight for the first, then one a weight for the second.
+# The arguments of each optimizer that both generations have.
 _KNOWN = {
-    "SGD": (("momentum", "nesterov"), ("momentums",)),
-    "RMSprop": (("rho", "epsilon"), ("_velocities",)),
-    "Adagrad": (("epsilon",), ("_accumulators",)),
-    "Adadelta": (("rho", "epsilon"), ("_accumulated_grads", "_accumulated_delta_vars")),
-    "Adam": (("beta_1", "beta_2", "epsilon", "amsgrad"), ("_momentums", "_velocities")),
-    "Adamax": (("beta_1", "beta_2", "epsilon"), ("_m", "_u")),
-    "Nadam": (("beta_1", "beta_2", "epsilon"), ("_momentums", "_velocities")),
+    "SGD": ("momentum", "nesterov"),
+    "RMSprop": ("rho", "epsilon", "momentum", "centered"),
+    "Adagrad": ("epsilon",),
+    "Adadelta": ("rho", "epsilon"),
+    "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+    "Adamax": ("beta_1", "beta_2", "epsilon"),
+    "Nadam": ("beta_1", "beta_2", "epsilon"),
 }
+_EPSILON = (
+    "if it is trained further, %s takes steps of a slightly other size, because Keras 2 adds epsilon outside "
+    "of the square root, and Keras 3 inside"
+)
 _UNLIKE = {
-    "RMSprop": "Keras 2 adds epsilon outside the square root, Keras 3 inside",
-    "Adagrad": "Keras 2 adds epsilon outside the square root, Keras 3 inside",
-    "Nadam": "Keras 2 has another momentum schedule, so that its state is not carried over",
+    "RMSprop": _EPSILON,
+    "Adagrad": _EPSILON,
+    "Nadam": "if it is trained further, %s takes other steps, because its momentum grows slower in Keras 2 "
+    "than in Keras 3",
 }
 _LOSSES = {"logcosh": "log_cosh", "kullback_leibler_divergence": "kl_divergence"}
 
@@ -34,52 +38,95 @@ def restore(model, training, variables, weights):
     import keras
 
     kind, config = training["optimizer"], dict(training["config"])
+    if not kind:
+        return ["the file does not say which optimizer the model was compiled with, so it is not compiled"]
     if kind not in _KNOWN:
         return ["the optimizer %s is not one of Keras 2.3.1, so the model is not compiled" % kind]
-    arguments, states = _KNOWN[kind]
-    given = {key: config[key] for key in arguments if config.get(key) is not None}
+    given = {key: config[key] for key in _KNOWN[kind] if config.get(key) is not None}
     rate = config.get("learning_rate", config.get("lr"))
     if kind == "Adagrad":
-        given["initial_accumulator_value"] = 0.0
-    if config.get("decay"):
+        given["initial_accumulator_value"] = config.get("initial_accumulator_value", 0.0)
+    if isinstance(rate, dict):
+        rate = keras.optimizers.schedules.deserialize(
+            {"class_name": rate["class_name"], "config": rate["config"]}
+        )
+    elif config.get("decay") and kind != "Nadam":  # in tf.keras, that of Nadam is its momentum schedule
         rate = keras.optimizers.schedules.InverseTimeDecay(rate, 1, config["decay"])
     if config.get("clipnorm"):
         given["clipnorm"] = config["clipnorm"]
     if config.get("clipvalue"):
         given["clipvalue"] = config["clipvalue"]
-    made = getattr(keras.optimizers, kind)(learning_rate=rate, **given)
     try:
+        made = getattr(keras.optimizers, kind)(learning_rate=rate, **given)
         model.compile(
             optimizer=made,
-            loss=_renamed(training["loss"]),
-            metrics=_renamed(training["metrics"]) or None,
+            loss=_made(training["loss"], keras.losses),
+            metrics=_metrics(training["metrics"]),
             loss_weights=training["loss_weights"],
         )
     except Exception as error:
-        return ["the model is not compiled: %s" % str(error).splitlines()[0]]
-    said = ["%s: %s" % (kind, _UNLIKE[kind])] if kind in _UNLIKE else []
-    return said + _restore_state(model, made, kind, training, states, variables, weights)
+        return ["the model is not compiled: %s" % (str(error).splitlines() or [type(error).__name__])[0]]
+    said = _restore_state(model, made, kind, training, variables, weights)
+    # The optimizers of TensorFlow 2.11 and later are those of Keras 3.
+    if kind in _UNLIKE and config.get("is_legacy_optimizer") is not False:
+        said.append(_UNLIKE[kind] % kind)
+    return said
 
 
-def _renamed(value):
+def _made(value, known):
+    """Return losses or metrics for `compile`: names, or objects where tf.keras keeps their configuration.
+
+    known: keras.losses or keras.metrics.
+    """
     if isinstance(value, str):
         return _LOSSES.get(value, value)
     if isinstance(value, list):
-        return [_renamed(one) for one in value]
+        return [_made(one, known) for one in value]
+    if isinstance(value, dict) and "class_name" in value and "config" in value:
+        return _object(value["class_name"], value["config"], known)
     if isinstance(value, dict):
-        return {name: _renamed(one) for name, one in value.items()}
+        return {name: _made(one, known) for name, one in value.items()}
     return value
 
 
-def _restore_state(model, made, kind, training, states, variables, weights):
-    if not training["state"]:
-        return ["the file has no state of the optimizer, so %s starts afresh" % kind]
-    if kind == "Nadam":
-        return []
+def _object(kind, config, known):
+    import inspect
+
+    if kind in ("MeanMetricWrapper", "LossFunctionWrapper"):
+        # What the user called "accuracy" is chosen anew, as Keras chose it.
+        name = config["name"] if config.get("name") in ("accuracy", "acc") else config.get("fn")
+        return _LOSSES.get(name, name)
+    made = getattr(known, kind)
+    accepted = inspect.signature(made.__init__).parameters
+    given = {key: entry for key, entry in config.items() if key in accepted}
+    if given.get("reduction") == "auto":
+        given["reduction"] = "sum_over_batch_size"
+    return made(**given)
+
+
+def _metrics(value):
+    import keras
+
+    found = _made(value, keras.metrics)
+    # tf.keras lists the metrics of each output, also if there is one output.
+    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], list):
+        found = found[0]
+    return found or None
+
+
+def _restore_state(model, made, kind, training, variables, weights):
     made.build(model.trainable_variables)
     made.iterations.assign(training["iterations"])
-    if kind == "SGD" and not made.momentum:
+    if training["of_keras_1"]:
+        made.iterations.assign(0)
+        return ["the state of an optimizer of Keras 1 is not carried over, so %s starts afresh" % kind]
+    if kind == "SGD" and not made.momentum and training["iterations"]:
         return ["the state of SGD, its number of steps, is carried over"]
+    if not training["state"]:
+        made.iterations.assign(0)
+        return ["the file has no state of the optimizer, so %s starts afresh" % kind]
+    if kind == "Nadam":
+        made._u_product.assign(_schedule(made, training))
     places = {id(variable): number for number, variable in enumerate(model.trainable_variables)}
     lost = 0
     for entry in training["state"]:
@@ -87,10 +134,18 @@ def _restore_state(model, made, kind, training, states, variables, weights):
         if number is None:
             lost += 1
             continue
-        for attribute, key in zip(states, entry["arrays"]):
+        for attribute, key in zip(training["attributes"], entry["arrays"]):
             getattr(made, attribute)[number].assign(numpy.asarray(weights[key]))
     done = len(training["state"]) - lost
     said = ["the state of %s is carried over for %d of %d weights" % (kind, done, done + lost)]
     if lost:
-        said.append("the others were changed in a way that the state cannot follow, and start at zero")
+        said.append("what the file has for the others does not suit them, so they start at zero")
     return said
+
+
+def _schedule(made, training):
+    """Return the product of the momenta of Nadam's steps: that of the file, or what Keras 3 would have."""
+    if training["schedule"] is not None:
+        return training["schedule"]
+    steps = numpy.arange(1, training["iterations"] + 1)
+    return float(numpy.prod(made.beta_1 * (1 - 0.5 * 0.96**steps)))
