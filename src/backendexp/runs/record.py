@@ -196,6 +196,23 @@ def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
     return replace(record, result=result, failure=failure)
 
 
+def write_again(record: RunRecord) -> RunRecord:
+    """Write what could not be written when the run ended, for example because the disk was full.
+
+    Returns the record with what still could not be written.
+    """
+    try:
+        file = EventFile(record.directory / EVENTS)
+    except BeingWritten:
+        return record
+    try:
+        for event in record.unwritten:
+            file.append(event)
+        return finish(record, file)
+    finally:
+        file.close()
+
+
 def close_lost(record: RunRecord) -> RunRecord:
     """Close a run whose process is dead, and return it with its result. If the run had not ended, it counts
     as killed, and keeps the events that it had.

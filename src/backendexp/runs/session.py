@@ -79,6 +79,8 @@ class Session:
     _pool: WorkerPool = field(default_factory=WorkerPool)
     _trackers: dict[Destination, Tracker] = field(default_factory=dict)
     _refused: dict[Destination, tuple[float, str]] = field(default_factory=dict)
+    # The places in `records` of the runs that are not completely in their directories.
+    _cut_short: dict[int, Destination] = field(default_factory=dict)
 
     def take_joined(self) -> str | None:
         joined, self.joined = self.joined, None
@@ -108,6 +110,7 @@ class Session:
         Raises KeyboardInterrupt after the run was recorded as KILLED. RuntimeUnavailable: the runtime cannot
         be built or used; then no run was made.
         """
+        self._write_again()
         with progress_for(spec) as progress, _Interrupts() as interrupts:
             interrupts.take_effect()
             interpreter = prepare.prepare(spec, progress.say)
@@ -158,6 +161,7 @@ class Session:
                     done = record.finish(draft, file)
                     if done.failure is not None:
                         self._note_unwritten(done, done.failure)
+                        self._cut_short[len(self.records)] = where
                     self.records.append(done)
                     self._end_tracking(done, where, tracked_as, progress)
                 finally:
@@ -236,6 +240,18 @@ class Session:
             self._send(closed, where, run_id)
         return closed
 
+    def _write_again(self) -> None:
+        """Complete the directories that were cut short, as far as there is room by now."""
+        for number, where in list(self._cut_short.items()):
+            before = self.records[number]
+            whole = self.records[number] = record.write_again(before)
+            if whole.failure is not None or whole.unwritten:
+                continue
+            del self._cut_short[number]
+            self.unwritten = [why for why in self.unwritten if str(whole.directory) not in why]
+            if whole.tracked_run_id is not None:  # its files in the store are cut short too
+                self._send(whole, where, whole.tracked_run_id)
+
     def _note_unwritten(self, done: RunRecord, error: OSError) -> None:
         why = places.sentence(error, done.directory, places.RUNS)
         if not any(str(done.directory) in known for known in self.unwritten):
@@ -247,6 +263,7 @@ class Session:
 
     def close(self) -> None:
         self._pool.close()
+        self._write_again()
 
 
 class _Interrupts:

@@ -83,6 +83,8 @@ class MlflowTracker:
         from mlflow.entities import Metric, Param
 
         with translated(self.uri):
+            if report.status == "KILLED" and not report.joined and self._has_ended(run_id):
+                return
             metrics = [Metric(m.key, m.value, m.timestamp_ms, m.step) for m in report.metrics]
             held = self._client.get_run(run_id).data.params if report.joined else {}
             params = [Param(key, value) for key, value in report.params.items() if key not in held]
@@ -102,6 +104,15 @@ class MlflowTracker:
                 log(run_id, str(path))
             self._client.set_terminated(run_id, report.status, report.end_ms)
             self._discard_repeats(run_id, report.record_id)
+
+    def _has_ended(self, run_id: str) -> bool:
+        """Whether `end` has brought the run here as one that finished or failed by itself.
+
+        Its directory may show less. If its disk was full, the end of the run is in the store alone, and on
+        disk the run counts as killed.
+        """
+        run = self._client.get_run(run_id)
+        return run.info.status in ("FINISHED", "FAILED") and run.data.tags.get(STATUS) == run.info.status
 
     def _discard_repeats(self, run_id: str, record_id: str) -> None:
         """Delete the runs that were created besides `run_id` for the same record.
