@@ -89,6 +89,12 @@ class RunRecord:
             return self._tracked_as["run_id"]
         return json.loads(path.read_text(encoding="utf-8"))["run_id"] if path.exists() else None
 
+    @property
+    def is_whole_on_disk(self) -> bool:
+        """Whether `load` returns the same record."""
+        noted = not self._tracked_as or (self.directory / "tracked.json").exists()
+        return self.failure is None and not self.unwritten and noted
+
     def mark_tracked(self, run_id: str) -> OSError | None:
         """Remember that the store has taken everything. Returns the error if that could not be written into
         the directory, else None.
