@@ -246,7 +246,8 @@ def close_dead(record: RunRecord, why: str, needs_lock: bool = False) -> RunReco
             return replace(record, result=None)
         if is_over(record.directory):
             return load(record.directory)
-        file.append(events.ended(events.PARENT_LOST, why))
+        if not events.tell_the_end(record.events):
+            file.append(events.ended(events.PARENT_LOST, why))
         return finish(record, file)
     finally:
         file.close()

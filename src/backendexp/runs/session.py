@@ -134,7 +134,7 @@ class Session:
             def hear(event: Event) -> None:
                 nonlocal ended
                 file.append(event)
-                ended = ended or event["event"] in ("ended", "exited")
+                ended = ended or events.tell_the_end([event])
                 progress.hear(event)
 
             try:

@@ -104,8 +104,8 @@ class Tracker(Protocol):
     def end(self, run_id: str, report: Report) -> None:
         """Send everything about a run that is over, and discard what `discard` describes. Safe to repeat.
 
-        A run that finished or failed by itself is not replaced by one that was killed, because only a
-        directory that a full disk has cut short says so later.
+        A run that finished or failed by itself is not replaced by one that ended at another time, because
+        only a directory that a full disk has cut short says so.
         """
 
     def find(self, record_id: str) -> str | None:
