@@ -338,7 +338,7 @@ def test_equal_backends_are_called_faster_or_slower_no_more_often_than_the_level
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factor", [1.1, 1 / 1.1])
+@pytest.mark.parametrize("factor", [1.1, pytest.param(1 / 1.1, marks=pytest.mark.extended)])
 def test_difference_as_large_as_the_margin_is_called_equivalent_no_more_often_than_the_level_allows(
     factor: float,
 ) -> None:

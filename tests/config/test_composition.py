@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from backendexp.cli import application, preflight
 from backendexp.config import schema
+from backendexp.config.composition import version_base
 from backendexp.config.schema import Config
 from backendexp.errors import UserError
 from backendexp.runs.session import Session
@@ -48,7 +49,9 @@ def of_hydra(words: list[str]) -> list[Config]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
-        hydra.main(version_base="1.3", config_path=str(schema.conf_dir()), config_name="config")(job)()
+        hydra.main(version_base=version_base(), config_path=str(schema.conf_dir()), config_name="config")(
+            job
+        )()
     finally:
         sys.argv = before
         for handler in set(root.handlers) - set(handlers):  # with --info, Hydra prints its log

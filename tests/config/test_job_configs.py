@@ -8,13 +8,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from backendexp.cli import application
 from backendexp.config import schema
+from backendexp.config.composition import version_base
 from backendexp.config.job_configs import JobConfigs
 
 
 @pytest.fixture(autouse=True)
 def hydra_is_ready():
     application.register_schema()
-    with initialize_config_dir(str(schema.conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(schema.conf_dir()), version_base=version_base()):
         yield
 
 

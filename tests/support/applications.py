@@ -3,6 +3,8 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+from omegaconf import OmegaConf
+
 from backendexp.cli.application import Application
 from backendexp.runs.session import Destination
 from support.checking import compose_tree
@@ -22,6 +24,7 @@ def run(app: Application, project: Path, *arguments: str, mode: str = "RUN") -> 
     hydra = SimpleNamespace(
         mode=SimpleNamespace(name=mode),
         runtime=SimpleNamespace(output_dir=str(project / output_dir)),
+        launcher=OmegaConf.create({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}),
         sweep=SimpleNamespace(dir=str(project / "multirun" / "2026-01-01" / "10-00-00")),
     )
     try:

@@ -6,6 +6,7 @@ import pytest
 
 from backendexp.cli import application, preflight
 from backendexp.config import schema
+from backendexp.config.composition import version_base
 from backendexp.config.schema import Config, conf_dir
 from backendexp.errors import UserError
 from backendexp.runs.plan import RunSpec
@@ -25,7 +26,7 @@ def compose_tree(*arguments: str) -> Any:
     from hydra import compose, initialize_config_dir
 
     application.register_schema()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), version_base=version_base()):
         return compose("config", list(arguments))
 
 

@@ -89,6 +89,8 @@ def register_schema() -> None:
     from hydra.core.config_store import ConfigStore
 
     experiments.add_settings()
+    # Hydra 1.4 warns if a name is stored twice.
+    ConfigStore.instance().repo.pop("schema.yaml", None)
     ConfigStore.instance().store(name="schema", node=schema.schema_node())
     composition.prefer_own_launchers(schema.conf_dir())
 
@@ -103,7 +105,8 @@ def run_hydra(conf: Path, job: Callable[[Any], float]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Hydra creates the folders of the runs.
     with composition.own_refusals(), places.writing("The folder of the run", places.RUNS):
-        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(job)()
+        base = composition.version_base()
+        hydra.main(version_base=base, config_path=str(conf), config_name="config")(job)()
 
 
 @dataclass

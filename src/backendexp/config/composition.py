@@ -87,7 +87,9 @@ class Composition:
 
         if self._asked.multirun or not self._speaks_of_hydra:
             return bool(self._asked.multirun)
-        return bool(self._hydra.get_mode(self._name, self._asked.overrides) == RunMode.MULTIRUN)
+        words = self._asked.overrides
+        parsed = [] if _is_hydra_1_3() else [self.parse(words)]
+        return bool(self._hydra.get_mode(self._name, words, *parsed) == RunMode.MULTIRUN)
 
     def jobs(self, check: Callable[[Any], None]) -> Generator[Any]:
         """Yield the configuration of each job.
@@ -144,7 +146,7 @@ class Composition:
                     continue
                 tree = loader.load_sweep_config(whole, job)
                 with open_dict(tree):
-                    tree.hydra.job.id = tree.hydra.job.num = number
+                    tree.hydra.job.id, tree.hydra.job.num = str(number), number
                 with _as_in_its_job(tree, "hydra.sweep.dir", "hydra.sweep.subdir"):
                     yield tree
 
@@ -227,6 +229,19 @@ def prefer_own_launchers(conf: Path) -> None:
         theirs.pop(file.name, None)
 
 
+def version_base() -> Any:
+    """The version as which Hydra is to behave. Hydra 1.3 asks for it; since 1.4, naming it is deprecated."""
+    from hydra import version
+
+    return "1.3" if _is_hydra_1_3() else version._UNSPECIFIED_
+
+
+def _is_hydra_1_3() -> bool:
+    from hydra import __version__
+
+    return bool(__version__.startswith("1.3."))
+
+
 @contextmanager
 def opened(asked: Any, conf: Path) -> Iterator[Composition]:
     """Set Hydra up for this command line.
@@ -240,7 +255,7 @@ def opened(asked: Any, conf: Path) -> Iterator[Composition]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.utils import validate_config_path
 
-    version.setbase("1.3")
+    version.setbase(version_base())
     GlobalHydra.instance().clear()
     with refusals():
         validate_config_path(asked.config_path)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -79,6 +80,10 @@ def _is_plain_value(config: DictConfig, override: Override) -> bool:
     return not OmegaConf.is_config(held) and not isinstance(value, (dict, list)) and not interpolated
 
 
+# Since Hydra 1.4, a resolver computes the name from the overrides.
+_overrides_dirname = getattr(config_loader_impl, "get_overrides_dirname", None)
+
+
 class Loader(ConfigLoaderImpl):
     """Does what Hydra's loader does, but takes the jobs of a sweep from `JobConfigs`."""
 
@@ -91,14 +96,14 @@ class Loader(ConfigLoaderImpl):
             compose = super().load_sweep_config
             self._jobs = JobConfigs(lambda overrides: compose(master_config, overrides))
         config = self._jobs.of(sweep_overrides)
-        job = config.hydra.job
         config.hydra.overrides.task = sweep_overrides
-        dirname = job.config.override_dirname
-        job.override_dirname = get_overrides_dirname(
-            overrides=[_parse(o) for o in sweep_overrides],
-            kv_sep=dirname.kv_sep,
-            item_sep=dirname.item_sep,
-            exclude_keys=dirname.exclude_keys,
-        )
+        if _overrides_dirname is not None:
+            dirname = config.hydra.job.config.override_dirname
+            config.hydra.job.override_dirname = _overrides_dirname(
+                overrides=[_parse(o) for o in sweep_overrides],
+                kv_sep=dirname.kv_sep,
+                item_sep=dirname.item_sep,
+                exclude_keys=dirname.exclude_keys,
+            )
         OmegaConf.copy_cache(from_config=master_config, to_config=config)
         return config

@@ -260,7 +260,7 @@ def track_summary(
     joined = session.take_joined()
     report = Report(
         record_id=identity,
-        name=f"{kind} {sweep.id}",
+        name=f"{kind} {sweep.id}" if sweep.start == 1 else f"{kind} {sweep.id}, start {sweep.start}",
         status=results.FINISHED if good else results.FAILED,
         start_ms=round(sweep.began * 1000),
         end_ms=ended_ms,

@@ -47,6 +47,8 @@ THREAD_VARIABLES = (
 _NOT_FOR_WORKERS = ("MLFLOW_", "PGCONNECT_TIMEOUT", addresses.KEPT, "HYDRA_", "TF2_BEHAVIOR")
 # The worker sends every event immediately, so none can still arrive this long after the worker was killed.
 _LAST_WORDS_S = 1.0
+# If only the process of a run was killed, the worker says so. On a busy machine, that takes a while.
+_NOTICED_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -263,11 +265,14 @@ class Worker:
 
     def _drain(self, hear: Callable[[Event], None]) -> None:
         """Pass on the events that the worker had sent before it was killed, up to the end of the run."""
-        deadline = time.monotonic() + _LAST_WORDS_S
+        deadline = time.monotonic() + _NOTICED_S
         while True:
             try:
                 event = self._heard.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
+                # What it says later would count for the next run.
+                self._process.kill()
+                self._process.wait()
                 return
             if event is None or isinstance(event, WorkerError):
                 return
