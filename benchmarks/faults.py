@@ -20,7 +20,6 @@ The seed decides which faults come, and after how many runs. The moments depend 
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -699,7 +698,9 @@ class Sweep:
             events = one.artifacts / record.EVENTS
             ours = (run.directory / record.EVENTS).read_bytes()
             if not events.exists() or events.read_bytes() != ours:
-                self._problem(f"the events of {name} ({run.result.status}) in the store are not those on disk")
+                self._problem(
+                    f"the events of {name} ({run.result.status}) in the store are not those on disk"
+                )
             if run.tracked_run_id != one.run_id:
                 self._problem(f"{name} names {run.tracked_run_id} as its run, and {one.run_id} is its run")
 
