@@ -1,20 +1,21 @@
 """Runs sweeps under random faults, and checks that no run is lost and that none is there twice.
 
-The runs train nothing (see `stub_worker.py`), but everything around them is real: the command line in a process
-of its own, the worker's main loop with a forked process for each run, an MLflow server or a SQLite file. A
-random source with a seed chooses a fault again and again: it kills the worker, the process of a run or
-backendexp itself, interrupts backendexp, takes the store away, or fills the disk. Whatever happens, the user's
-own remedy follows: the same command if nothing has begun, `backendexp resume FOLDER`, or `backendexp sync
-FOLDER` if backendexp asks for it. These are under faults too, until the faults of a sweep are used up.
+The runs train nothing (see `stub_worker.py`), but everything around them is real: the command line in a
+process of its own, the worker's main loop with a forked process for each run, an MLflow server or a SQLite
+file. A random source with a seed chooses a fault again and again: it kills the worker, the process of a run
+or backendexp itself, interrupts backendexp, takes the store away, or fills the disk. Whatever happens, the
+user's own remedy follows: the same command if nothing has begun, `backendexp resume FOLDER`, or `backendexp
+sync FOLDER` if backendexp asks for it. These are under faults too, until the faults of a sweep are used up.
 
 Then the folder and the store are read, the store with SQL and not through MLflow. Exactly one finished run
-counts for every plan, on disk as in the store. No run is open. No record is in the store twice. The status, the
-metrics and the events of every run are the same in both places. There is one exception: if the disk was full
-when a run ended, the store may have all of the run, and the directory only its beginning. The summary run is
-complete, and no process is left. The exit code is 1 if anything of this is not so.
+counts for every plan, on disk as in the store. No run is open. No record is in the store twice. The status,
+the metrics and the events of every run are the same in both places. There is one exception: if the disk was
+full when a run ended, the store may have all of the run, and the directory only its beginning. The summary
+run is complete, and no process is left. The exit code is 1 if anything of this is not so.
 
-The disk is a small file system in memory, if this process may mount one. Otherwise the size that backendexp may
-give to files is set to nothing, which also makes every write fail. The report says which of the two it was.
+The disk is a small file system in memory, if this process may mount one. Otherwise the size that backendexp
+may give to files is set to nothing, which also makes every write fail. The report says which of the two it
+was.
 
 The seed decides which faults come, and after how many runs. The moments depend on the machine as well.
 """
@@ -692,8 +693,8 @@ class Sweep:
             if wanted != one.metrics:
                 more, fewer = one.metrics - wanted, wanted - one.metrics
                 self._problem(
-                    f"{name} ({run.result.status}, {run.result.reason}) has {more.total()} metrics only in the "
-                    f"store and {fewer.total()} only on disk, such as {[*more, *fewer][:2]}"
+                    f"{name} ({run.result.status}, {run.result.reason}) has {more.total()} metrics only in "
+                    f"the store and {fewer.total()} only on disk, such as {[*more, *fewer][:2]}"
                 )
             events = one.artifacts / record.EVENTS
             ours = (run.directory / record.EVENTS).read_bytes()

@@ -1,14 +1,15 @@
-"""Measures how the cost of a sweep grows with its runs: 10, 100 and 1,000 runs of a worker that trains nothing.
+"""Measures how the cost of a sweep grows with its runs: 10, 100 and 1,000 runs of a worker that trains
+nothing.
 
-For each size, one sweep is started through the command line, in a new folder with a new store. The CPU seconds
-of its own process are counted, because the wall time depends on what else the machine does. They are divided
-into the start (up to the first run), the runs (in each half of the sweep), and the end (the tables, the
-conclusion and the summary run). The resident memory is read after every run. Then the commands that read a
-whole sweep are measured: conclude, compare, and sync, which finds nothing to upload.
+For each size, one sweep is started through the command line, in a new folder with a new store. The CPU
+seconds of its own process are counted, because the wall time depends on what else the machine does. They are
+divided into the start (up to the first run), the runs (in each half of the sweep), and the end (the tables,
+the conclusion and the summary run). The resident memory is read after every run. Then the commands that read
+a whole sweep are measured: conclude, compare, and sync, which finds nothing to upload.
 
-The cost of one run must not depend on how many there are: a column shows the ratio of the CPU seconds of a run
-in the second half of the sweep to those in the first half. Memory must be flat: another column shows how many
-KiB the process grew with each run of the second half.
+The cost of one run must not depend on how many there are: a column shows the ratio of the CPU seconds of a
+run in the second half of the sweep to those in the first half. Memory must be flat: another column shows how
+many KiB the process grew with each run of the second half.
 """
 
 import argparse
