@@ -272,7 +272,8 @@ class Application:
         if not alone:
             if not self.parallel:  # the parent of a launcher's processes says it
                 _say_line(record, planned.place)
-            self.session.forget(record)
+            if self.experiment is None:
+                self.session.forget(record)
         return record
 
     @contextmanager
