@@ -6,9 +6,12 @@ package `hydra_plugins` because Hydra finds sweepers only there.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -23,8 +26,20 @@ class CachedSweeper(BasicSweeper):
         quick = HydraContext(
             config_loader=Loader(hydra_context.config_loader), callbacks=hydra_context.callbacks
         )
+        # Callbacks are told of the end of a job from the last to the first, so the user's own come before it.
+        quick.callbacks.callbacks.insert(0, _Forgetting())
         super().setup(hydra_context=quick, task_function=task_function, config=config)
         application.current().expect_sweep(config.hydra.sweep.dir)
+
+
+class _Forgetting(Callback):
+    """Drops the configuration of a job that has ended.
+
+    Hydra keeps a tenth of a megabyte for each job until the sweep ends, and nothing reads it.
+    """
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 @dataclass

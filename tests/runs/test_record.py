@@ -70,6 +70,16 @@ def test_find_returns_the_runs_of_all_folders_oldest_first(make_spec: MakeSpec, 
     assert record.find([tmp_path / "nowhere"]) == []
 
 
+def test_lost_run_whose_events_are_complete_ends_when_it_ended(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """A full disk may take the last event and not the result."""
+    draft = streams.record_of(tmp_path, make_spec(), streams.whole(), tags=dead_process(), finish=False)
+    before = draft.events
+    closed = record.close_lost(draft)
+    assert closed.result is not None
+    assert closed.result.status == results.FINISHED
+    assert record.load(draft.directory).events == before
+
+
 def test_lost_run_is_closed_as_killed_and_keeps_its_epochs(make_spec: MakeSpec, tmp_path: Path) -> None:
     draft = streams.record_of(tmp_path, make_spec(), streams.whole()[:9], tags=dead_process(), finish=False)
     lost = record.close_lost(draft)

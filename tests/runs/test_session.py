@@ -112,6 +112,39 @@ def test_worker_that_fails_leaves_a_failed_run_in_the_store_with_its_reason(
     assert len([m for m in report.metrics if m.key == "train/loss"]) == epochs
 
 
+def test_directory_that_a_full_disk_cut_short_is_completed_when_there_is_room(
+    make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = MemoryTracker()
+    one = make_session("finishes", tracker)
+    append = record.EventFile.append
+    with monkeypatch.context() as during:
+
+        def append_until_it_is_full(self: record.EventFile, event: Event) -> None:
+            if event["event"] == "epoch":
+                during.setattr(record.EventFile, "_write", full)
+                during.setattr(record, "_write", full)
+            append(self, event)
+
+        def full(*arguments: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        during.setattr(record.EventFile, "append", append_until_it_is_full)
+        done = one.run(make_spec("jax", seed=1), HERE, tmp_path, "")
+    one.forget(done)
+    assert one.records == [done]
+    assert len(one.unwritten) == 1
+    assert record.load(done.directory).result is None
+    second = one.run(make_spec("jax", seed=2), HERE, tmp_path, "")
+    assert one.unwritten == []
+    kept = record.load(done.directory)
+    assert kept.result == done.result
+    assert kept.tracked_run_id == done.tracked_run_id
+    assert list(tracker.statuses.values()) == ["FINISHED", "FINISHED"]
+    one.forget(second)
+    assert [run.spec.seed for run in one.records] == [1]
+
+
 def test_session_continues_after_a_failed_run(
     make_session: MakeSession, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

@@ -27,6 +27,9 @@ class MemoryTracker:
         return run_id
 
     def end(self, run_id: str, report: Report) -> None:
+        held = self.reports.get(run_id)
+        if held and held.status in ("FINISHED", "FAILED") and held.end_ms != report.end_ms:
+            return
         self.reports[run_id] = report
         self.statuses[run_id] = report.status
 

@@ -93,6 +93,25 @@ def test_end_twice_leaves_everything_there_once(
     assert len(stored(tracker, run_id).inputs.dataset_inputs) == 1
 
 
+def test_run_that_ended_by_itself_is_not_replaced_by_a_killed_one(tracker: MlflowTracker) -> None:
+    """A full disk may have kept the end of a run from its directory, while the store has it."""
+    run_id = tracker.begin("id", "name", 1000, {}, None)
+    tracker.end(run_id, report_of(status="FINISHED", metrics=[Metric("test/loss", 0.5, 1000, 0)]))
+    tracker.end(run_id, report_of(status="KILLED", end_ms=3000, tags={"failure": "parent_lost"}))
+    assert stored(tracker, run_id).info.status == "FINISHED"
+    assert "failure" not in stored(tracker, run_id).data.tags
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_run_that_was_killed_or_joined_is_completed(joined: bool, tracker: MlflowTracker) -> None:
+    """`mlflow run` ends its run itself when backendexp was killed."""
+    run_id = tracker.begin("id", "name", 1000, {}, None)
+    tracker._client.set_terminated(run_id, "FAILED")
+    tracker.end(run_id, report_of(status="KILLED", tags={"failure": "parent_lost"}, joined=joined))
+    assert stored(tracker, run_id).info.status == "KILLED"
+    assert stored(tracker, run_id).data.tags["failure"] == "parent_lost"
+
+
 def test_more_metrics_than_one_request_takes_all_arrive(tracker: MlflowTracker) -> None:
     metrics = [Metric("train/loss", 1.0 / step, 1000 + step, step) for step in range(1, 2502)]
     run_id = tracker.begin("id", "name", 1000, {}, None)

@@ -36,19 +36,23 @@ from backendexp.runtimes import prepare
 from backendexp.tracking import addresses, links
 
 
-def run(arguments: list[str], continues: bool = False, only_concludes: bool = False) -> int:
+def run(arguments: list[str], continues: bool = False, concludes: Path | None = None) -> int:
     """Check everything that the command line asks for, let Hydra run it, and report the results.
 
     arguments: those of sys.argv, which Hydra reads itself.
     continues: whether a sweep that cannot be continued is an error.
-    only_concludes: whether nothing is run, and the conclusion is drawn from the runs that exist.
+    concludes: the folder of a sweep of which nothing is run, and the conclusion is drawn from the runs that
+        exist. None if this is no such case.
     Returns the exit code.
     """
     checked = check(arguments)
     app = start(checked, os.environ.pop("MLFLOW_RUN_ID", None), arguments, continues)
-    app.only_concludes = only_concludes
+    app.only_concludes = concludes is not None
     try:
-        run_hydra(schema.conf_dir(), _job)
+        if concludes is not None and checked.jobs and not checked.is_experiment:
+            app.expect_sweep(str(concludes))  # Hydra would prepare every job again
+        else:
+            run_hydra(schema.conf_dir(), _job)
         app.launched = True
     finally:
         code = app.finish()
@@ -123,7 +127,7 @@ class Application:
     launched: whether Hydra has run all jobs without an error.
     has_machine: in a launcher's process, whether no other run uses the machine meanwhile.
     is_detached: whether the jobs were only submitted.
-    only_concludes: see `run`.
+    only_concludes: whether nothing is run, and the conclusion is drawn from the runs that exist.
     _is_launched: whether a launcher runs the blocks of the experiment.
     _reported: the folders of the runs of other processes of which a line was printed.
     """
@@ -265,8 +269,11 @@ class Application:
             tags={**shared, **planned.tags},
             run_id=self.session.take_joined() if alone else None,
         )
-        if not alone and not self.parallel:  # the parent of a launcher's processes says it
-            _say_line(record, planned.place)
+        if not alone:
+            if not self.parallel:  # the parent of a launcher's processes says it
+                _say_line(record, planned.place)
+            if self.experiment is None:
+                self.session.forget(record)
         return record
 
     @contextmanager

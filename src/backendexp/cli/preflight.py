@@ -54,6 +54,11 @@ class Checked:
         return [job.spec for job in self.jobs.values()]
 
     @property
+    def is_experiment(self) -> bool:
+        """Whether a job is an experiment, which makes its own runs."""
+        return any(job.config.experiment for job in self.jobs.values())
+
+    @property
     def tracking(self) -> TrackingConfig | None:
         """The tracking settings of the first job."""
         return next((job.config.tracking for job in self.jobs.values()), None)

@@ -30,6 +30,15 @@ def ended(reason: str, message: str) -> Event:
     return {"event": "ended", "time": time.time(), "reason": reason, "message": message}
 
 
+def tell_the_end(heard: list[Event]) -> bool:
+    """Whether events tell how their run ended. On a full disk, its result may be missing all the same.
+
+    Then no other end may be added: the metrics of the run have the time of its end, and with another time the
+    store would have them twice.
+    """
+    return any(event["event"] in ("ended", "exited") for event in heard)
+
+
 def parse(line: bytes) -> Event:
     """Raises WorkerError: the line is not an event of this version of the contract."""
     try:

@@ -138,7 +138,8 @@ def close_record(run: RunRecord, host: str) -> RunRecord:
     try:
         if record.is_over(run.directory):
             return record.load(run.directory)
-        file.append(events.ended(events.HOST_LOST, _message(host)))
+        if not events.tell_the_end(run.events):
+            file.append(events.ended(events.HOST_LOST, _message(host)))
         if file.failure is not None:
             raise file.failure
         return record.finish(run, file)

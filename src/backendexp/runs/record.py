@@ -89,6 +89,12 @@ class RunRecord:
             return self._tracked_as["run_id"]
         return json.loads(path.read_text(encoding="utf-8"))["run_id"] if path.exists() else None
 
+    @property
+    def is_whole_on_disk(self) -> bool:
+        """Whether `load` returns the same record."""
+        noted = not self._tracked_as or (self.directory / "tracked.json").exists()
+        return self.failure is None and not self.unwritten and noted
+
     def mark_tracked(self, run_id: str) -> OSError | None:
         """Remember that the store has taken everything. Returns the error if that could not be written into
         the directory, else None.
@@ -196,6 +202,23 @@ def finish(record: RunRecord, file: EventFile | None = None) -> RunRecord:
     return replace(record, result=result, failure=failure)
 
 
+def write_again(record: RunRecord) -> RunRecord:
+    """Write what could not be written when the run ended, for example because the disk was full.
+
+    Returns the record with what still could not be written.
+    """
+    try:
+        file = EventFile(record.directory / EVENTS)
+    except BeingWritten:
+        return record
+    try:
+        for event in record.unwritten:
+            file.append(event)
+        return finish(record, file)
+    finally:
+        file.close()
+
+
 def close_lost(record: RunRecord) -> RunRecord:
     """Close a run whose process is dead, and return it with its result. If the run had not ended, it counts
     as killed, and keeps the events that it had.
@@ -223,7 +246,8 @@ def close_dead(record: RunRecord, why: str, needs_lock: bool = False) -> RunReco
             return replace(record, result=None)
         if is_over(record.directory):
             return load(record.directory)
-        file.append(events.ended(events.PARENT_LOST, why))
+        if not events.tell_the_end(record.events):
+            file.append(events.ended(events.PARENT_LOST, why))
         return finish(record, file)
     finally:
         file.close()

@@ -1,5 +1,6 @@
 """A session is the work of one process: its workers, its tracking stores, and the runs that it has made."""
 
+import gc
 import os
 import signal
 import threading
@@ -67,7 +68,7 @@ class Session:
     """The work of one process.
 
     joined: the MLflow run that `mlflow run` has made; the first run, or the summary run, continues it.
-    records: the runs that this process has made, in their order.
+    records: the runs that this process has made, in their order, except those that it was told to forget.
     untracked: why the store does not have all of them.
     unwritten: why their directories do not have all of them.
     """
@@ -79,6 +80,8 @@ class Session:
     _pool: WorkerPool = field(default_factory=WorkerPool)
     _trackers: dict[Destination, Tracker] = field(default_factory=dict)
     _refused: dict[Destination, tuple[float, str]] = field(default_factory=dict)
+    # Where the runs are tracked that are not completely in their directories, by these directories.
+    _cut_short: dict[Path, Destination] = field(default_factory=dict)
 
     def take_joined(self) -> str | None:
         joined, self.joined = self.joined, None
@@ -108,6 +111,7 @@ class Session:
         Raises KeyboardInterrupt after the run was recorded as KILLED. RuntimeUnavailable: the runtime cannot
         be built or used; then no run was made.
         """
+        self._write_again()
         with progress_for(spec) as progress, _Interrupts() as interrupts:
             interrupts.take_effect()
             interpreter = prepare.prepare(spec, progress.say)
@@ -130,7 +134,7 @@ class Session:
             def hear(event: Event) -> None:
                 nonlocal ended
                 file.append(event)
-                ended = ended or event["event"] in ("ended", "exited")
+                ended = ended or events.tell_the_end([event])
                 progress.hear(event)
 
             try:
@@ -158,6 +162,7 @@ class Session:
                     done = record.finish(draft, file)
                     if done.failure is not None:
                         self._note_unwritten(done, done.failure)
+                        self._cut_short[done.directory] = where
                     self.records.append(done)
                     self._end_tracking(done, where, tracked_as, progress)
                 finally:
@@ -183,6 +188,9 @@ class Session:
                 self._note(str(error))
                 return None
             self._trackers[where] = tracker
+            # The garbage collector looks at everything only when the new objects are a quarter of the old
+            # ones. Those of mlflow are so many that the garbage of a thousand jobs would stay until then.
+            gc.freeze()
         return self._trackers[where]
 
     def _begin_tracking(self, tracker: Tracker, draft: RunRecord) -> str | None:
@@ -236,6 +244,27 @@ class Session:
             self._send(closed, where, run_id)
         return closed
 
+    def _write_again(self) -> None:
+        """Complete the directories that were cut short, as far as there is room by now."""
+        for number, before in enumerate(self.records) if self._cut_short else ():
+            where = self._cut_short.get(before.directory)
+            if where is None:
+                continue
+            whole = self.records[number] = record.write_again(before)
+            if whole.failure is not None or whole.unwritten:
+                continue
+            del self._cut_short[whole.directory]
+            self.unwritten = [why for why in self.unwritten if str(whole.directory) not in why]
+            if whole.tracked_run_id is not None:  # its files in the store are cut short too
+                self._send(whole, where, whole.tracked_run_id)
+
+    def forget(self, done: RunRecord) -> None:
+        """Drop a record, unless its directory holds less than the record. So the memory of a long sweep does
+        not grow with its runs.
+        """
+        if done.directory not in self._cut_short and done.is_whole_on_disk:
+            self.records.remove(done)
+
     def _note_unwritten(self, done: RunRecord, error: OSError) -> None:
         why = places.sentence(error, done.directory, places.RUNS)
         if not any(str(done.directory) in known for known in self.unwritten):
@@ -247,6 +276,7 @@ class Session:
 
     def close(self) -> None:
         self._pool.close()
+        self._write_again()
 
 
 class _Interrupts:

@@ -102,7 +102,11 @@ class Tracker(Protocol):
         """Create a run, or join the existing run `run_id` if it is given. Returns the id of the run."""
 
     def end(self, run_id: str, report: Report) -> None:
-        """Send everything about a run that is over, and discard what `discard` describes. Safe to repeat."""
+        """Send everything about a run that is over, and discard what `discard` describes. Safe to repeat.
+
+        A run that finished or failed by itself is not replaced by one that ended at another time, because
+        only a directory that a full disk has cut short says so.
+        """
 
     def find(self, record_id: str) -> str | None:
         """Return the id of the run that `begin` created for this record, or None.

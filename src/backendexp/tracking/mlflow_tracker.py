@@ -38,6 +38,8 @@ class MlflowTracker:
 
     def __init__(self, uri: str, experiment: str, experiment_id: str | None, folder: Path) -> None:
         self.uri = addresses.keep(uri)
+        # The runs that this tracker has begun, and that have not ended yet.
+        self._begun: set[str] = set()
         with translated(uri), patient_database(uri):
             self._client = connect(uri)
             self.experiment_id = experiment_id or self._ensure_experiment(experiment, folder)
@@ -77,12 +79,17 @@ class MlflowTracker:
                 self._log(run_id, tags=tags)
                 return run_id
             run = self._client.create_run(self.experiment_id, start_ms, tags, name)
+            self._begun.add(str(run.info.run_id))
             return str(run.info.run_id)
 
     def end(self, run_id: str, report: Report) -> None:
         from mlflow.entities import Metric, Param
 
         with translated(self.uri):
+            if run_id in self._begun:
+                self._begun.remove(run_id)
+            elif not report.joined and self._has_ended_otherwise(run_id, report):
+                return
             metrics = [Metric(m.key, m.value, m.timestamp_ms, m.step) for m in report.metrics]
             held = self._client.get_run(run_id).data.params if report.joined else {}
             params = [Param(key, value) for key, value in report.params.items() if key not in held]
@@ -102,6 +109,17 @@ class MlflowTracker:
                 log(run_id, str(path))
             self._client.set_terminated(run_id, report.status, report.end_ms)
             self._discard_repeats(run_id, report.record_id)
+
+    def _has_ended_otherwise(self, run_id: str, report: Report) -> bool:
+        """Whether `end` has brought the run here as one that finished or failed by itself, at another time.
+
+        Its directory then shows less. If its disk was full, the end of the run is in the store alone, and the
+        directory has the end that a later process has added.
+        """
+        run = self._client.get_run(run_id)
+        status, tags = run.info.status, run.data.tags
+        by_itself = status in ("FINISHED", "FAILED") and tags.get(STATUS) == status
+        return by_itself and tags.get(ENDED_MS) != str(report.end_ms)
 
     def _discard_repeats(self, run_id: str, record_id: str) -> None:
         """Delete the runs that were created besides `run_id` for the same record.

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     from backendexp.cli import application
 
     sys.argv[1:] = words
-    return application.run(words, continues=True, only_concludes=True)
+    return application.run(words, continues=True, concludes=folder)
 
 
 def close_ended_jobs(folder: Path) -> str | None:
