@@ -72,7 +72,7 @@ def test_a_run_is_stopped_at_its_deadline_and_the_next_one_shares_its_worker(lab
     assert stopped.data.tags["failure"] == "deadline"
     assert_epochs_are_kept(lab, stopped, number=0)
     assert finished.info.status == "FINISHED"
-    assert len({named(lab.events(number), "ready")[0]["pid"] for number in range(2)}) == 1
+    assert len({named(lab.events(number), "ready")[0]["pid"] for number in range(2)}) == 1, answer.stderr
     assert lab.nothing_runs()
 
 
