@@ -10,7 +10,6 @@ is the time of the whole command `backendexp compare`, including its imports.
 import argparse
 import gc
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -24,13 +23,12 @@ from typing import Any
 
 import measure
 import numpy as np
-import psutil
 
 from backendexp import experiments
 from backendexp.config.schema import Config
 from backendexp.reporting.tables import Table
 from backendexp.runs import machine
-from backendexp.runs.plan import RunSpec, plan_run, usable_cores
+from backendexp.runs.plan import RunSpec, plan_run
 
 TARGET_S, TARGET_RUNS = 5.0, 200
 SWEEP = "2026-11-22/10-00-00"
@@ -65,11 +63,9 @@ def main() -> None:
         "command s",
     ]
     print(f"\n### Comparing tracked runs\n\n{Table([*titles, 'peak MiB'], rows).markdown()}\n")
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    memory = psutil.virtual_memory().total / 2**30
     print(
-        f"- {machine.cpu_model()}, {usable_cores()} usable cores, {memory:.0f} GiB; {platform.platform()}\n"
-        f"- median of {asked.rounds} rounds, each in a new process; load average at the end {load}\n"
+        f"- {measure.this_machine()}; {platform.platform()}\n"
+        f"- median of {asked.rounds} rounds, each in a new process; {measure.load()}\n"
         f"- commit {machine.git_commit(str(Path(__file__).parent)) or 'unknown'}, {time.strftime('%Y-%m-%d')}"
     )
 

@@ -27,8 +27,6 @@ from typing import Any
 import psutil
 
 from backendexp.reporting.tables import Table
-from backendexp.runs import machine
-from backendexp.runs.plan import usable_cores
 
 _KIB, _MIB = 2**10, 2**20
 
@@ -68,11 +66,11 @@ def main() -> None:
     print(f"\n### The parent of a sweep\n\n{Table(titles, sweeps).markdown()}")
     titles = ["runs", *(f"{name}, {unit}" for name in READERS for unit in ("CPU s", "MiB"))]
     print(f"\n### The commands that read a sweep\n\n{Table(titles, readers).markdown()}\n")
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    memory = psutil.virtual_memory().total / 2**30
+    import measure  # here, because it would be in the memory of the process that is measured
+
     print(
-        f"- {machine.cpu_model()}, {usable_cores()} usable cores, {memory:.0f} GiB; load average at the end "
-        f"{load}\n- {time.strftime('%Y-%m-%d')}; store: {'a server' if asked.server else 'SQLite'}"
+        f"- {measure.this_machine()}; {measure.load()}\n"
+        f"- {time.strftime('%Y-%m-%d')}; store: {'a server' if asked.server else 'SQLite'}"
     )
 
 

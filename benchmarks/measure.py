@@ -417,6 +417,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def this_machine() -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{machine.cpu_model()}, {usable_cores()} usable cores, {memory:.0f} GiB"
+
+
+def load() -> str:
+    """How busy the machine is, in the words of the reports, which are made at the end."""
+    return "load average at the end " + ", ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
 def report(title: str, table: Table, asked: argparse.Namespace, engines: list[Engine], notes: str) -> None:
     """Print the Markdown section for README.md."""
     print(f"\n### {title}\n\n{table.markdown()}\n\n{notes.strip()}\n")
@@ -425,10 +435,8 @@ def report(title: str, table: Table, asked: argparse.Namespace, engines: list[En
 
 def _describe(asked: argparse.Namespace, engines: list[Engine]) -> Iterator[str]:
     """Yield sentences on the machine, the versions and the settings that the numbers depend on."""
-    memory = psutil.virtual_memory().total / 2**30
-    yield f"{machine.cpu_model()}, {usable_cores()} usable cores, {memory:.0f} GiB; {platform.platform()}"
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    yield f"{asked.rounds} rounds, {engines[0].threads} threads, load average at the end {load}"
+    yield f"{this_machine()}; {platform.platform()}"
+    yield f"{asked.rounds} rounds, {engines[0].threads} threads, {load()}"
     yield f"Python {platform.python_version()}: {', '.join(_installed())}"
     for name in sorted({engine.runtime for engine in engines} & set(build.RECIPES)):
         found = inventory.take_inventory(next(e.python for e in engines if e.runtime == name))

@@ -11,8 +11,7 @@ from backendexp.analysis.findings import TrackedRun
 from backendexp.analysis.guards import FEWEST_BLOCKS, VERSIONS, count_of, on_one_machine
 from backendexp.analysis.order import order_caveat
 from backendexp.analysis.sides import Pair, Side
-from backendexp.runs import measures
-from backendexp.runs.machine import HOST
+from backendexp.runs import machine, measures
 from backendexp.runs.measures import Kind, Measure
 from backendexp.runs.results import FINISHED
 
@@ -94,7 +93,7 @@ def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) ->
                 "One sweep ran wholly before the other, so a drift of the machine between them looks like a "
                 "difference."
             )
-        hosts = _hosts(runs)
+        hosts = machine.hosts(run.tags for run in runs)
         if len(hosts) > 1:
             yield f"The sweeps ran on different hosts: {', '.join(hosts)}."
         for tag, title in VERSIONS.items():
@@ -110,7 +109,7 @@ def _order(sides: Sequence[Side], runs: Sequence[TrackedRun], by_sweep: bool) ->
 
 
 def _machines(sides: Sequence[Side], runs: Sequence[TrackedRun]) -> Iterator[str]:
-    hosts = _hosts(runs)
+    hosts = machine.hosts(run.tags for run in runs)
     if len(hosts) > 1:
         yield (
             f"The runs are from {len(hosts)} machines ({', '.join(hosts)}). Ratios of times are of blocks "
@@ -124,10 +123,6 @@ def _machines(sides: Sequence[Side], runs: Sequence[TrackedRun]) -> Iterator[str
                 f"{a.label} and {b.label} ran on different machines in {apart} of {len(blocks)} blocks, "
                 "which do not count for times."
             )
-
-
-def _hosts(runs: Sequence[TrackedRun]) -> list[str]:
-    return sorted({run.tags[HOST] for run in runs if run.tags.get(HOST)})
 
 
 def _caches(side: Side) -> Iterator[str]:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backendexp.analysis.order import order_caveat
-from backendexp.runs import measures, results
-from backendexp.runs.machine import HOST
+from backendexp.runs import machine, measures, results
 from backendexp.runs.measures import Measure
 from backendexp.runs.record import RunRecord
 from backendexp.runs.results import RunResult
@@ -133,7 +132,7 @@ def caveats(records: list[RunRecord]) -> list[str]:
             "These runs are of different runtimes, so of different Keras versions. They stand side by side; "
             "they do not compare backends."
         )
-    hosts = sorted({host for r in records if (host := r.context.tags.get(HOST))})
+    hosts = machine.hosts(r.context.tags for r in records)
     if len(hosts) > 1:
         said.append(
             f"These runs are from {len(hosts)} machines ({', '.join(hosts)}), so their times also differ "

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -59,6 +59,14 @@ def user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # the user of a container may have no name
         return "unknown"
+
+
+def hosts(tags: Iterable[Mapping[str, str]]) -> list[str]:
+    """The names of the hosts of several runs, each once.
+
+    tags: those of each run.
+    """
+    return sorted({one[HOST] for one in tags if one.get(HOST)})
 
 
 def host() -> str:
