@@ -1,25 +1,36 @@
 """Hands jobs to launchers, and checks before that whether they can run there."""
 
 import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
+from backendexp.cli.preflight import Job
 from backendexp.config.schema import Config
 from backendexp.errors import ConfigError
 from backendexp.launchers import tasks as job
 from backendexp.launchers import waiting
 from backendexp.launchers.tasks import Outcome, Task
 from backendexp.launchers.waiting import Scheduler
+from backendexp.runs.session import Destination
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
-    from backendexp.cli.application import Application
-
 _OUR_LAUNCHERS = "hydra_plugins.backendexp_launchers"
 
 
-def launcher_of_experiment(app: "Application", hydra_config: Any, config: Config) -> Any:
+class Launching(Protocol):
+    """What launchers need of the application, see `application.Application`."""
+
+    jobs: Mapping[str, Job]
+    where: Destination | None
+
+    def job_ended(self, task: Task, outcome: Outcome) -> None: ...
+
+    def detached(self, tasks: Sequence[Task]) -> None: ...
+
+
+def launcher_of_experiment(app: Launching, hydra_config: Any, config: Config) -> Any:
     """The launcher that runs the blocks of an experiment, or None if this process runs them.
 
     hydra_config: it chooses the launcher. Without -m, Hydra itself does not use it; with -m, Hydra has used
@@ -50,9 +61,7 @@ def launcher_of_experiment(app: "Application", hydra_config: Any, config: Config
     return launcher
 
 
-def launch(
-    app: "Application", scheduler: Scheduler, tasks: Sequence[Task], detach: bool
-) -> list["JobReturn"]:
+def launch(app: Launching, scheduler: Scheduler, tasks: Sequence[Task], detach: bool) -> list["JobReturn"]:
     """Run all tasks, and report each when it ends. If `detach` is set, only hand them over.
 
     Returns one result for each task. Failures are in the records of the runs, so none is raised here.
@@ -93,7 +102,7 @@ def check_joblib(n_jobs: int) -> None:
         )
 
 
-def check_threads(app: "Application") -> None:
+def check_threads(app: Launching) -> None:
     """Raises ConfigError: the number of threads is left to the machine, which on a cluster may be any."""
     if any(one.config.threads is None for one in app.jobs.values()):
         raise ConfigError(
@@ -102,11 +111,11 @@ def check_threads(app: "Application") -> None:
         )
 
 
-def most_threads(app: "Application") -> int:
+def most_threads(app: Launching) -> int:
     return max((one.config.threads or 1 for one in app.jobs.values()), default=1)
 
 
-def check_store(app: "Application", machines: set[str]) -> None:
+def check_store(app: Launching, machines: set[str]) -> None:
     """Raises ConfigError: the store is a file of SQLite, which several machines cannot write.
 
     machines: those that may run the jobs; empty if they are not known.
