@@ -21,38 +21,30 @@ The seed decides which faults come, and after how many runs. The moments depend 
 """
 
 import argparse
-import os
 import random
 import shutil
-import signal
-import socket
-import sqlite3
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
+import fault_kinds
 import psutil
+from fault_lab import Gate, Lab, Server, laboratory, say
+from stored_runs import Stored, StoredRun
 
 from backendexp.reporting.tables import Table
 from backendexp.runs import record, starts, summary_run, sweep_ids
 from backendexp.runs.record import RunRecord
 
-_MARK = "BACKENDEXP_FAULTS"
 _WITH_STUB = Path(__file__).with_name("with_stub.py")
-_DISK_BYTES = 64 * 2**20
 # How long a store is away, a disk is full, and an answer is late, in seconds.
 _SHORTEST_S, _LONGEST_S = 0.2, 3.0
-# MLflow's client gives up on a request after this long.
-_PATIENCE_S = 3
 _MOST_COMMANDS = 60
 
 
@@ -65,7 +57,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=30, help="faults in each sweep; default: 30")
     parser.add_argument("--seed", type=int, default=0, help="of the random source; default: 0")
     parser.add_argument("--stores", nargs="+", choices=("server", "sqlite"), default=["server", "sqlite"])
-    parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), help="default: all")
+    parser.add_argument("--kinds", nargs="+", choices=sorted(fault_kinds.KINDS), help="default: all")
     parser.add_argument("--keep", action="store_true", help="keep the folder, to look at what went wrong")
     asked = parser.parse_args()
     began = time.time()
@@ -75,7 +67,9 @@ def main() -> None:
         for number in range(-(-asked.runs // asked.sweep)):
             store = asked.stores[number % len(asked.stores)]
             planned = min(asked.sweep, asked.runs - number * asked.sweep)
-            sweep = Sweep(lab, store, number, planned, asked.faults, draw, asked.kinds or sorted(KINDS))
+            sweep = Sweep(
+                lab, store, number, planned, asked.faults, draw, asked.kinds or sorted(fault_kinds.KINDS)
+            )
             with sweep.equipped():
                 sweep.complete()
                 found = sweep.figures()
@@ -83,6 +77,8 @@ def main() -> None:
             for problem in found.problems:
                 say(f"  {problem}")
             totals.add(found)
+        if asked.faults and not totals.faults:
+            totals.problems.append("no fault came, so that nothing is shown")
         how = "a file system in memory" if lab.mounted else "a limit on the size of files"
     print(f"\n### Runs under random faults\n\n{totals.table().markdown()}\n")
     print(Table(["fault", "times"], [[k, str(n)] for k, n in sorted(totals.faults.items())]).markdown())
@@ -94,10 +90,6 @@ def main() -> None:
     for problem in totals.problems:
         print(f"- {problem}")
     sys.exit(1 if totals.problems else 0)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -159,320 +151,6 @@ class Figures:
         return Table(["", "count"], rows)
 
 
-# ---------------------------------------------------------------------------------------------------------
-# The laboratory: a disk that can be full, a store that can be away
-
-
-@dataclass(frozen=True)
-class Lab:
-    """folder: of everything. disk: the folder of the projects. mounted: whether it is a file system."""
-
-    folder: Path
-    disk: Path
-    mounted: bool
-
-    @property
-    def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        return {
-            **kept,
-            _MARK: str(self.folder),
-            "TMPDIR": str(self.folder / "tmp"),
-            "BACKENDEXP_CACHE": str(self.folder / "cache"),
-            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_PATIENCE_S),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        }
-
-    def processes(self) -> list[psutil.Process]:
-        """All living processes that were started in this laboratory."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                ours = process.environ().get(_MARK) == str(self.folder)
-                if ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
-
-
-@contextmanager
-def laboratory(keep: bool) -> Iterator[Lab]:
-    folder = Path(tempfile.mkdtemp(prefix="backendexp-faults-"))
-    disk = folder / "disk"
-    for one in (disk, folder / "tmp", folder / "cache"):
-        one.mkdir()
-    mounted = _mount(disk)
-    lab = Lab(folder, disk, mounted)
-    try:
-        yield lab
-    finally:
-        for process in lab.processes():
-            with suppress(psutil.Error):
-                process.kill()
-                process.wait(5)
-        if mounted and keep:
-            shutil.copytree(disk, folder / "kept", symlinks=True)
-        if mounted:
-            subprocess.run(["umount", "-l", str(disk)], check=False)
-        if keep:
-            say(f"kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _mount(place: Path) -> bool:
-    if sys.platform != "linux" or shutil.which("mount") is None:
-        return False
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(place)]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
-class Gate:
-    """Stands between backendexp and the server, and passes everything on, unless it is told otherwise.
-
-    late_s: by how long answers are late.
-    loses_answers: whether the connection is closed when the answer arrives.
-    """
-
-    def __init__(self, behind: int) -> None:
-        self.late_s = 0.0
-        self.loses_answers = False
-        self._behind = behind
-        self._open: list[socket.socket] = []
-        self._listener = self._listen(0)
-        self.port = int(self._listener.getsockname()[1])
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
-
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(("127.0.0.1", self._behind), 5)
-            except OSError:
-                client.close()
-                continue
-            server.settimeout(None)
-            self._open += [client, server]
-            for source, target, answers in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pass, args=(source, target, answers), daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                if answers and self.late_s:
-                    time.sleep(self.late_s)
-                if answers and self.loses_answers:
-                    break
-                target.sendall(data)
-        for one in (source, target):
-            _end(one)
-            with suppress(ValueError):
-                self._open.remove(one)
-
-    def refuse(self) -> None:
-        """Refuse all connections, and end those that exist."""
-        _end(self._listener)
-        for one in list(self._open):
-            _end(one)
-
-    def admit(self) -> None:
-        with suppress(OSError):
-            self._listener = self._listen(self.port)
-
-    def close(self) -> None:
-        self.refuse()
-
-
-def _end(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
-
-
-class Server:
-    """An MLflow server on a SQLite file, which is not on the disk that can be full."""
-
-    def __init__(self, lab: Lab, number: int) -> None:
-        self.folder = lab.folder / f"server-{number}"
-        self.folder.mkdir()
-        self.file = self.folder / "mlflow.db"
-        self._environment = {**lab.environment, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{self.file}"}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--workers", "1", "--artifacts-destination", str(self.folder / "artifacts")],
-                cwd=self.folder,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.2)
-        sys.exit(f"mlflow server did not start: {(self.folder / 'server.log').read_text(encoding='utf-8')}")
-
-    def processes(self) -> list[psutil.Process]:
-        if self._process is None:
-            return []
-        first = psutil.Process(self._process.pid)
-        return [first, *first.children(recursive=True)]
-
-    def stop(self) -> None:
-        if self._process is not None:
-            _, *children = self.processes()
-            self._process.terminate()
-            self._process.wait(timeout=60)
-            for child in psutil.wait_procs(children, timeout=10)[1]:
-                child.kill()
-            self._process = None
-
-
-# ---------------------------------------------------------------------------------------------------------
-# The faults. Each takes the sweep, and says whether it could be done.
-
-
-def _kill_worker(sweep: "Sweep") -> bool:
-    return _kill(sweep.worker())
-
-
-def _kill_run(sweep: "Sweep") -> bool:
-    worker = sweep.worker()
-    with suppress(psutil.Error):
-        return worker is not None and _kill(next(iter(worker.children()), None))
-    return False
-
-
-def _kill(process: psutil.Process | None) -> bool:
-    with suppress(psutil.Error):
-        if process is not None:
-            process.kill()
-            return True
-    return False
-
-
-def _signal_parent(number: int) -> Callable[["Sweep"], bool]:
-    def send(sweep: "Sweep") -> bool:
-        assert sweep.command is not None
-        sweep.command.send_signal(number)
-        return True
-
-    return send
-
-
-def _refuse(sweep: "Sweep") -> bool:
-    if sweep.gate is None:
-        return False
-    sweep.gate.refuse()
-    sweep.pause()
-    sweep.gate.admit()
-    return True
-
-
-def _answer_late(sweep: "Sweep") -> bool:
-    if sweep.gate is None:
-        return False
-    sweep.gate.late_s = sweep.draw.uniform(0.5, 2) * _PATIENCE_S
-    sweep.pause()
-    sweep.gate.late_s = 0.0
-    return True
-
-
-def _lose_answers(sweep: "Sweep") -> bool:
-    if sweep.gate is None:
-        return False
-    sweep.gate.loses_answers = True
-    sweep.pause()
-    sweep.gate.loses_answers = False
-    return True
-
-
-def _restart_server(sweep: "Sweep") -> bool:
-    if sweep.server is None:
-        return False
-    sweep.server.stop()
-    sweep.pause()
-    sweep.server.start()
-    return True
-
-
-def _lock_store(sweep: "Sweep") -> bool:
-    if sweep.server is not None or not sweep.database.exists():
-        return False
-    with closing(sqlite3.connect(sweep.database, timeout=1, isolation_level=None)) as held:
-        try:
-            held.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            return False
-        sweep.pause()
-        held.execute("ROLLBACK")
-    return True
-
-
-def _fill_disk(sweep: "Sweep") -> bool:
-    if not sweep.lab.mounted:
-        return _limit_files(sweep)
-    ballast = sweep.lab.disk / "ballast"
-    try:
-        with ballast.open("wb", buffering=0) as file:
-            for size in (2**20, 2**10, 1):
-                with suppress(OSError):
-                    while True:
-                        file.write(b"x" * size)
-        sweep.pause()
-    finally:
-        ballast.unlink(missing_ok=True)
-    return True
-
-
-def _limit_files(sweep: "Sweep") -> bool:
-    if not hasattr(psutil.Process, "rlimit") or sweep.command is None:
-        return False
-    with suppress(psutil.Error):
-        process = psutil.Process(sweep.command.pid)
-        before = process.rlimit(psutil.RLIMIT_FSIZE)
-        process.rlimit(psutil.RLIMIT_FSIZE, (0, before[1]))
-        sweep.pause()
-        process.rlimit(psutil.RLIMIT_FSIZE, before)
-        return True
-    return True
-
-
-KINDS: dict[str, Callable[["Sweep"], bool]] = {
-    "kill -9 of the worker": _kill_worker,
-    "kill -9 of a run": _kill_run,
-    "kill -9 of backendexp": _signal_parent(signal.SIGKILL),
-    "SIGTERM to backendexp": _signal_parent(signal.SIGTERM),
-    "Ctrl-C to backendexp": _signal_parent(signal.SIGINT),
-    "server refuses connections": _refuse,
-    "server answers late": _answer_late,
-    "answers of the server are lost": _lose_answers,
-    "server is stopped and started": _restart_server,
-    "database is locked": _lock_store,
-    "disk is full": _fill_disk,
-}
-
-_OF_SERVERS = [kind for kind in KINDS if "server" in kind]
-_OF_FILES = ["database is locked"]
-
-
-# ---------------------------------------------------------------------------------------------------------
-# A sweep under faults
-
-
 class Sweep:
     """One sweep in a folder of its own, with the commands that complete it.
 
@@ -501,7 +179,7 @@ class Sweep:
         self._left = faults
         # The most runs from one fault to the next, so that the faults are spread over the sweep.
         self._rarest = max(1, planned * 2 // max(1, faults))
-        unfit = _OF_FILES if self.server else _OF_SERVERS
+        unfit = fault_kinds.OF_FILES if self.server else fault_kinds.OF_SERVERS
         self._kinds = [kind for kind in kinds if kind not in unfit]
         self._log = lab.folder / f"output-{number}.txt"
         self._found = Figures(planned=planned)
@@ -609,7 +287,7 @@ class Sweep:
         kind = self.draw.choice(self._kinds)
         with self._log.open("ab") as output:
             output.write(f"[{time.strftime('%H:%M:%S')} {kind}]\n".encode())
-        if KINDS[kind](self):
+        if fault_kinds.KINDS[kind](self):
             self._found.faults[kind] += 1
             self._left -= 1
 
@@ -673,7 +351,7 @@ class Sweep:
         for seed in {*finished, *others} - set(map(str, self._seeds)):
             self._problem(f"seed {seed} was not planned, and is {where}")
 
-    def _check_run(self, run: RunRecord, stored: "Stored") -> None:
+    def _check_run(self, run: RunRecord, stored: Stored) -> None:
         name = run.directory.name
         if run.result is None:
             self._problem(f"{name} is open on disk")
@@ -705,7 +383,7 @@ class Sweep:
             if run.tracked_run_id != one.run_id:
                 self._problem(f"{name} names {run.tracked_run_id} as its run, and {one.run_id} is its run")
 
-    def _cut_short(self, run: RunRecord, one: "StoredRun") -> bool:
+    def _cut_short(self, run: RunRecord, one: StoredRun) -> bool:
         """Whether a full disk has kept the end of a run from its directory, and the store has all of it.
 
         On disk, such a run counts as killed, and a later start has run its plan again.
@@ -719,7 +397,7 @@ class Sweep:
         whole = one.status in ("FINISHED", "FAILED") and not epochs - one.metrics
         return whole and run.tracked_run_id == one.run_id
 
-    def _check_summaries(self, records: list[RunRecord], stored: "Stored") -> None:
+    def _check_summaries(self, records: list[RunRecord], stored: Stored) -> None:
         known = {run.context.id for run in records}
         summaries = [summary_run.load(file) for file in summary_run.find([self.folder])]
         self._found.summaries = len(summaries)
@@ -747,73 +425,6 @@ def _status(run: Any) -> str:
     if isinstance(run, RunRecord):
         return run.result.status if run.result else "open"
     return str(run.status)
-
-
-@dataclass
-class StoredRun:
-    """A run as the tables of the store have it. metrics: key, value, milliseconds since 1970 and step."""
-
-    run_id: str
-    status: str
-    artifacts: Path
-    tags: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-    metrics: Counter[tuple[str, float, int, int]] = field(default_factory=Counter)
-
-
-class Stored:
-    """What a store has, read from its SQLite file.
-
-    runs: the runs of each record. statuses: of all runs that are not deleted. deleted: how many are.
-    """
-
-    def __init__(self, file: Path) -> None:
-        with closing(sqlite3.connect(file)) as base:
-            found = {
-                row[0]: StoredRun(row[0], row[1], _artifacts(row[2], file.parent))
-                for row in base.execute(
-                    "SELECT run_uuid, status, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
-                )
-            }
-            self.deleted = base.execute(
-                "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'"
-            ).fetchone()[0]
-            for table in ("tags", "params"):
-                for run_id, key, value in base.execute(f"SELECT run_uuid, key, value FROM {table}"):
-                    if run_id in found:
-                        getattr(found[run_id], table)[key] = value
-            for run_id, *metric in base.execute("SELECT run_uuid, key, value, timestamp, step FROM metrics"):
-                if run_id in found:
-                    found[run_id].metrics[tuple(metric)] += 1
-        self.statuses = {run_id: run.status for run_id, run in found.items()}
-        self.runs: dict[str, list[StoredRun]] = {}
-        for run in found.values():
-            self.runs.setdefault(run.tags.get("backendexp.record", ""), []).append(run)
-
-    def counted(self, identity: str | None) -> list[StoredRun]:
-        """The runs of a sweep that count, as `backendexp compare` chooses them."""
-        runs = [
-            run
-            for several in self.runs.values()
-            for run in several
-            if run.tags.get(sweep_ids.TAG) == identity and "plan" in run.tags
-        ]
-        return starts.counted(
-            runs,
-            lambda run: (
-                starts.key_of(run.tags["plan"], run.tags),
-                run.status == "FINISHED",
-                starts.number_of(run.tags),
-            ),
-        )
-
-
-def _artifacts(uri: str, folder: Path) -> Path:
-    """The folder with the artifacts of a run. Those of a server are below its own folder."""
-    path = unquote(urlparse(uri).path)
-    if uri.startswith("mlflow-artifacts:"):
-        return folder / "artifacts" / path.lstrip("/")
-    return Path(path)
 
 
 if __name__ == "__main__":

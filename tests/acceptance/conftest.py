@@ -16,13 +16,20 @@ _BROWSER_FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def new_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Project]]:
-    """A function that makes an empty project: new_project(NAME=VALUE) sets variables of its environment."""
+def new_project(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: bytes
+) -> Iterator[Callable[..., Project]]:
+    """A function that makes a project with a store that holds no run: new_project(NAME=VALUE) sets variables
+    of its environment, and new_project(store=False) makes an empty folder.
+    """
     made: list[Project] = []
 
-    def make(**variables: str) -> Project:
-        made.append(Project(tmp_path_factory.mktemp("project"), variables))
-        return made[-1]
+    def make(*, store: bool = True, **variables: str) -> Project:
+        project = Project(tmp_path_factory.mktemp("project"), variables)
+        made.append(project)
+        if store:
+            (project.folder / "mlflow.db").write_bytes(empty_store)
+        return project
 
     yield make
     for project in made:
@@ -32,8 +39,14 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
 @pytest.fixture
 def lab(new_project: Callable[..., Project]) -> Project:
-    """An empty project for one test."""
+    """A project for one test, whose store holds no run."""
     return new_project()
+
+
+@pytest.fixture
+def empty_lab(new_project: Callable[..., Project]) -> Project:
+    """An empty folder as the project of one test: what is in it afterwards was made by the test."""
+    return new_project(store=False)
 
 
 @pytest.fixture(scope="module")

@@ -85,46 +85,46 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_is_told_and_nothing_is_made(lab: Project, words: list[str], message: str) -> None:
-    answer = lab.run(*words)
+def test_a_mistake_is_told_and_nothing_is_made(empty_lab: Project, words: list[str], message: str) -> None:
+    answer = empty_lab.run(*words)
     assert answer.returncode == 2, answer.stderr
     assert message in answer.stderr
     assert answer.stderr.startswith("backendexp: ")
     assert "Traceback" not in answer.stderr
     assert answer.stdout == ""
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
-def test_a_broken_file_of_the_users_configuration_is_told(lab: Project, tmp_path: Path) -> None:
+def test_a_broken_file_of_the_users_configuration_is_told(empty_lab: Project, tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "mine.yaml").write_text("epochs: [3\n")
-    answer = lab.run("--config-dir", str(tmp_path), "training=mine")
+    answer = empty_lab.run("--config-dir", str(tmp_path), "training=mine")
     assert answer.returncode == 2, answer.stderr
     assert answer.stderr.startswith("backendexp: a file of the configuration is not YAML")
     assert str(tmp_path / "training" / "mine.yaml") in answer.stderr
     assert answer.stderr.count("\n") == 1
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["dätä/数据.npz", "my data (1).npz", "epoch=3.npz", "it's R&D #1.npz"])
-def test_the_line_that_is_shown_for_a_file_can_be_typed(lab: Project, name: str) -> None:
+def test_the_line_that_is_shown_for_a_file_can_be_typed(empty_lab: Project, name: str) -> None:
     """Through bash, as a person does."""
-    (lab.folder / name).parent.mkdir(exist_ok=True)
-    numpy.savez(lab.folder / name, **GOOD)
+    (empty_lab.folder / name).parent.mkdir(exist_ok=True)
+    numpy.savez(empty_lab.folder / name, **GOOD)
     words = ["backend=theano", "data=npz", "tracking=none", "training.epochs=1"]
-    refused = lab.run(*words, f"data.path={name}")
+    refused = empty_lab.run(*words, f"data.path={name}")
     assert refused.returncode == 2
     shown = refused.stderr.strip().partition("Quote the value: ")[2]
     line = shlex.join([sys.executable, "-m", "backendexp", *words])
     answer = subprocess.run(
         ["bash", "-c", f"{line} {shown}"],
-        cwd=lab.folder,
+        cwd=empty_lab.folder,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert answer.returncode == 0, answer.stderr
-    (result,) = lab.folder.rglob("result.json")
+    (result,) = empty_lab.folder.rglob("result.json")
     assert '"FINISHED"' in result.read_text()
 
 
@@ -175,41 +175,41 @@ ARRAYS = {
 
 @pytest.mark.parametrize(("changed", "message"), ARRAYS.values(), ids=ARRAYS.keys())
 def test_arrays_that_cannot_be_trained_on_are_told(
-    lab: Project, tmp_path: Path, changed: dict[str, Any], message: str
+    empty_lab: Project, tmp_path: Path, changed: dict[str, Any], message: str
 ) -> None:
     arrays = {name: array for name, array in {**GOOD, **changed}.items() if array is not None}
     numpy.savez(tmp_path / "mine.npz", **arrays)
-    answer = lab.run("backend=jax", "data=npz", f"data.path={tmp_path / 'mine.npz'}")
+    answer = empty_lab.run("backend=jax", "data=npz", f"data.path={tmp_path / 'mine.npz'}")
     assert answer.returncode == 2, answer.stderr
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
-def test_a_file_that_is_no_npz_is_told(lab: Project, tmp_path: Path) -> None:
+def test_a_file_that_is_no_npz_is_told(empty_lab: Project, tmp_path: Path) -> None:
     (tmp_path / "mine.npz").write_text("hello")
-    answer = lab.run("backend=jax", "data=npz", f"data.path={tmp_path / 'mine.npz'}")
+    answer = empty_lab.run("backend=jax", "data=npz", f"data.path={tmp_path / 'mine.npz'}")
     assert answer.returncode == 2, answer.stderr
     assert "cannot be read as .npz" in answer.stderr
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
-def test_an_engine_that_is_missing_is_told_with_the_line_that_installs_it(lab: Project) -> None:
+def test_an_engine_that_is_missing_is_told_with_the_line_that_installs_it(empty_lab: Project) -> None:
     """The interpreter of keras2 has no JAX, and one without Keras has nothing."""
     from backendexp.runtimes import build
 
     python = build.ensure_built("keras2", print)
-    answer = lab.run("backend=jax", f"runtime.python={python}")
+    answer = empty_lab.run("backend=jax", f"runtime.python={python}")
     assert answer.returncode == 2
     assert "backend 'jax' is not offered by runtime 'keras2'" in answer.stderr
-    bare = lab.run("backend=jax", "runtime.python=/usr/bin/python3")
+    bare = empty_lab.run("backend=jax", "runtime.python=/usr/bin/python3")
     assert bare.returncode == 2
     assert "-m pip install keras" in bare.stderr
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
-def test_a_mistake_is_told_before_keras_or_mlflow_is_imported(lab: Project) -> None:
-    answer = lab.run("backend=tehano", PYTHONPROFILEIMPORTTIME="1")
+def test_a_mistake_is_told_before_keras_or_mlflow_is_imported(empty_lab: Project) -> None:
+    answer = empty_lab.run("backend=tehano", PYTHONPROFILEIMPORTTIME="1")
     assert answer.returncode == 2
     lines = [line.split("|") for line in answer.stderr.splitlines() if line.startswith("import time:")]
     imported = {line[-1].strip().split(".")[0] for line in lines}

@@ -40,7 +40,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 def on_slurm(cluster: Slurm, new_project: Callable[..., Project]) -> Iterator[Project]:
     """A project beside the cluster, which has nothing to do before and after."""
     project = new_project(**cluster.environment)
-    project.make_store()
     yield project
     cluster.ask("scancel", "--user=root")
     assert reached(lambda: jobs_of(cluster) == [], within=60)
@@ -199,7 +198,7 @@ def on_ray(new_project: Callable[..., Project]) -> Iterator[Project]:
     if not ray.exists():
         pytest.fail("a test of a Ray cluster needs Ray: pip install 'backendexp[ray]'")
     # Ray 2.60 lets only those into a cluster who have its token.
-    project = new_project(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    project = new_project(store=False, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     # The processes of the cluster are not the project's own.
     environment = {**os.environ, **project.variables}
     quiet = ["--disable-usage-stats", "--include-dashboard=false"]

@@ -213,7 +213,6 @@ def contrasts_of(summary: Any) -> list[dict[str, Any]]:
 
 def test_ctrl_c_in_the_middle_keeps_what_was_done_and_says_it(lab: Project) -> None:
     begun = lab.start(*COMPARE, "compare.blocks=100", "compare.parity=false")
-    lab.make_store()
 
     def in_block_4() -> bool:
         last = lab.directories()[-1:]
@@ -291,12 +290,12 @@ def test_a_comparison_whose_store_is_away_is_on_disk(lab: Project) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_compared_is_told_before_anything_runs(
-    arguments: list[str], said: str, lab: Project
+    arguments: list[str], said: str, empty_lab: Project
 ) -> None:
-    answer = lab.run("experiment=compare", *arguments)
+    answer = empty_lab.run("experiment=compare", *arguments)
     assert answer.returncode == 2
     assert said in answer.stderr
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
 @pytest.mark.extended

@@ -69,7 +69,6 @@ def test_a_closed_terminal_ends_a_run_as_killed_with_what_it_had(lab: Project) -
 
 
 def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> None:
-    lab.make_store()
     begun = lab.start("backend=tensorflow", *ENDLESS)
     assert reached(lambda: "RUNNING" in statuses(lab.tracked()), STARTED_S)
     assert not named(lab.events(), "ready")

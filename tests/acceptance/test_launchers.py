@@ -27,7 +27,6 @@ def both_train(lab: Project) -> bool:
 def test_an_interrupted_sweep_cancels_its_jobs_and_records_them(
     lab: Project, number: signal.Signals, code: int
 ) -> None:
-    lab.make_store()
     begun = lab.start(*TWO_AT_ONCE, *ENDLESS, "seed=range(3)")
     assert reached(lambda: both_train(lab), within=90)
     begun.send_signal(number)
@@ -44,7 +43,6 @@ def test_an_interrupted_sweep_cancels_its_jobs_and_records_them(
 
 
 def test_a_killed_job_is_a_row_with_its_reason_and_the_others_are_run(lab: Project) -> None:
-    lab.make_store()
     # Two of the four jobs train until the first is killed; the others would have waited for their turn.
     epochs = "training.epochs=1000000,3"
     begun = lab.start(*TWO_AT_ONCE, *ENDLESS, epochs, "seed=0,1", "data.samples=2000", "timeout_s=15")

@@ -20,7 +20,7 @@ TINY = "data.samples=256 data.features=8 data.test_samples=64 threads=1"
 @pytest.fixture
 def clone(new_project: Callable[..., Project]) -> Project:
     """A clone of the repository as it was committed last."""
-    return cloned(new_project())
+    return cloned(new_project(store=False))
 
 
 def only_run(clone: Project) -> Any:

@@ -140,7 +140,7 @@ def test_parity_check_trains_with_the_loss_of_a_model_that_comes_compiled(
 
 
 def test_mlflow_run_takes_the_users_model_from_the_project(new_project: Callable[..., Project]) -> None:
-    project = new_project()
+    project = new_project(store=False)
     command = ["git", "clone", "--quiet", str(REPOSITORY), str(project.folder)]
     subprocess.run(command, check=True, capture_output=True)
     folder = "examples/own_model"

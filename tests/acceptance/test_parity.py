@@ -42,7 +42,7 @@ if os.environ.get("KERAS_BACKEND") == "jax" and "BACKENDEXP_WORKER_START" in os.
 @pytest.fixture(scope="module")
 def agreed(new_project: Callable[..., Project]) -> tuple[list[Any], str]:
     """The runs of a parity check on all backends through its entry point, and what it printed."""
-    clone = cloned(new_project())
+    clone = cloned(new_project(store=False))
     answer = mlflow_run(clone, f"overrides={shlex.join(SMALL)}", entry="parity")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return clone.tracked(experiment="Default"), answer.stdout

@@ -116,12 +116,12 @@ def test_comparison_runs_until_it_is_decided(lab: Project) -> None:
     assert "faster" in answer.stdout
 
 
-def test_folder_without_a_sweep_is_refused(lab: Project, tmp_path: Path) -> None:
+def test_folder_without_a_sweep_is_refused(empty_lab: Project, tmp_path: Path) -> None:
     for folder in (str(tmp_path), str(tmp_path / "nothing")):
-        answer = lab.run("resume", folder)
+        answer = empty_lab.run("resume", folder)
         assert answer.returncode == 2
         assert answer.stderr.startswith(f"backendexp: {folder} holds no sweep or experiment")
-    assert list(lab.folder.iterdir()) == []
+    assert list(empty_lab.folder.iterdir()) == []
 
 
 def test_jobs_that_leave_no_record_are_a_failure(lab: Project, tmp_path: Path) -> None:

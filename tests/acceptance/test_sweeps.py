@@ -91,7 +91,6 @@ def test_the_joblib_launcher_works_on_an_empty_database(lab: Project) -> None:
 
 def test_two_sweeps_at_once_into_one_folder_are_two(lab: Project) -> None:
     """As two that are started in one second are, by the default of the folder's name."""
-    lab.make_store()
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=multirun/ci/here"]
     words = ["-m", *launcher, "backend=theano", *SMALL]
     begun = [lab.start(*words, f"seed={seeds}") for seeds in ("0,1", "2,3")]
@@ -145,8 +144,8 @@ def test_ctrl_c_in_the_middle_of_a_sweep_keeps_what_was_done(lab: Project) -> No
     assert lab.nothing_runs(within=0)
 
 
-def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(lab: Project) -> None:
-    answer = lab.run("-m", "backend=theano", *SMALL, "training.epochs=1,2,0")
+def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(empty_lab: Project) -> None:
+    answer = empty_lab.run("-m", "backend=theano", *SMALL, "training.epochs=1,2,0")
     assert answer.returncode == 2
     assert "training.epochs is 0" in answer.stderr
-    assert list(Path(lab.folder).iterdir()) == []
+    assert list(Path(empty_lab.folder).iterdir()) == []

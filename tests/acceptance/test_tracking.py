@@ -124,25 +124,25 @@ def test_two_syncs_at_once_upload_each_run_once(offline: tuple[Project, Answer])
     assert statuses(project.tracked()) == ["FINISHED"] * 3
 
 
-def test_sync_to_a_server_that_is_not_there_fails_and_keeps_the_runs(lab: Project) -> None:
-    ran = lab.run("backend=theano", *SMALL, "tracking=none")
+def test_sync_to_a_server_that_is_not_there_fails_and_keeps_the_runs(empty_lab: Project) -> None:
+    ran = empty_lab.run("backend=theano", *SMALL, "tracking=none")
     assert ran.returncode == 0, ran.stderr
-    assert not (lab.folder / "mlflow.db").exists()
-    (directory,) = lab.directories()
+    assert not (empty_lab.folder / "mlflow.db").exists()
+    (directory,) = empty_lab.directories()
     assert f"backendexp sync {directory}" in ran.stdout
 
-    refused = lab.run("sync", "--uri", NOBODY)
+    refused = empty_lab.run("sync", "--uri", NOBODY)
     assert refused.returncode == 1
     assert "1 refused" in refused.stdout
     assert NOBODY in refused.stderr
     assert "Traceback" not in refused.stderr
 
-    uploaded = lab.run("sync")
+    uploaded = empty_lab.run("sync")
     assert uploaded.returncode == 0, uploaded.stderr
-    assert statuses(lab.tracked()) == ["FINISHED"]
+    assert statuses(empty_lab.tracked()) == ["FINISHED"]
 
     # Below the project lie the artifacts of the store as well: a copy of the run's directory is no run.
-    everything = lab.run("sync", ".", "--uri", f"sqlite:///{lab.folder}/other.db")
+    everything = empty_lab.run("sync", ".", "--uri", f"sqlite:///{empty_lab.folder}/other.db")
     assert everything.returncode == 0, everything.stderr
     assert "0 uploaded" in everything.stdout
 

@@ -102,12 +102,6 @@ class Project:
                 return []
             return list(client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"]))
 
-    def make_store(self) -> None:
-        """Create the store with its tables, so that reading it cannot coincide with backendexp creating
-        them.
-        """
-        self.tracked()
-
     def history(self, run: Any, metric: str, store: str | None = None) -> list[Any]:
         """Return the values of a metric, ordered by step."""
         with warnings.catch_warnings():
