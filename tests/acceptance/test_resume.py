@@ -59,7 +59,9 @@ def test_what_is_missing_of_a_sweep_is_run_and_the_rest_is_not(lab: Project, kil
     assert "3 of 3" in summary.data.tags["mlflow.note.content"]
 
 
-def test_same_command_in_the_same_folder_runs_nothing_again(lab: Project) -> None:
+def test_same_command_in_the_same_folder_runs_nothing_again_and_another_sweep_is_its_own(
+    lab: Project,
+) -> None:
     command = ["-m", *QUICK, "backend=theano", "seed=1,2", "hydra.sweep.dir=multirun/day/one"]
     assert lab.run(*command).returncode == 0
     again = lab.run(*command)
@@ -74,14 +76,13 @@ def test_same_command_in_the_same_folder_runs_nothing_again(lab: Project) -> Non
     assert len(trained(lab.tracked())) == 8
     assert "4 of 4" in everything.stdout
     assert "4 earlier runs were repeated" in everything.stdout
-
-
-def test_other_sweep_in_the_same_folder_is_a_sweep_of_its_own(lab: Project) -> None:
-    command = ["-m", *QUICK, "backend=theano", "hydra.sweep.dir=multirun/day/one"]
-    assert lab.run(*command, "seed=1,2").returncode == 0
-    assert lab.run(*command, "seed=3,4").returncode == 0
+    # Seeds that were not in it are another sweep.
+    assert lab.run(*command[:-2], "seed=8,9", command[-1]).returncode == 0
     runs = trained(lab.tracked())
-    assert len({run.data.tags["sweep"] for run in runs}) == 2
+    assert len(runs) == 10
+    sweeps = {seed: {r.data.tags["sweep"] for r in runs if r.data.params["seed"] == seed} for seed in "1489"}
+    assert sweeps["1"] == sweeps["4"] != sweeps["8"] == sweeps["9"]
+    assert {len(found) for found in sweeps.values()} == {1}
 
 
 def test_comparison_is_extended_and_judged_by_a_sequential_test(lab: Project) -> None:

@@ -35,7 +35,7 @@ def test_a_server_is_found_through_mlflows_own_variables(lab: Project, serve: Se
     assert {"config.yaml", "worker.log", "events.jsonl", "environment.json"} <= artifacts
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.extended), True])
 def test_run_that_a_slow_server_has_created_twice_is_there_once(
     killed: bool, lab: Project, serve: Servers
 ) -> None:
