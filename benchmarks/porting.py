@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -183,9 +184,10 @@ def _write(rows: dict[str, dict[str, Cell]], new: list[Place]) -> None:
     same = sum(cell.good for cells in rows.values() for cell in cells.values())
     said = (
         f"{same} of {count} models are the same to rounding on {', '.join(place.backend for place in new)}. "
-        "The "
-        "cells have the greatest distance of any output of any layer on any backend, and the greatest number."
+        "The cells have the greatest distance of any output of any layer on any backend, and the greatest "
+        "number."
     )
+    said = "\n".join(textwrap.wrap(said, 120))
     PAGE.write_text(
         f"{before}{BEGIN}\n\n{said}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8"
     )
