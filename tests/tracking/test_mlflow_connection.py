@@ -1,16 +1,17 @@
 """Connections to stores, and how long they wait for an answer."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backendexp.errors import TrackingError
-from backendexp.runs.plan import RunSpec
-from backendexp.runs.worker_pool import worker_environment
 from backendexp.tracking import addresses
 from backendexp.tracking.mlflow_connection import (
     connect,
@@ -90,17 +91,38 @@ def test_kinds_of_stores_are_distinguished(uri: str, file: Path | None, database
     assert is_database(uri) == database
 
 
-def test_settings_for_the_store_do_not_reach_workers(
-    tmp_path: Path, make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
-) -> None:
+# Prints the variables that change in this process when it uses a store, and those that change for workers.
+VARIABLES = """
+import json, os, sys
+from backendexp.runs.worker_pool import Surroundings, environment_of
+from backendexp.tracking.mlflow_connection import connect
+
+def variables():
+    workers = environment_of(Surroundings("jax", "keras3", 1), own_interpreter=True)
+    return dict(os.environ), workers
+
+before = variables()
+connect(sys.argv[1])
+print(json.dumps([sorted({name for name, _ in old.items() ^ new.items()})
+                  for old, new in zip(before, variables())]))
+"""
+
+
+def test_settings_for_the_store_do_not_reach_workers(tmp_path: Path) -> None:
     """If its environment changed, later runs could not share the worker of the first."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    for name in ("PGCONNECT_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
-        os.environ.pop(name, None)
-    before = worker_environment(make_spec("jax"), own_interpreter=True)
-    connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert "PGCONNECT_TIMEOUT" in os.environ
-    assert worker_environment(make_spec("jax"), own_interpreter=True) == before
+    # `mlflow run` starts projects with this variable of its telemetry, which backendexp switches off.
+    telemetry = "_MLFLOW_TELEMETRY_SESSION_ID"
+    answer = subprocess.run(
+        [sys.executable, "-c", VARIABLES, f"sqlite:///{tmp_path / 'mlflow.db'}"],
+        env={**os.environ, telemetry: "0123"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    here, for_workers = json.loads(answer.stdout.splitlines()[-1])
+    assert {"PGCONNECT_TIMEOUT", telemetry} <= set(here)
+    assert for_workers == []
 
 
 def test_our_own_errors_are_not_translated_again() -> None:
