@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 # default. The rest is in the extended tests, and so are all models on TensorFlow.
 IN_CI = (
     "Conv2D in groups",
-    "Conv2DTranspose",
     "LSTM, masked",
     "network: transformer",
 )
