@@ -116,11 +116,15 @@ def test_a_signal_that_the_starter_has_ignored_ends_no_run_and_sigterm_does(
 
 
 def test_a_killed_parent_takes_its_worker_along_and_the_next_start_records_the_run(lab: Project) -> None:
-    begun = lab.start("backend=theano", *ENDLESS)
+    temporary = lab.folder / "temporary"
+    temporary.mkdir()
+    begun = lab.start("backend=theano", *ENDLESS, TMPDIR=str(temporary))
     wait_for_epochs(lab, 2)
+    assert list(temporary.glob("backendexp-worker-*"))
     begun.kill()
     begun.communicate(timeout=60)
     assert lab.nothing_runs(within=10)
+    assert not list(temporary.glob("backendexp-worker-*"))
     assert statuses(lab.tracked()) == ["RUNNING"]
 
     answer = lab.run("backend=theano", *SMALL)

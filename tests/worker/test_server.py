@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from backendexp.runs import results
 from backendexp.runs.events import Event
 from backendexp.runs.plan import RunSpec
 from backendexp.runs.results import RunResult
-from backendexp.runs.worker_pool import Worker, worker_environment
+from backendexp.runs.worker_pool import WORKER, Worker, worker_environment
 from backendexp.worker import server
 
 MakeSpec = Callable[..., RunSpec]
@@ -127,6 +128,25 @@ def test_worker_that_keras_gives_another_backend_refuses(make_spec: MakeSpec, tm
     assert (result.status, result.reason) == ("FAILED", "wrong_backend")
     assert "asked for backend 'jax', but keras 3.15.1" in (result.message or "")
     assert "runs on 'tensorflow'" in (result.message or "")
+
+
+def test_worker_whose_parent_was_killed_during_the_import_leaves_no_log(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "keras.py").write_text("raise ImportError('no', name='jaxlib')\n")
+    log = tmp_path / "worker.log"
+    log.touch()
+    environment = worker_environment(make_spec("jax"), own_interpreter=True)
+    environment |= {"PYTHONPATH": str(tmp_path), "BACKENDEXP_WORKER_LOG": str(log)}
+    one = subprocess.Popen(
+        [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    assert one.stdin is not None
+    assert one.stdout is not None
+    one.stdin.close()
+    one.stdout.close()
+    assert one.wait(timeout=60) == 1
+    assert not log.exists()
 
 
 def test_what_an_engine_prints_goes_to_the_log_and_not_to_the_parent(

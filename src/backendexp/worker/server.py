@@ -15,20 +15,20 @@ import threading
 
 from . import contract
 
+_LOG = "BACKENDEXP_WORKER_LOG"
+
 
 def main():
     commands = os.dup(0)
     events = contract.EventPipe(os.dup(1))
-    _claim_standard_streams(os.environ["BACKENDEXP_WORKER_LOG"])
-
-    from . import engine
+    _claim_standard_streams(os.environ[_LOG])
 
     try:
-        ready = engine.load()
-    except engine.Refused as refusal:
-        events.send("refused", kind=refusal.kind, message=str(refusal))
-        return 3
-    events.send("ready", version=contract.VERSION, pid=os.getpid(), **ready)
+        if not _load_engine(events):
+            return 3
+    except BrokenPipeError:  # the parent was killed while this process imported Keras
+        _remove_log()
+        return 1
 
     # Everything that has been imported stays in use, so the garbage collector need not look at it again. In
     # the children it would cause memory pages to be copied, and it would delay the end of the interpreter.
@@ -53,6 +53,25 @@ def _redirect_output(log_path):
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+
+
+def _load_engine(events):
+    """Import Keras, and tell the parent. Returns whether the backend can be served."""
+    from . import engine
+
+    try:
+        ready = engine.load()
+    except engine.Refused as refusal:
+        events.send("refused", kind=refusal.kind, message=str(refusal))
+        return False
+    events.send("ready", version=contract.VERSION, pid=os.getpid(), **ready)
+    return True
+
+
+def _remove_log():
+    """Remove the log, which the parent cannot do if it was killed."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.environ[_LOG])
 
 
 def _serve_by_forking(commands, events):
@@ -82,6 +101,7 @@ def _serve_by_forking(commands, events):
                 if child is not None:
                     os.kill(child, signal.SIGKILL)
                     os.waitpid(child, 0)
+                _remove_log()
                 return 0
             for order in orders:
                 child = _fork(order, events, (commands, wake_read, wake_write))
@@ -126,6 +146,7 @@ def _serve_once(commands, events):
     while not orders:
         orders = lines.read()
         if orders is None:
+            _remove_log()
             return 0
     threading.Thread(target=_die_with_the_parent, args=(commands,), daemon=True).start()
     code = _run(orders[0], events, "spawn")
@@ -136,6 +157,7 @@ def _serve_once(commands, events):
 def _die_with_the_parent(commands):
     while os.read(commands, 4096):
         pass
+    _remove_log()
     os._exit(1)
 
 
