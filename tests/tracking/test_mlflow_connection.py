@@ -112,9 +112,11 @@ def test_settings_for_the_store_do_not_reach_workers(tmp_path: Path) -> None:
     """If its environment changed, later runs could not share the worker of the first."""
     # `mlflow run` starts projects with this variable of its telemetry, which backendexp switches off.
     telemetry = "_MLFLOW_TELEMETRY_SESSION_ID"
+    # A test that connected in this process has left the other one.
+    kept = {name: value for name, value in os.environ.items() if name != "PGCONNECT_TIMEOUT"}
     answer = subprocess.run(
         [sys.executable, "-c", VARIABLES, f"sqlite:///{tmp_path / 'mlflow.db'}"],
-        env={**os.environ, telemetry: "0123"},
+        env={**kept, telemetry: "0123"},
         capture_output=True,
         text=True,
         timeout=120,
