@@ -269,8 +269,10 @@ class Sweep:
         kind = self.draw.random()
         begun = self._count()
         by_runs = 1 + self.draw.randrange(self._rarest) if kind < 0.8 else 10**9
-        # Some faults come at any time, for example before the first run or during the conclusion.
-        deadline = time.monotonic() + (60 if kind < 0.8 else self.draw.uniform(0, 15))
+        # Some faults come at any time, for example before the first run or during the conclusion. A command
+        # needs about three seconds to start, and a tenth of one for a run without faults.
+        lasts = 3 + 0.1 * len(self._seeds)
+        deadline = time.monotonic() + (60 if kind < 0.8 else self.draw.uniform(0, lasts))
         while self.command.poll() is None and time.monotonic() < deadline:
             if self._count() >= begun + by_runs:
                 break
