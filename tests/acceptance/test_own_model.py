@@ -94,12 +94,13 @@ def test_example_learns_digits_and_its_code_is_an_artifact(own_model: Project) -
 
 def test_sweep_varies_arguments_of_the_function(new_project: Callable[..., Project]) -> None:
     project = example(new_project, "own_model")
-    answer = project.run("-m", *DIGITS, "training.epochs=1", "model.width=8,16", "backend=theano")
+    answer = project.run("-m", *DIGITS, "training.epochs=1", "model.width=8,16", "backend=tensorflow,theano")
     assert answer.returncode == 0, answer.stderr
     runs = trained(project.tracked())
-    assert statuses(runs) == ["FINISHED"] * 2
+    assert statuses(runs) == ["FINISHED"] * 4
     weights = {run.data.params["model.width"]: run.data.tags["weights_digest"] for run in runs}
     assert len(set(weights.values())) == 2
+    assert {run.data.tags["weights_digest"] for run in runs} == set(weights.values())
 
 
 # CI compares the two backends that start fastest.
