@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from measure import say
 
 _MARK = "BACKENDEXP_FAULTS"
 _DISK_BYTES = 64 * 2**20
@@ -50,10 +51,6 @@ class Lab:
                 if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

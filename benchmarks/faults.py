@@ -35,7 +35,8 @@ from typing import Any
 
 import fault_kinds
 import psutil
-from fault_lab import Gate, Lab, Server, laboratory, say
+from fault_lab import Gate, Lab, Server, laboratory
+from measure import say
 from stored_runs import Stored, StoredRun
 
 from backendexp.reporting.tables import Table
