@@ -124,10 +124,9 @@ def top_k(x: Any, k: int, sorted: bool = True, is_stable: bool = False) -> tuple
     node = as_node(x)
     if is_stable:
         # This is the old name of the stable sort, the only one that PyTensor's Numba mode knows.
-        order = node.shape[-1] - 1 - pt.argsort(node[..., ::-1], axis=-1, kind="mergesort")
+        order = node.shape[-1] - 1 - pt.argsort(node[..., ::-1], axis=-1, kind="mergesort")[..., -k:]
     else:
-        order = pt.argsort(node, axis=-1)
-    order = order[..., -k:]
+        order = pt.argsort(node, axis=-1)[..., -k:]
     if k > 1:
         # This must not be done for k = 1. If a reversed slice of size 1 is squeezed afterwards, PyTensor
         # 3.0.7 takes the last element for the first (local_dimshuffle_subtensor).
@@ -137,9 +136,10 @@ def top_k(x: Any, k: int, sorted: bool = True, is_stable: bool = False) -> tuple
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> Tensor:
     node = as_node(predictions)
-    greatest = pt.sort(node, axis=-1)[..., -k:]
     own = pt.take_along_axis(node, cast(as_node(targets), "int64")[..., None], axis=-1)
-    return Tensor(pt.any(pt.ge(own, greatest), axis=-1))
+    # NaN counts as greater than any number. Counting needs no sort.
+    greater = pt.sum(pt.invert(pt.le(node, own)), axis=-1)
+    return Tensor(pt.and_(pt.lt(greater, k), pt.eq(own[..., 0], own[..., 0])))
 
 
 # Sums and distances

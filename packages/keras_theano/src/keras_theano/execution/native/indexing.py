@@ -21,6 +21,7 @@ from pytensor.tensor.subtensor import (
 )
 
 from keras_theano.execution.native.lowering import Lowering, of_matrices, rule
+from keras_theano.execution.native.selection import last_places
 from keras_theano.execution.native.work import (
     Assembly,
     Gather,
@@ -141,6 +142,9 @@ def _changed(graph: Lowering, view: View, part: View, picks: Picks, add: bool) -
 @rule.register
 def _(op: Subtensor, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
     view, entries = graph.view(node.inputs[0]), _entries(graph, node, 1)
+    last = last_places(graph, node, entries)
+    if last is not None:
+        return [last]
     part = _place(view, entries)
     if not any(isinstance(entry, View) for entry in entries):
         return [part]

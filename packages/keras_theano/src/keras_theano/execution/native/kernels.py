@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from keras_theano.execution.native import accumulation, lapack, sorting, whole_products
+from keras_theano.execution.native import accumulation, lapack, selection, sorting, whole_products
 from keras_theano.execution.native.code import (
     FAILURE,
     SUCCESS,
@@ -31,6 +31,7 @@ from keras_theano.execution.native.work import (
     Check,
     Gather,
     Greatest,
+    LastPlaces,
     LinearAlgebra,
     Product,
     Scatter,
@@ -60,6 +61,8 @@ def emit(code: Code, value: Value, pointers: Sequence[str]) -> None:
         accumulation.emit(code, value, work, parts[0], target)
     elif isinstance(work, Sort):
         sorting.emit(code, value, work, parts[0], target)
+    elif isinstance(work, LastPlaces):
+        selection.emit(code, value, parts[0], target)
     elif isinstance(work, Assembly):
         _assembly(code, value, work, parts, target)
     elif isinstance(work, Gather):

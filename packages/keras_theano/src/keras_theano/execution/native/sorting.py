@@ -16,7 +16,7 @@ from pytensor.tensor.sort import ArgSortOp, SortOp
 
 from keras_theano.execution.native.code import Code, Loop, is_float, llvm_type, stored_type
 from keras_theano.execution.native.lowering import Lowering, rule
-from keras_theano.execution.native.work import Sort, Uncovered, Value, View, contiguous
+from keras_theano.execution.native.work import Sort, Uncovered, Value, View, Work, contiguous
 
 # The length of the runs that are sorted first.
 _RUN = 8
@@ -27,7 +27,7 @@ _MOST_ELEMENTS = 2048
 
 @rule.register
 def _(op: SortOp, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
-    view, axis = _sorted_along(graph, node)
+    view, axis = sorted_along(graph, node)
     if view.shape[axis] < 2 or 0 in view.shape:
         return [view]
     if view.size > _MOST_ELEMENTS and view.shape[axis] > 2 * _RUN:
@@ -37,13 +37,13 @@ def _(op: SortOp, node: Apply, graph: Lowering) -> Sequence[View]:  # type: igno
 
 @rule.register
 def _(op: ArgSortOp, node: Apply, graph: Lowering) -> Sequence[View]:  # type: ignore[type-arg]
-    view, axis = _sorted_along(graph, node)
+    view, axis = sorted_along(graph, node)
     if view.shape[axis] < 2 or 0 in view.shape:
         return [graph.shop.filled(0, view.shape, "int64")]
     return [_sorted(graph, view, axis, places=True)]
 
 
-def _sorted_along(graph: Lowering, node: Apply) -> tuple[View, int]:  # type: ignore[type-arg]
+def sorted_along(graph: Lowering, node: Apply) -> tuple[View, int]:  # type: ignore[type-arg]
     view, axis = graph.view(node.inputs[0]), int(graph.known(node.inputs[1]))
     if not -len(view.shape) <= axis < len(view.shape):
         raise Uncovered("a sort along an axis that is not there")
@@ -51,16 +51,25 @@ def _sorted_along(graph: Lowering, node: Apply) -> tuple[View, int]:  # type: ig
 
 
 def _sorted(graph: Lowering, view: View, axis: int, places: bool) -> View:
+    dtype = "int64" if places else view.dtype
+    count = view.shape[axis]
+    return row_by_row(graph, view, axis, Sort(places, count * np.dtype(dtype).itemsize), count, dtype)
+
+
+def row_by_row(graph: Lowering, view: View, axis: int, work: Work, count: int, dtype: str) -> View:
+    """Return the view of a value that has `count` elements for each row of `view` along an axis.
+
+    The rows of the work's part are those of a matrix.
+    """
     order = [*[n for n in range(len(view.shape)) if n != axis], axis]
     shape = tuple([view.shape[n] for n in order])
     moved = View(view.value, view.offset, shape, tuple([view.strides[n] for n in order]))
     rows = graph.shop.reshaped(moved, (prod(shape[:-1]), shape[-1]))
-    dtype = "int64" if places else view.dtype
-    work = Sort(places, shape[-1] * np.dtype(dtype).itemsize)
-    value = graph.shop.value(work, [rows], rows.shape, dtype)
-    strides = contiguous(shape)
+    value = graph.shop.value(work, [rows], (rows.shape[0], count), dtype)
+    strides = contiguous((*shape[:-1], count))
     back = [order.index(n) for n in range(len(order))]
-    return View(value, 0, view.shape, tuple([strides[n] for n in back]))
+    sizes = tuple([count if n == axis else size for n, size in enumerate(view.shape)])
+    return View(value, 0, sizes, tuple([strides[n] for n in back]))
 
 
 def emit(code: Code, value: Value, work: Sort, source: str, target: str) -> None:
@@ -68,7 +77,7 @@ def emit(code: Code, value: Value, work: Sort, source: str, target: str) -> None
     rows, count = value.shape
     dtype = value.parts[0].dtype
     kind, key = stored_type(value.dtype), stored_type(dtype)
-    compared = dtype if work.places or not is_float(dtype) else _whole(dtype)
+    compared = dtype if work.places or not is_float(dtype) else whole_dtype(dtype)
     suffix = f"{dtype}_places" if work.places else compared
     code.declared |= {_function(text, suffix, compared, work.places) for text in (_RUNS, _MERGING)}
     scratch = code.new(f"getelementptr i8, ptr {target}, i64 {value.scratch_start}")
@@ -87,18 +96,18 @@ def emit(code: Code, value: Value, work: Sort, source: str, target: str) -> None
     if not work.places and is_float(dtype):
         each = Loop(code, count)
         place = code.new(f"getelementptr {kind}, ptr {own}, i64 {each.index}")
-        number = _in_order(code, code.new(f"load {llvm_type(compared)}, ptr {place}"), compared)
+        number = in_order(code, code.new(f"load {llvm_type(compared)}, ptr {place}"), compared)
         code.line(f"store {llvm_type(compared)} {number}, ptr {place}")
         each.end()
     row.end()
 
 
-def _whole(dtype: str) -> str:
+def whole_dtype(dtype: str) -> str:
     """Return the dtype of whole numbers with as many bits."""
     return f"int{np.dtype(dtype).itemsize * 8}"
 
 
-def _in_order(code: Code, bits: str, dtype: str) -> str:
+def in_order(code: Code, bits: str, dtype: str) -> str:
     """Return the whole number that has the place among whole numbers which a float has among floats, from the
     bits of the float. The bits of negative floats count backwards. The inverse is the same.
 
@@ -131,12 +140,12 @@ def _begin(code: Code, count: int, dtype: str, places: bool, keys: str, first: s
         each.end()
         return str(count)
     if not places:
-        whole = llvm_type(_whole(dtype))
+        whole = llvm_type(whole_dtype(dtype))
         each = Loop(code, count)
         found, _ = element(each.index)
-        ordered = _in_order(code, code.new(f"bitcast {key} {found} to {whole}"), _whole(dtype))
+        ordered = in_order(code, code.new(f"bitcast {key} {found} to {whole}"), whole_dtype(dtype))
         nan = code.new(f"fcmp uno {key} {found}, {found}")
-        last = np.iinfo(_whole(dtype)).max
+        last = np.iinfo(whole_dtype(dtype)).max
         ordered = code.new(f"select i1 {nan}, {whole} {last}, {whole} {ordered}")
         place = code.new(f"getelementptr {whole}, ptr {first}, i64 {each.index}")
         code.line(f"store {whole} {ordered}, ptr {place}")

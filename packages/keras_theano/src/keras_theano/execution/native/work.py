@@ -114,6 +114,16 @@ class Sort:
 
 
 @dataclass(frozen=True)
+class LastPlaces:
+    """The former places of the last elements of a Sort of one part, as int64.
+
+    scratch: as in Value.
+    """
+
+    scratch: int
+
+
+@dataclass(frozen=True)
 class Assembly:
     """Copies its first part, and then writes each further part to a place in the copy.
 
@@ -189,6 +199,7 @@ Work = (
     | WholeProduct
     | Accumulation
     | Sort
+    | LastPlaces
     | Assembly
     | Gather
     | Scatter
