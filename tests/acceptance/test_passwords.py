@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from support.gate import Gate
-from support.projects import SMALL, Answer, Project, client_of, statuses
+from support.prepared import Answer
+from support.projects import SMALL, Project, client_of, statuses
 from support.servers import Servers, free_port
 
 pytestmark = pytest.mark.slow

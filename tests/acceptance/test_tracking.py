@@ -8,7 +8,8 @@ import pytest
 
 from backendexp.cli.exit_codes import NOT_TRACKED
 from support.gate import Gate
-from support.projects import ENDLESS, SMALL, Answer, Project, named, reached, statuses, summary_of, trained
+from support.prepared import Answer
+from support.projects import ENDLESS, SMALL, Project, named, reached, statuses, summary_of, trained
 from support.servers import Servers, free_port
 
 pytestmark = pytest.mark.slow

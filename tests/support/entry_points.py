@@ -4,7 +4,8 @@ import subprocess
 from typing import Any
 
 from support.command import REPOSITORY
-from support.projects import Answer, Project, summary_of
+from support.prepared import Answer
+from support.projects import Project, summary_of
 
 LOCAL = "--env-manager=local"
 

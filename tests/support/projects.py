@@ -14,6 +14,8 @@ import psutil
 
 from backendexp.runs import events, record
 from backendexp.runs.events import Event
+from support import prepared
+from support.prepared import Answer
 
 # A run of these sizes trains in a fraction of a second, once the engine is imported.
 SMALL = (
@@ -41,8 +43,6 @@ DIVERGING = (
 # All processes that a project starts have this environment variable, so that leftover ones can be found.
 _MARK = "BACKENDEXP_TEST_PROJECT"
 
-Answer = subprocess.CompletedProcess[str]
-
 
 @dataclass(frozen=True)
 class Project:
@@ -66,10 +66,13 @@ class Project:
 
     def run(self, *arguments: str, timeout: float = 300, module: str = "backendexp", **env: str) -> Answer:
         """Run `python -m MODULE ARGUMENTS` in the project's folder, and wait for it to end."""
+        environment = {**self.environment, **env}
+        if module == "backendexp":
+            return prepared.run(arguments, self.folder, environment, timeout)
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
-            env={**self.environment, **env},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=timeout,

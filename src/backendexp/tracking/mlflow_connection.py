@@ -115,7 +115,7 @@ def connect(uri: str) -> Any:
     uri = addresses.whole(uri)
     if why := uri_check.fault(uri):
         raise ValueError(why)
-    for name, value in {**_QUIET, **_IMPATIENCE}.items():
+    for name, value in _IMPATIENCE.items():
         os.environ.setdefault(name, value)
     os.environ.update(_SILENT)
     if uri.startswith(("http://", "https://")):
@@ -125,6 +125,27 @@ def connect(uri: str) -> Any:
         _check_room(uri)
         if why := uri_check.missing_driver(uri):
             raise ValueError(why)
+    client = import_client()
+    import logging
+
+    # alembic would log every step in which it creates the tables of a new database.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    if not is_database(uri):
+        return client(uri)
+    file = database_file(uri)
+    if file is not None:
+        schema.make_whole(file)
+    with _logged_in(uri):
+        connected = client(uri)
+        connected._tracking_client.store  # noqa: B018  When it is first read, the tables are made.
+    return connected
+
+
+def import_client() -> Any:
+    """Import mlflow, without its telemetry and what it does not need, and return MlflowClient."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -134,20 +155,7 @@ def connect(uri: str) -> Any:
         for name in blocked:
             if name in sys.modules and sys.modules[name] is None:
                 del sys.modules[name]
-    import logging
-
-    # alembic would log every step in which it creates the tables of a new database.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    if not is_database(uri):
-        return MlflowClient(uri)
-    file = database_file(uri)
-    if file is not None:
-        schema.make_whole(file)
-    with _logged_in(uri):
-        client = MlflowClient(uri)
-        client._tracking_client.store  # noqa: B018  When it is first read, the tables are made.
-    return client
+    return MlflowClient
 
 
 def _ask(uri: str) -> None:

@@ -1,0 +1,101 @@
+"""Imports what backendexp imports from other packages, and then forks a process for each command.
+
+Standard input holds one line of JSON for each command: `arguments` of backendexp, `folder` to run it in,
+`environment`, and `answer`, a folder for the files `stdout`, `stderr` and `ended`. The answer to a line is
+the id of the process. `ended` holds its return code, in the terms of subprocess.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import select
+import sys
+from pathlib import Path
+from typing import Any
+
+# What takes most of the time of the imports, besides mlflow.
+_PREPARED = (
+    "hydra.compose",
+    "matplotlib.figure",
+    "matplotlib.style",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "scipy.stats",
+    "statsmodels.stats.multitest",
+    "statsmodels.stats.power",
+)
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    _prepare()
+    running: dict[int, Path] = {}
+    while True:
+        for pid in list(running):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                _say_the_end(running.pop(pid), status)
+        if not select.select([0], [], [], 0.02)[0]:
+            continue
+        line = _line()
+        if line is None:
+            return
+        order = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            answers.close()
+            _become(order)
+            return
+        running[pid] = Path(order["answer"])
+        print(pid, file=answers, flush=True)
+
+
+def _line() -> bytes | None:
+    """Return the next line of standard input, and read nothing behind it. Returns None at the end."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return None
+        line += byte
+    return line
+
+
+def _prepare() -> None:
+    from backendexp.tracking import mlflow_connection
+
+    mlflow_connection.import_client()
+    for name in _PREPARED:
+        importlib.import_module(name)
+    # Every process imports backendexp itself.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "backendexp"]:
+        del sys.modules[name]
+
+
+def _become(order: dict[str, Any]) -> None:
+    """Run the command in this process, which ends as any other afterwards."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        file = os.open(Path(order["answer"], name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    # As with `python -m`, the working directory is the first place to look for modules.
+    sys.path[0] = order["folder"]
+    sys.argv = ["backendexp", *order["arguments"]]
+    runpy.run_module("backendexp", run_name="__main__", alter_sys=True)
+
+
+def _say_the_end(answer: Path, status: int) -> None:
+    part = answer / "ended.part"
+    part.write_text(str(os.waitstatus_to_exitcode(status)), encoding="utf-8")
+    part.rename(answer / "ended")
+
+
+if __name__ == "__main__":
+    main()
