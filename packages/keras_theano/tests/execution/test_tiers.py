@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from oracles.processes import lean
+
 # Prints what ran, and the weights after 60 steps.
 TRAIN = """
 import json
@@ -37,7 +39,7 @@ def start(folder: Path, mode: str) -> "subprocess.Popen[str]":
     (folder / "temporary").mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-c", TRAIN],
-        env=environment,
+        env=lean(environment, "theano"),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

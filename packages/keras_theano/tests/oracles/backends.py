@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from oracles.processes import lean
+
 
 def trained(
     backend: str, folder: Path, script: str | Path, *arguments: str, mode: str = "auto"
@@ -23,7 +25,7 @@ def trained(
     program = [str(script)] if isinstance(script, Path) else ["-c", script]
     answer = subprocess.run(
         [sys.executable, *program, str(path), *arguments],
-        env={**environment, "KERAS_THEANO_MODE": mode},
+        env=lean({**environment, "KERAS_THEANO_MODE": mode}, backend),
         capture_output=True,
         text=True,
     )
