@@ -1,5 +1,6 @@
 """model.export writes what other runtimes compute as this backend does."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from keras import layers
 
 from keras_theano.src import export
 from oracles.own_layers import Scaled, Scaling, softened
+from oracles.processes import lean
 
 X = np.random.default_rng(0).normal(size=(5, 6, 3)).astype("float32")
 # Each script predicts for the array in argv[1] with the file in argv[2], and saves the outputs in argv[3].
@@ -82,6 +84,7 @@ def read(format: str, path: Path, x: Any, folder: Path) -> Any:
     )
     answer = subprocess.run(
         [sys.executable, "-c", script, str(folder / "x.npy"), str(path), str(folder / "y.npy")],
+        env=lean(os.environ, NEEDED[format]),
         capture_output=True,
         text=True,
     )
@@ -125,7 +128,9 @@ np.save(sys.argv[3], model.serve({"a": x[:, 0], "b": x[:, 1, :2]}))
 """
     np.save(tmp_path / "x.npy", X)
     paths = [str(tmp_path / name) for name in ("x.npy", "pair", "y.npy")]
-    answer = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True)
+    command = [sys.executable, "-c", script, *paths]
+    environment = lean(os.environ, "tensorflow")
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.predict(x, verbose=0), rtol=1e-5)
 

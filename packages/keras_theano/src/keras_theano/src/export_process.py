@@ -18,12 +18,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+# Keras imports these packages if they are installed, which takes a third of its time. No export needs them.
+OPTIONAL = ("sklearn", "pandas", "matplotlib")
+
 
 def main(folder: Path) -> None:
     step = "started"
     try:
+        hidden = [package for package in OPTIONAL if package not in sys.modules]
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
         import keras
 
+        for package in hidden:
+            del sys.modules[package]  # the modules of custom layers may need it
         request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
         keras.config.set_floatx(request["floatx"])
         keras.config.set_image_data_format(request["image_data_format"])
