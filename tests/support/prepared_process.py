@@ -36,7 +36,7 @@ def main() -> None:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 _say_the_end(running.pop(pid), status)
-        if not select.select([0], [], [], 0.02)[0]:
+        if not select.select([0], [], [], 0.02 if running else None)[0]:
             continue
         line = _line()
         if line is None:
