@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 from measure import say
 
+from backendexp.tracking import addresses
+
 _MARK = "BACKENDEXP_FAULTS"
 _DISK_BYTES = 64 * 2**20
 # MLflow's client gives up on a request after this many seconds.
@@ -32,7 +34,7 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(addresses.MLFLOW_VARIABLES)}
         return {
             **kept,
             _MARK: str(self.folder),

@@ -33,6 +33,7 @@ from backendexp.runs import machine
 from backendexp.runs.plan import RunSpec, plan_run, usable_cores
 from backendexp.runs.worker_pool import worker_environment
 from backendexp.runtimes import build, catalogue, inventory, prepare
+from backendexp.tracking import addresses
 
 BARE_SCRIPT = Path(__file__).with_name("bare_tutorial.py")
 BARE_NETWORK = Path(__file__).with_name("bare_network.py")
@@ -254,7 +255,11 @@ def _without_settings(environment: dict[str, str]) -> dict[str, str]:
     # Without bytecode, every start would compile all imported modules again on both sides, which would hide
     # any difference. The hash seed is something that backendexp sets for Theano and a newcomer does not.
     unwanted = ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME", "PYTHONHASHSEED")
-    return {k: v for k, v in environment.items() if k not in unwanted and not k.startswith("MLFLOW_")}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in unwanted and not name.startswith(addresses.MLFLOW_VARIABLES)
+    }
 
 
 def _plan(backend: str, runtime: str, threads: int) -> RunSpec:

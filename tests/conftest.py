@@ -50,7 +50,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     imports it, because it changes TensorFlow 1.14.
     """
     for name in list(os.environ):
-        if name.startswith(("MLFLOW_", addresses.KEPT, "TF2_BEHAVIOR")):
+        if name.startswith((*addresses.MLFLOW_VARIABLES, addresses.KEPT, "TF2_BEHAVIOR")):
             monkeypatch.delenv(name)
 
 

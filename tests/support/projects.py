@@ -14,6 +14,7 @@ import psutil
 
 from backendexp.runs import events, record
 from backendexp.runs.events import Event
+from backendexp.tracking import addresses
 from support import prepared
 from support.prepared import Answer
 
@@ -54,7 +55,7 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         # A test that imports TensorFlow 2 leaves its variable behind, which changes TensorFlow 1.14.
-        unwanted = ("MLFLOW_", "TF2_BEHAVIOR")
+        unwanted = (*addresses.MLFLOW_VARIABLES, "TF2_BEHAVIOR")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         # `mlflow run --env-manager=local` takes `python` from PATH.
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])

@@ -43,10 +43,10 @@ THREAD_VARIABLES = (
     "NPROC",  # the size of XLA's own thread pool
 )
 # Variables of the tracking store and of Hydra, of which the former are set when this process first uses the
-# store: `_MLFLOW_` begins that of MLflow's telemetry. A worker with other variables than the first one would
-# import Keras again. And a variable that TensorFlow 2 sets in a program that imports it, which changes
-# TensorFlow 1.14.
-_NOT_FOR_WORKERS = ("MLFLOW_", "_MLFLOW_", "PGCONNECT_TIMEOUT", addresses.KEPT, "HYDRA_", "TF2_BEHAVIOR")
+# store. A worker with other variables than the first one would import Keras again. And a variable that
+# TensorFlow 2 sets in a program that imports it, which changes TensorFlow 1.14.
+_OF_THE_STORE = (*addresses.MLFLOW_VARIABLES, "PGCONNECT_TIMEOUT", addresses.KEPT)
+_NOT_FOR_WORKERS = (*_OF_THE_STORE, "HYDRA_", "TF2_BEHAVIOR")
 # The worker sends every event immediately, so none can still arrive this long after the worker was killed.
 _LAST_WORDS_S = 1.0
 # If only the process of a run was killed, the worker says so. On a busy machine, that takes a while.

@@ -19,6 +19,8 @@ MASK = "***"
 # This variable holds the whole addresses from the command line, as JSON. The processes that a launcher starts
 # inherit it.
 KEPT = "BACKENDEXP_TRACKING_ADDRESSES"
+# How the names of MLflow's variables begin. The second belongs to its telemetry.
+MLFLOW_VARIABLES = ("MLFLOW_", "_MLFLOW_")
 # Matches the password in `scheme://user:password@host`. It extends to the last @, because users do not always
 # escape an @, / or ? in a password, and databases do not require it.
 _OF_USER = re.compile(r"(?:https?:/+|[\w+.-]+:/{1,2})?[^:/?#]*:(?![/\\])(.+)@", re.DOTALL)
