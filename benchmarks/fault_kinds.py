@@ -137,19 +137,22 @@ def _limit_files(target: Target) -> bool:
     return True
 
 
-KINDS: dict[str, Callable[[Target], bool]] = {
+Strike = Callable[[Target], bool]
+
+OF_SERVERS: dict[str, Strike] = {
+    "server refuses connections": _refuse,
+    "server answers late": _answer_late,
+    "answers of the server are lost": _lose_answers,
+    "server is stopped and started": _restart_server,
+}
+OF_FILES: dict[str, Strike] = {"database is locked": _lock_store}
+KINDS: dict[str, Strike] = {
     "kill -9 of the worker": _kill_worker,
     "kill -9 of a run": _kill_run,
     "kill -9 of backendexp": _signal_parent(signal.SIGKILL),
     "SIGTERM to backendexp": _signal_parent(signal.SIGTERM),
     "Ctrl-C to backendexp": _signal_parent(signal.SIGINT),
-    "server refuses connections": _refuse,
-    "server answers late": _answer_late,
-    "answers of the server are lost": _lose_answers,
-    "server is stopped and started": _restart_server,
-    "database is locked": _lock_store,
+    **OF_SERVERS,
+    **OF_FILES,
     "disk is full": _fill_disk,
 }
-
-OF_SERVERS = [kind for kind in KINDS if "server" in kind]
-OF_FILES = ["database is locked"]
