@@ -19,7 +19,6 @@ _PREPARED = (
     "hydra.compose",
     "matplotlib.figure",
     "matplotlib.style",
-    "mlflow.store.tracking.sqlalchemy_store",
     "scipy.stats",
     "statsmodels.stats.multitest",
     "statsmodels.stats.power",
@@ -65,7 +64,7 @@ def _line() -> bytes | None:
 def _prepare() -> None:
     from backendexp.tracking import mlflow_connection
 
-    mlflow_connection.import_client()
+    mlflow_connection.import_client(of_database=True)
     for name in _PREPARED:
         importlib.import_module(name)
     # Every process imports backendexp itself.

@@ -127,6 +127,43 @@ def test_settings_for_the_store_do_not_reach_workers(tmp_path: Path) -> None:
     assert for_workers == []
 
 
+INTERRUPTED = """
+import sys
+from backendexp.tracking.mlflow_connection import connect
+
+class Interrupting:
+    left = sys.argv[2:]
+
+    def find_spec(self, name, path=None, target=None):
+        if self.left and name == self.left[0]:
+            del self.left[0]
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+while Interrupting.left:
+    try:
+        connect(sys.argv[1])
+    except KeyboardInterrupt:
+        print("interrupted")
+print(len(connect(sys.argv[1]).search_experiments()))
+"""
+
+
+@pytest.mark.slow
+def test_store_can_be_used_after_the_import_of_mlflow_was_interrupted(tmp_path: Path) -> None:
+    """The run that a signal ends is written to the store by the same process."""
+    # In the middle of mlflow, of the tables of its database, and of what it imports last.
+    modules = ["mlflow.entities.run", "mlflow.store.tracking.dbmodels.models", "mlflow.store.db.utils"]
+    answer = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, f"sqlite:///{tmp_path / 'mlflow.db'}", *modules],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["interrupted"] * 3 + ["1"]
+
+
 def test_our_own_errors_are_not_translated_again() -> None:
     with pytest.raises(TrackingError, match=r"^as it was$"), translated("http://host"):
         raise TrackingError("as it was")

@@ -125,7 +125,7 @@ def connect(uri: str) -> Any:
         _check_room(uri)
         if why := uri_check.missing_driver(uri):
             raise ValueError(why)
-    client = import_client()
+    client = import_client(is_database(uri))
     import logging
 
     # alembic would log every step in which it creates the tables of a new database.
@@ -142,8 +142,11 @@ def connect(uri: str) -> Any:
     return connected
 
 
-def import_client() -> Any:
-    """Import mlflow, without its telemetry and what it does not need, and return MlflowClient."""
+def import_client(of_database: bool) -> Any:
+    """Import mlflow, without its telemetry and what it does not need, and return MlflowClient.
+
+    of_database: whether to import also what a client of a database needs.
+    """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     blocked = [name for name in _OPTIONAL_IMPORTS if name not in sys.modules]
@@ -151,6 +154,14 @@ def import_client() -> Any:
         sys.modules[name] = None  # type: ignore[assignment]
     try:
         from mlflow import MlflowClient
+
+        if of_database:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    except BaseException:
+        # A signal has ended the import. With what is there of mlflow, the next attempt would fail.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "mlflow"]:
+            del sys.modules[name]
+        raise
     finally:
         for name in blocked:
             if name in sys.modules and sys.modules[name] is None:
