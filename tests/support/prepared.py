@@ -25,13 +25,16 @@ _OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "LD_")
 Answer = subprocess.CompletedProcess[str]
 
 
-def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float) -> Answer:
-    """Do what subprocess.run does for `python -m backendexp ARGUMENTS`.
+def run(
+    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
+) -> Answer:
+    """Do what subprocess.run does for `python -m MODULE ARGUMENTS`.
 
     Raises subprocess.TimeoutExpired: the process was still running after `timeout` seconds, and was killed.
     """
-    command = [sys.executable, "-m", "backendexp", *arguments]
-    if not hasattr(os, "fork") or _of_the_interpreter(environment) != _of_the_interpreter(os.environ):
+    command = [sys.executable, "-m", module, *arguments]
+    can_be_forked = module == "backendexp" and hasattr(os, "fork")
+    if not can_be_forked or _of_the_interpreter(environment) != _of_the_interpreter(os.environ):
         return subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
         )

@@ -26,6 +26,8 @@ _PREPARED = (
 
 
 def main() -> None:
+    # Without a buffer, so that a forked process finds nothing that was read ahead.
+    orders = os.fdopen(0, "rb", buffering=0, closefd=False)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     _prepare()
@@ -35,10 +37,10 @@ def main() -> None:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 _say_the_end(running.pop(pid), status)
-        if not select.select([0], [], [], 0.02 if running else None)[0]:
+        if not select.select([orders], [], [], 0.02 if running else None)[0]:
             continue
-        line = _line()
-        if line is None:
+        line = orders.readline()
+        if not line:
             return
         order = json.loads(line)
         pid = os.fork()
@@ -48,17 +50,6 @@ def main() -> None:
             return
         running[pid] = Path(order["answer"])
         print(pid, file=answers, flush=True)
-
-
-def _line() -> bytes | None:
-    """Return the next line of standard input, and read nothing behind it. Returns None at the end."""
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            return None
-        line += byte
-    return line
 
 
 def _prepare() -> None:

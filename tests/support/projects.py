@@ -67,17 +67,7 @@ class Project:
 
     def run(self, *arguments: str, timeout: float = 300, module: str = "backendexp", **env: str) -> Answer:
         """Run `python -m MODULE ARGUMENTS` in the project's folder, and wait for it to end."""
-        environment = {**self.environment, **env}
-        if module == "backendexp":
-            return prepared.run(arguments, self.folder, environment, timeout)
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        return prepared.run(module, arguments, self.folder, {**self.environment, **env}, timeout)
 
     def start(self, *arguments: str, module: str = "backendexp", **env: str) -> "subprocess.Popen[str]":
         """Start the same process without waiting. A signal to its group reaches no other process of the

@@ -11,9 +11,9 @@ import numpy as np
 from pytensor.graph.basic import Apply
 from pytensor.tensor.sort import ArgSortOp
 
-from keras_theano.execution.native.code import Code, Loop, is_float, llvm_type, stored_type
+from keras_theano.execution.native.code import Code, Loop, is_float, llvm_type
 from keras_theano.execution.native.lowering import Lowering
-from keras_theano.execution.native.sorting import in_order, row_by_row, sorted_along, whole_dtype
+from keras_theano.execution.native.sorting import as_whole, row_by_row, sorted_along, whole_dtype
 from keras_theano.execution.native.work import LastPlaces, Value, View
 
 # A sort is faster if more elements are kept, because each may move all others.
@@ -45,59 +45,43 @@ def last_places(graph: Lowering, node: Apply, entries: Sequence[Any]) -> View | 
 def emit(code: Code, value: Value, source: str, target: str) -> None:
     """Add a loop over the rows. The keys of the places in a row of the value lie in the scratch."""
     (rows, count), kept, dtype = value.parts[0].shape, value.shape[1], value.parts[0].dtype
-    compared = whole_dtype(dtype) if is_float(dtype) else dtype
-    kind = stored_type(compared)
-    signed = np.dtype(compared).kind == "i"
-    lowest = np.iinfo(compared).min if signed else 0
+    if dtype == "bool":
+        dtype = "uint8"
+    key_dtype = whole_dtype(dtype) if is_float(dtype) else dtype
+    less = f"icmp {'slt' if np.dtype(key_dtype).kind == 'i' else 'ult'} {llvm_type(key_dtype)}"
     keys = code.new(f"getelementptr i8, ptr {target}, i64 {value.scratch_start}")
-
-    def at(array: str, place: str, kind: str = kind) -> str:
-        return code.new(f"getelementptr {kind}, ptr {array}, i64 {place}")
-
     row = Loop(code, rows)
-    elements = at(source, code.new(f"mul nsw i64 {row.index}, {count}"), stored_type(dtype))
-    places = at(target, code.new(f"mul nsw i64 {row.index}, {kept}"), "i64")
+    elements = code.place(source, code.new(f"mul nsw i64 {row.index}, {count}"), dtype)
+    places = code.place(target, code.new(f"mul nsw i64 {row.index}, {kept}"), "int64")
     # What is there at first comes before all elements, so that it is dropped first.
     first = Loop(code, kept)
-    code.line(f"store {kind} {lowest}, ptr {at(keys, first.index)}")
+    code.store(str(np.iinfo(key_dtype).min), keys, first.index, key_dtype)
     first.end()
     each = Loop(code, count)
-    found = code.new(f"load {stored_type(dtype)}, ptr {at(elements, each.index, stored_type(dtype))}")
-    key = _key(code, found, dtype) if is_float(dtype) else found
-    less = "icmp slt" if signed else "icmp ult"
-    least = code.new(f"load {kind}, ptr {keys}")
+    key = code.load(elements, each.index, dtype)
+    if is_float(dtype):
+        # The sum turns -0.0 into 0.0, because the zeros are equal.
+        key = as_whole(code, code.new(f"fadd {llvm_type(dtype)} {key}, 0.0"), dtype)
     n = code.number()
-    code.branch(code.new(f"{less} {kind} {key}, {least}"), f"next{n}", f"keep{n}")
+    free, above = f"%free{n}", f"%above{n}"
+    code.branch(code.new(f"{less} {key}, {code.load(keys, '0', key_dtype)}"), f"next{n}", f"keep{n}")
     code.block(f"keep{n}")
     code.jump(f"hole{n}")
     code.block(f"hole{n}")
-    code.line(f"%free{n} = phi i64 [0, %keep{n}], [%above{n}, %move{n}]")
-    code.line(f"%above{n} = add i64 %free{n}, 1")
-    code.branch(code.new(f"icmp eq i64 %above{n}, {kept}"), f"put{n}", f"look{n}")
+    code.line(f"{free} = phi i64 [0, %keep{n}], [{above}, %move{n}]")
+    code.line(f"{above} = add i64 {free}, 1")
+    code.branch(code.new(f"icmp eq i64 {above}, {kept}"), f"put{n}", f"look{n}")
     code.block(f"look{n}")
-    above = code.new(f"load {kind}, ptr {at(keys, f'%above{n}')}")
-    code.branch(code.new(f"{less} {kind} {key}, {above}"), f"put{n}", f"move{n}")
+    other = code.load(keys, above, key_dtype)
+    code.branch(code.new(f"{less} {key}, {other}"), f"put{n}", f"move{n}")
     code.block(f"move{n}")
-    code.line(f"store {kind} {above}, ptr {at(keys, f'%free{n}')}")
-    place = code.new(f"load i64, ptr {at(places, f'%above{n}', 'i64')}")
-    code.line(f"store i64 {place}, ptr {at(places, f'%free{n}', 'i64')}")
+    code.store(other, keys, free, key_dtype)
+    code.store(code.load(places, above, "int64"), places, free, "int64")
     code.jump(f"hole{n}")
     code.block(f"put{n}")
-    code.line(f"store {kind} {key}, ptr {at(keys, f'%free{n}')}")
-    code.line(f"store i64 {each.index}, ptr {at(places, f'%free{n}', 'i64')}")
+    code.store(key, keys, free, key_dtype)
+    code.store(each.index, places, free, "int64")
     code.jump(f"next{n}")
     code.block(f"next{n}")
     each.end()
     row.end()
-
-
-def _key(code: Code, number: str, dtype: str) -> str:
-    """Return the whole number that has the place of a float among whole numbers. The zeros are equal, and NaN
-    comes last.
-    """
-    dtype_of_key = whole_dtype(dtype)
-    kind, whole = llvm_type(dtype), llvm_type(dtype_of_key)
-    one_zero = code.new(f"fadd {kind} {number}, 0.0")
-    ordered = in_order(code, code.new(f"bitcast {kind} {one_zero} to {whole}"), dtype_of_key)
-    nan = code.new(f"fcmp uno {kind} {number}, {number}")
-    return code.new(f"select i1 {nan}, {whole} {np.iinfo(dtype_of_key).max}, {whole} {ordered}")

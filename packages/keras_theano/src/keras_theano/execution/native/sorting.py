@@ -96,7 +96,7 @@ def emit(code: Code, value: Value, work: Sort, source: str, target: str) -> None
     if not work.places and is_float(dtype):
         each = Loop(code, count)
         place = code.new(f"getelementptr {kind}, ptr {own}, i64 {each.index}")
-        number = in_order(code, code.new(f"load {llvm_type(compared)}, ptr {place}"), compared)
+        number = _in_order(code, code.new(f"load {llvm_type(compared)}, ptr {place}"), compared)
         code.line(f"store {llvm_type(compared)} {number}, ptr {place}")
         each.end()
     row.end()
@@ -107,7 +107,7 @@ def whole_dtype(dtype: str) -> str:
     return f"int{np.dtype(dtype).itemsize * 8}"
 
 
-def in_order(code: Code, bits: str, dtype: str) -> str:
+def _in_order(code: Code, bits: str, dtype: str) -> str:
     """Return the whole number that has the place among whole numbers which a float has among floats, from the
     bits of the float. The bits of negative floats count backwards. The inverse is the same.
 
@@ -116,6 +116,15 @@ def in_order(code: Code, bits: str, dtype: str) -> str:
     kind, size = llvm_type(dtype), np.dtype(dtype).itemsize * 8
     sign = code.new(f"ashr {kind} {bits}, {size - 1}")
     return code.new(f"xor {kind} {bits}, {code.new(f'and {kind} {sign}, {2 ** (size - 1) - 1}')}")
+
+
+def as_whole(code: Code, number: str, dtype: str) -> str:
+    """Return the whole number that has the place of a float among whole numbers. NaN comes last."""
+    kind, own = whole_dtype(dtype), llvm_type(dtype)
+    whole = llvm_type(kind)
+    ordered = _in_order(code, code.new(f"bitcast {own} {number} to {whole}"), kind)
+    nan = code.new(f"fcmp uno {own} {number}, {number}")
+    return code.new(f"select i1 {nan}, {whole} {np.iinfo(kind).max}, {whole} {ordered}")
 
 
 def _begin(code: Code, count: int, dtype: str, places: bool, keys: str, first: str, own: str) -> str:
@@ -142,11 +151,7 @@ def _begin(code: Code, count: int, dtype: str, places: bool, keys: str, first: s
     if not places:
         whole = llvm_type(whole_dtype(dtype))
         each = Loop(code, count)
-        found, _ = element(each.index)
-        ordered = in_order(code, code.new(f"bitcast {key} {found} to {whole}"), whole_dtype(dtype))
-        nan = code.new(f"fcmp uno {key} {found}, {found}")
-        last = np.iinfo(whole_dtype(dtype)).max
-        ordered = code.new(f"select i1 {nan}, {whole} {last}, {whole} {ordered}")
+        ordered = as_whole(code, element(each.index)[0], dtype)
         place = code.new(f"getelementptr {whole}, ptr {first}, i64 {each.index}")
         code.line(f"store {whole} {ordered}, ptr {place}")
         each.end()
