@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backendexp.cli import exit_codes
 from support.command import Command
 from support.imported import HEAVY, WATCHED, split
 
@@ -60,6 +61,14 @@ def test_informational_commands_load_no_engine(arguments: list[str], backendexp:
 def test_doctor_loads_no_hydra(backendexp: Command) -> None:
     imported, _ = split(backendexp("doctor", "--json", env=WATCHED).stderr)
     assert not {"hydra", "omegaconf"} & imported
+
+
+def test_compare_finds_out_that_there_is_no_store_before_it_loads_anything_slow(backendexp: Command) -> None:
+    ended = backendexp("compare", env=WATCHED)
+    imported, printed = split(ended.stderr)
+    assert ended.returncode == exit_codes.BAD_INPUT
+    assert "does not exist, so there are no runs to read" in printed
+    assert not (HEAVY | {"numpy", "scipy", "statsmodels"}) & imported
 
 
 def test_watching_imports_sees_an_import(backendexp: Command) -> None:

@@ -274,7 +274,7 @@ def compare(request: Request, where: Destination) -> Comparison:
     Raises UserError: the runs cannot be compared.
     Raises TrackingError: the store does not answer.
     """
-    from backendexp.analysis import pipeline, tracked_runs
+    from backendexp.analysis import tracked_runs
 
     at = (where.uri, where.experiment)
     sweeps, baseline = request.sweeps, request.baseline
@@ -290,6 +290,10 @@ def compare(request: Request, where: Destination) -> Comparison:
                 raise UserError(f"sweep {sweeps[0]} is named twice: expected two different ones")
             baseline = dict(zip(request.sweeps, sweeps, strict=True)).get(baseline or "", baseline)
         found = tracked_runs.of_sweeps(*at, sweeps, where.experiment_id)
+
+    # SciPy and statsmodels take a second to import, so this comes after all errors of the store.
+    from backendexp.analysis import pipeline
+
     return pipeline.analyse(
         found,
         title=_title(found, sweeps, request.by),
