@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +33,12 @@ def of_lengths(name: str) -> Any:
     return model
 
 
-def live(kind: type) -> int:
+def live(*kinds: type) -> list[int]:
+    """Count the objects of each kind."""
     gc.collect()
     # A weak proxy would ask its object for its class, and the object may be gone.
-    return sum(issubclass(type(thing), kind) for thing in gc.get_objects())
+    types = Counter(map(type, gc.get_objects()))
+    return [sum(n for kind, n in types.items() if issubclass(kind, wanted)) for wanted in kinds]
 
 
 def test_fifty_fits_record_the_step_once_and_leave_nothing() -> None:
@@ -45,7 +48,7 @@ def test_fifty_fits_record_the_step_once_and_leave_nothing() -> None:
     for _ in range(3):
         for _ in range(25):
             model.fit(X, X[:, :1], batch_size=32, verbose=0)
-        counts.append((live(Apply), live(np.ndarray), live(programs.Program)))
+        counts.append(live(Apply, np.ndarray, programs.Program))
     assert counts[1] == counts[2]
     assert sum(ran.name == "train fifty" for ran in keras_theano.report()) == 1
 
@@ -58,10 +61,10 @@ def test_dropped_models_leave_no_graph() -> None:
         model.predict(X, verbose=0)
 
     used()
-    before = live(Apply), live(programs.Program), live(keras.Variable)
+    before = live(Apply, programs.Program, keras.Variable)
     for _ in range(5):
         used()
-    assert (live(Apply), live(programs.Program), live(keras.Variable)) == before
+    assert live(Apply, programs.Program, keras.Variable) == before
 
 
 def test_programs_of_many_kinds_of_batches_are_dropped_and_recorded_again(

@@ -16,6 +16,7 @@ from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.src.ops import core, image, linalg, math, nn
 from keras_theano.src.ops import numpy as ops
 from oracles import layers_to_train
+from oracles.processes import lean
 
 # The ops for which Keras's NumPy backend calls JAX.
 BY_JAX = {
@@ -103,7 +104,7 @@ def test_convolutional_networks_build_train_evaluate_and_predict_without_jax(tmp
     tests = Path(layers_to_train.__file__).parents[1]
     answer = subprocess.run(
         [sys.executable, "-c", WITHOUT_JAX],
-        env={**environment, "PYTHONPATH": str(tests), "KERAS_THEANO_MODE": "interpreter"},
+        env=lean({**environment, "PYTHONPATH": str(tests), "KERAS_THEANO_MODE": "interpreter"}, "theano"),
         capture_output=True,
         text=True,
     )

@@ -16,6 +16,7 @@ from keras_theano.execution.graph import Graph
 from keras_theano.execution.native import step as step_module
 from keras_theano.execution.native.step import NativeStep
 from oracles.native import graph_of, interpreted, native, native_step, without_rule
+from oracles.processes import lean
 
 X = np.arange(12, dtype="float32").reshape(4, 3)
 
@@ -306,7 +307,7 @@ def test_forked_child_runs_while_a_thread_of_the_parent_holds_the_lock() -> None
     tests = Path(__file__).parents[2]
     ended = subprocess.run(
         [sys.executable, "-c", FORKING],
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env=lean({**os.environ, "PYTHONPATH": str(tests), "KERAS_BACKEND": "theano"}, "theano"),
         capture_output=True,
         text=True,
         timeout=60,
