@@ -208,11 +208,12 @@ class _Draw:
         if not self.symbolic:
             values = [np.broadcast_to(np.asarray(value, "float64"), self.shape) for value in parameters]
             return function(self.unit(), *values)
+        from keras_theano.symbolic.filling import filled
         from keras_theano.tracing.computed import computed
         from keras_theano.tracing.tensor import as_node
 
         shares = self.unit()
-        nodes = [self.xp.broadcast_to(as_node(value, "float64"), self.shape) for value in parameters]
+        nodes = [filled(as_node(value, "float64"), self.shape) for value in parameters]
         known = [size if isinstance(size, int) else None for size in self.shape]
         gradient = getattr(quantiles, f"slopes_of_{name}", None)
         return computed(function, [shares, *nodes], [("float64", known)], gradient=gradient)[0]

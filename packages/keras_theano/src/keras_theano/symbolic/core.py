@@ -18,9 +18,11 @@ from pytensor.graph.traversal import io_toposort
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.symbolic.bounds import checked, within
+from keras_theano.symbolic.filling import filled
 from keras_theano.symbolic.limits import refusal
 from keras_theano.symbolic.loops import looped
 from keras_theano.symbolic.math import MAX, MIN, PROD, grouped
+from keras_theano.symbolic.sizes import size_of, sizes_of
 from keras_theano.tracing import trace
 from keras_theano.tracing.computed import Computed
 from keras_theano.tracing.conditional import ifelse
@@ -177,7 +179,7 @@ def scan(
         raise ValueError("Got no `xs` to scan over and `length` not provided.")
     carried = [_tensor(part) for part in tree.flatten(init)]
     sequences = [_tensor(part) for part in tree.flatten(xs)] if xs is not None else []
-    steps = _steps(length if length is not None else _size(sequences[0], 0))
+    steps = _steps(length if length is not None else size_of(sequences[0], 0))
     given = [_cut(part, steps) for part in sequences] or [pt.arange(steps)]
     nest: list[Any] = []
 
@@ -194,7 +196,7 @@ def scan(
 
 def _cut(sequence: TensorVariable, steps: Any) -> TensorVariable:
     """Return the first elements of a sequence, as many as there are steps."""
-    size = _size(sequence, 0)
+    size = size_of(sequence, 0)
     known = isinstance(steps, int) and isinstance(size, int)
     if steps is size or (known and steps == size):
         return sequence
@@ -228,7 +230,7 @@ def _vectorized(f: Function, xs: Any) -> Any:
     rows = arrays[0].shape[0]
     leaves = [
         # A result that does not depend on the element has no axis of elements yet.
-        Tensor(many if many.type.ndim > single.type.ndim else pt.alloc(many, rows, *many.shape))
+        Tensor(many if many.type.ndim > single.type.ndim else filled(many, [rows, *sizes_of(many)]))
         for single, many in zip(outputs, batched, strict=True)
     ]
     return tree.pack_sequence_as(result, leaves)
@@ -335,12 +337,6 @@ def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
     return tree.pack_sequence_as(value, [Tensor(part) for part in last])
 
 
-def _size(node: TensorVariable, axis: int) -> Any:
-    """Return the size of an axis, as an int if it is known."""
-    size = node.type.shape[axis]
-    return node.shape[axis] if size is None else size
-
-
 def _steps(steps: Any) -> Any:
     return (
         as_node(steps, "int64") if is_traced(steps) else steps if isinstance(steps, Variable) else int(steps)
@@ -375,7 +371,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Tensor:
     values: shape (..., the other axes).
     """
     node = _tensor(values)
-    zeros = pt.zeros(sizes(shape), dtype=node.type.dtype)
+    zeros = filled(as_node(0, node.type.dtype), sizes(shape))
     return Tensor(pt.inc_subtensor(zeros[_places(as_node(indices))], node))
 
 
@@ -391,9 +387,8 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
     places = _places(where)
     if reduction == "add":
         return Tensor(pt.inc_subtensor(node[places], new))
-    lengths = [node.shape[n] for n in range(node.type.ndim)]
-    before, after = lengths[: len(places)], lengths[len(places) :]
-    new = pt.broadcast_to(new, (where.shape[0], *after))
+    before, after = [node.shape[n] for n in range(len(places))], sizes_of(node)[len(places) :]
+    new = filled(new, [size_of(where, 0), *after])
     # For each place, compute the number of its row among the elements that the indices do not select.
     row = pt.zeros_like(places[0])
     for index, length in zip(places, before, strict=True):
@@ -407,7 +402,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
     kind = {"max": MAX, "min": MIN, "mul": PROD}[reduction]
     rows = pt.prod(pt.stack(before))
     found = kind.combine(node.reshape((rows, *after)), grouped(new, row, rows, kind))
-    return Tensor(pt.specify_shape(found.reshape(lengths), node.type.shape))
+    return Tensor(pt.specify_shape(found.reshape([*before, *after]), node.type.shape))
 
 
 def _is_last_of_its_kind(numbers: TensorVariable) -> TensorVariable:
@@ -467,7 +462,7 @@ def _window(
     window = []
     for axis, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         # Do not count from the end as Python does: the end of such a window may be 0.
-        size = _size(node, axis)
+        size = size_of(node, axis)
         if isinstance(start, int):
             first = start + size if start < 0 else start
         else:

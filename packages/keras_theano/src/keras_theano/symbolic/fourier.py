@@ -11,7 +11,9 @@ import pytensor.tensor as pt
 from keras.src.backend.config import floatx
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.symbolic.filling import filled
 from keras_theano.symbolic.numpy import pad
+from keras_theano.symbolic.sizes import sizes_of
 from keras_theano.symbolic.spectral_windows import weights_of_frame, weights_that_restore
 from keras_theano.tracing.computed import computed
 from keras_theano.tracing.tensor import Tensor, as_node, common_dtype
@@ -218,7 +220,7 @@ def _resized(x: Any, size: Any) -> Any:
     """Return the first numbers of the last axis, with zeros where there are too few."""
     part = x[..., :size]
     missing = pt.maximum(size - x.shape[-1], 0)
-    zeros = pt.zeros([*[x.shape[n] for n in range(x.type.ndim - 1)], missing], dtype=x.type.dtype)
+    zeros = filled(as_node(0, x.type.dtype), [*sizes_of(x)[:-1], missing])
     return pt.concatenate([part, zeros], axis=-1)
 
 

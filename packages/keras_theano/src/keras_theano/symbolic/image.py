@@ -15,6 +15,7 @@ from keras_theano.symbolic.colors import rgb_to_grayscale as rgb_to_grayscale
 from keras_theano.symbolic.colors import rgb_to_hsv as rgb_to_hsv
 from keras_theano.symbolic.resizing import resize as resize
 from keras_theano.symbolic.resizing import scale_and_translate as scale_and_translate
+from keras_theano.symbolic.sizes import size_of
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype
 
 
@@ -104,7 +105,7 @@ def map_coordinates(
         at = checked(at, ValueError, message, pt.eq(at.shape[0], x.type.ndim))
     places = [at[axis].reshape((1, -1)) for axis in range(x.type.ndim)]
     found = sampling.sampled(pt, x[None, ..., None], places, order, fill_mode, fill_value)
-    sizes = [sampling.size(at, axis) for axis in range(1, at.type.ndim)]
+    sizes = [size_of(at, axis) for axis in range(1, at.type.ndim)]
     return Tensor(found.reshape(sizes))
 
 
@@ -205,7 +206,7 @@ def _filtered(
     terms: the distances and the weights.
     border: the value outside of the inputs. None repeats the element at the edge.
     """
-    length = sampling.size(x, axis)
+    length = size_of(x, axis)
     before = max(0, -min(distance for distance, _ in terms))
     after = max(0, max(distance for distance, _ in terms))
 

@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.hook.keras_versions import numpy_ops
 from keras_theano.symbolic.bounds import checked
+from keras_theano.symbolic.filling import filled
 from keras_theano.symbolic.fourier import fft as fft
 from keras_theano.symbolic.fourier import fft2 as fft2
 from keras_theano.symbolic.fourier import ifft2 as ifft2
@@ -20,6 +21,7 @@ from keras_theano.symbolic.fourier import istft as istft
 from keras_theano.symbolic.fourier import rfft as rfft
 from keras_theano.symbolic.fourier import stft as stft
 from keras_theano.symbolic.nn import elementwise
+from keras_theano.symbolic.sizes import sizes_of
 from keras_theano.tracing.tensor import Tensor, as_node, cast, is_traced, traceable
 
 eager = numpy_ops("math")
@@ -94,7 +96,7 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: Any = None, sorted: b
     node, count = as_node(data), _count(segment_ids, num_segments)
     ids = _in_segments(segment_ids, count)
     # Dropped rows are added to an extra row, which is cut off at the end.
-    sums = pt.zeros((count + 1, *[node.shape[n] for n in range(1, node.type.ndim)]), dtype=node.type.dtype)
+    sums = filled(as_node(0, node.type.dtype), [count + 1, *sizes_of(node)[1:]])
     return Tensor(pt.inc_subtensor(sums[pt.switch(ids < 0, count, ids)], node)[:-1])
 
 

@@ -23,11 +23,13 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from pytensor.tensor.signal import convolve1d
 
 from keras_theano.symbolic.bounds import checked, within
+from keras_theano.symbolic.filling import filled
 from keras_theano.symbolic.limits import refusal
 from keras_theano.symbolic.occurrences import nonzero as nonzero
 from keras_theano.symbolic.occurrences import true_places
 from keras_theano.symbolic.occurrences import unique as unique
 from keras_theano.symbolic.refused_gradient import without_gradient
+from keras_theano.symbolic.sizes import sizes_of
 from keras_theano.tracing.computed import computed
 from keras_theano.tracing.custom_gradient import with_gradient
 from keras_theano.tracing.tensor import Tensor, as_node, as_nodes, cast, sizes, traceable
@@ -126,11 +128,6 @@ def _promoted(*xs: Any) -> list[Node]:
 # Shapes -------------------------------------------------------------------------------------------
 
 
-def _dims(node: Node) -> list[Any]:
-    """Return the sizes of all axes, as ints if they are known, otherwise as int64 nodes."""
-    return [node.shape[n] if size is None else int(size) for n, size in enumerate(node.type.shape)]
-
-
 def _product(dims: Sequence[Any]) -> Any:
     """Return the product of sizes, as an int if it is known, otherwise as a node."""
     known = math.prod(size for size in dims if isinstance(size, int))
@@ -148,7 +145,7 @@ def _along(ndim: int, axis: int, key: Any) -> tuple[Any, ...]:
 
 
 def _flat(node: Node) -> Node:
-    count = _product(_dims(node))
+    count = _product(sizes_of(node))
     return node if node.type.ndim == 1 else _reshaped(node, [count if isinstance(count, int) else -1])
 
 
@@ -160,10 +157,6 @@ def _flat_if_no_axis(node: Node, axis: int | None) -> tuple[Node, int]:
 
 def _reshaped(node: Node, dims: Sequence[Any]) -> Node:
     return pt.reshape(node, list(dims), ndim=len(dims))
-
-
-def _filled(dims: Sequence[Any], value: Node) -> Node:
-    return pt.alloc(value, *dims)
 
 
 def _at_least(node: Node, ndim: int) -> Node:
@@ -298,7 +291,7 @@ reciprocal = _plain(_reciprocal)
 
 
 def _nowhere(node: Node) -> Node:
-    return _filled(_dims(node), _constant(False, "bool"))
+    return filled(_constant(False, "bool"), sizes_of(node))
 
 
 def _isnan(node: Node) -> Node:
@@ -338,7 +331,7 @@ imag = _plain(
     lambda node: (
         without_gradient(pt.imag(node), "real")
         if _is_complex(node)
-        else _filled(_dims(node), _constant(0, node.type.dtype))
+        else filled(_constant(0, node.type.dtype), sizes_of(node))
     )
 )
 
@@ -734,7 +727,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
 
 def _count(node: Node, axes: Sequence[int], dtype: str) -> Node:
     """Return the number of elements that are reduced to one."""
-    dims = _dims(node)
+    dims = sizes_of(node)
     count = _product([dims[axis] for axis in axes])
     return _constant(count, dtype) if isinstance(count, int) else _to(count, dtype)
 
@@ -796,7 +789,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Tensor:
     if weight.type.ndim != node.type.ndim:
         weight = weight.dimshuffle([axes.index(n) if n in axes else "x" for n in range(node.type.ndim)])
     total = pt.sum(node * weight, axis=axes)
-    weight = pt.broadcast_to(weight, _dims(node))
+    weight = filled(weight, sizes_of(node))
     return Tensor(total / pt.sum(weight, axis=axes))
 
 
@@ -1043,7 +1036,7 @@ def _quantile(
     share = checked(share, ValueError, message, pt.ge(share, low), pt.le(share, high))
     axes = _axes(axis, x.type.ndim)
     kept = [n for n in range(x.type.ndim) if n not in axes]
-    dims = _dims(x)
+    dims = sizes_of(x)
     rows = _reshaped(
         x.dimshuffle([*kept, *axes]), [dims[n] for n in kept] + [_product([dims[n] for n in axes])]
     )
@@ -1080,7 +1073,7 @@ def _quantile(
         last = pt.expand_dims(ordered[..., -1], -1)
         found = pt.switch(pt.isnan(last), _constant(math.nan, dtype), found)
     found = pt.moveaxis(found, -1, 0)
-    found = _reshaped(found, [*_dims(share), *[dims[n] for n in kept]])
+    found = _reshaped(found, [*sizes_of(share), *[dims[n] for n in kept]])
     if keepdims:
         found = pt.expand_dims(found, tuple(share.type.ndim + n for n in axes))
     return found
@@ -1172,10 +1165,10 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     bins = pt.maximum(pt.max(node) + _constant(1, "int64"), _constant(minlength, "int64"))
     counted = [bins]
     if node.type.ndim == 2:
-        rows = _dims(node)[0]
+        rows = sizes_of(node)[0]
         node = node + pt.expand_dims(_range(rows), 1) * bins
         counted = [rows, bins]
-    counts = _filled([_product(counted)], _constant(0, dtype))[_flat(node)].inc(weight)
+    counts = filled(_constant(0, dtype), [_product(counted)])[_flat(node)].inc(weight)
     return Tensor(_reshaped(counts, counted))
 
 
@@ -1203,7 +1196,7 @@ def array(x: Any, dtype: Any = None) -> Tensor:
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    return Tensor(_filled(sizes(shape), as_node(fill_value, dtype or floatx())))
+    return Tensor(filled(as_node(fill_value, dtype or floatx()), sizes(shape)))
 
 
 def zeros(shape: Any, dtype: Any = None) -> Tensor:
@@ -1220,7 +1213,7 @@ def empty(shape: Any, dtype: Any = None) -> Tensor:
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
     node = as_node(x)
-    return Tensor(_filled(_dims(node), as_node(fill_value, dtype or node.type.dtype)))
+    return Tensor(filled(as_node(fill_value, dtype or node.type.dtype), sizes_of(node)))
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Tensor:
@@ -1334,18 +1327,18 @@ def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Tensor:
 
 def tril(x: Any, k: Any = 0) -> Tensor:
     node = as_node(x)
-    return Tensor(pt.switch(_not_above(_dims(node)[-2:], k), node, _constant(0, node.type.dtype)))
+    return Tensor(pt.switch(_not_above(sizes_of(node)[-2:], k), node, _constant(0, node.type.dtype)))
 
 
 def triu(x: Any, k: Any = 0) -> Tensor:
     node = as_node(x)
-    return Tensor(pt.switch(_not_above(_dims(node)[-2:], k, -1), _constant(0, node.type.dtype), node))
+    return Tensor(pt.switch(_not_above(sizes_of(node)[-2:], k, -1), _constant(0, node.type.dtype), node))
 
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     node = _tensor(x)
     computed = _to(node, result_type(node.type.dtype, floatx()))
-    powers = _range(_dims(node)[0] if N is None else N, computed.type.dtype)
+    powers = _range(sizes_of(node)[0] if N is None else N, computed.type.dtype)
     columns = pt.expand_dims(computed, 1) ** (powers if increasing else powers[::-1])
     return Tensor(_to(columns, result_type(node.type.dtype)))
 
@@ -1389,7 +1382,7 @@ def ndim(x: Any) -> int:
 
 def size(x: Any) -> Any:
     """Return the number of elements: an int if it is known, otherwise a Tensor of int32 and shape ()."""
-    count = _product(_dims(as_node(x)))
+    count = _product(sizes_of(as_node(x)))
     return count if isinstance(count, int) else Tensor(_to(count, "int32"))
 
 
@@ -1402,7 +1395,7 @@ def ravel(x: Any) -> Tensor:
 
 
 def broadcast_to(x: Any, shape: Any) -> Tensor:
-    return Tensor(pt.broadcast_to(as_node(x), sizes(shape)))
+    return Tensor(filled(as_node(x), sizes(shape)))
 
 
 def expand_dims(x: Any, axis: Axis) -> Tensor:
@@ -1466,11 +1459,11 @@ def rot90(array: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
 def roll(x: Any, shift: Any, axis: Axis = None) -> Tensor:
     node = as_node(x)
     if axis is None:
-        return Tensor(_reshaped(roll(Tensor(_flat(node)), shift, 0).node, _dims(node)))
+        return Tensor(_reshaped(roll(Tensor(_flat(node)), shift, 0).node, sizes_of(node)))
     axes = _axes(axis, node.type.ndim)
     shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift] * len(axes)
     for n, by in zip(axes * (len(shifts) // len(axes)), shifts, strict=True):
-        length = _dims(node)[n]
+        length = sizes_of(node)[n]
         if isinstance(by, int) and isinstance(length, int):
             cut = (length - by) % length if length else 0
             parts = [slice(cut, None), slice(None, cut)]
@@ -1482,15 +1475,13 @@ def roll(x: Any, shift: Any, axis: Axis = None) -> Tensor:
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     node, axis = _flat_if_no_axis(as_node(x), axis)
-    length = _dims(node)[axis]
+    length = sizes_of(node)[axis]
     counts = as_node(repeats)
     known = getattr(counts, "data", None)
     if counts.type.ndim == 0 or (known is not None and known.size == 1):
         times = _to(counts, "int64") if known is None else int(known.item())
-        dims = _dims(node)
-        repeated = pt.broadcast_to(
-            pt.expand_dims(node, axis + 1), [*dims[: axis + 1], times, *dims[axis + 1 :]]
-        )
+        dims = sizes_of(node)
+        repeated = filled(pt.expand_dims(node, axis + 1), [*dims[: axis + 1], times, *dims[axis + 1 :]])
         dims[axis] = _product([length, times])
         return Tensor(_reshaped(repeated, dims))
     if known is not None and isinstance(length, int):
@@ -1503,19 +1494,19 @@ def tile(x: Any, repeats: Any) -> Tensor:
     counts = sizes(repeats)
     node = _at_least(as_node(x), len(counts))
     counts = [1] * (node.type.ndim - len(counts)) + counts
-    dims = _dims(node)
+    dims = sizes_of(node)
     pairs = [part for pair in zip(counts, dims, strict=True) for part in pair]
-    tiled = pt.broadcast_to(pt.expand_dims(node, tuple(range(0, 2 * len(dims), 2))), pairs)
+    tiled = filled(pt.expand_dims(node, tuple(range(0, 2 * len(dims), 2))), pairs)
     return Tensor(_reshaped(tiled, [_product(pair) for pair in zip(counts, dims, strict=True)]))
 
 
 def meshgrid(*x: Any, indexing: str = "xy") -> list[Tensor]:
     flat = [_flat(as_node(part)) for part in x]
-    dims = [_dims(node)[0] for node in flat]
+    dims = [sizes_of(node)[0] for node in flat]
     grids = []
     for n, node in enumerate(flat):
         others = tuple(m for m in range(len(flat)) if m != n)
-        grids.append(Tensor(pt.broadcast_to(pt.expand_dims(node, others), dims)))
+        grids.append(Tensor(filled(pt.expand_dims(node, others), dims)))
     return [swapaxes(grid, 0, 1) for grid in grids] if indexing == "xy" and len(flat) > 1 else grids
 
 
@@ -1571,7 +1562,7 @@ def _parts(x: Any, indices_or_sections: Any, axis: int, even: bool) -> list[Tens
     """
     node = as_node(x)
     axis = normalize_axis_index(axis, node.type.ndim)
-    length = _dims(node)[axis]
+    length = sizes_of(node)[axis]
     if not isinstance(indices_or_sections, (int, np.integer)):
         ends = [as_node(end) for end in indices_or_sections]
         pairs = zip([None, *ends], [*ends, None], strict=True)
@@ -1625,11 +1616,11 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
         )
     node = as_node(x)
     widths = _padding_of(pad_width, node.type.ndim)
-    dims = _dims(node)
+    dims = sizes_of(node)
     if mode == "constant":
         value = as_node(0 if constant_values is None else constant_values, node.type.dtype)
-        padded = _filled(
-            [length + before + after for length, (before, after) in zip(dims, widths, strict=True)], value
+        padded = filled(
+            value, [length + before + after for length, (before, after) in zip(dims, widths, strict=True)]
         )
         inside = tuple(
             slice(before, before + length if isinstance(length, int) else -after or None)
@@ -1696,9 +1687,9 @@ def _taken(node: Node, places: Node, axis: int) -> Node:
     """
     if places.type.ndim < 2:
         return node[_along(node.type.ndim, axis, places)]
-    dims = _dims(node)
+    dims = sizes_of(node)
     found = node[_along(node.type.ndim, axis, _flat(places))]
-    return _reshaped(found, [*dims[:axis], *_dims(places), *dims[axis + 1 :]])
+    return _reshaped(found, [*dims[:axis], *sizes_of(places), *dims[axis + 1 :]])
 
 
 def _along_axis(node: Node, places: Node, axis: int) -> Node:
@@ -1706,7 +1697,7 @@ def _along_axis(node: Node, places: Node, axis: int) -> Node:
     except `axis` broadcast.
     """
     key = []
-    for n, length in enumerate(_dims(node)):
+    for n, length in enumerate(sizes_of(node)):
         others = tuple(m for m in range(node.type.ndim) if m != n)
         key.append(places if n == axis else pt.expand_dims(_range(length), others))
     return node[tuple(key)]
@@ -1743,7 +1734,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """
     node = pt.moveaxis(as_node(x), (axis1, axis2), (0, 1))
     down, right = builtins.max(-offset, 0), builtins.max(offset, 0)
-    rows, columns = _dims(node)[:2]
+    rows, columns = sizes_of(node)[:2]
     if isinstance(rows, int) and isinstance(columns, int):
         length: Any = builtins.max(builtins.min(rows - down, columns - right), 0)
     else:
@@ -1761,7 +1752,7 @@ def diag(x: Any, k: int = 0) -> Tensor:
     if node.type.ndim != 1:
         raise ValueError(f"diag takes one axis or two. Received: x.ndim={node.type.ndim}")
     rows = pad(Tensor(node), (builtins.max(-k, 0), builtins.max(k, 0))).node
-    places = _range(_dims(rows)[0])
+    places = _range(sizes_of(rows)[0])
     here = pt.eq(places, pt.expand_dims(places, 1) + _constant(k, "int64"))
     return Tensor(pt.switch(here, pt.expand_dims(rows, 1), _constant(0, node.type.dtype)))
 
@@ -1942,8 +1933,8 @@ def _contracted(
     inner = [label for label in shared if label not in needed]
     rows = [label for label in left_labels if label not in shared]
     columns = [label for label in right_labels if label not in shared]
-    lefts = dict(zip(left_labels, _dims(left), strict=True))
-    rights = dict(zip(right_labels, _dims(right), strict=True))
+    lefts = dict(zip(left_labels, sizes_of(left), strict=True))
+    rights = dict(zip(right_labels, sizes_of(right), strict=True))
     left = left.dimshuffle([left_labels.index(label) for label in [*batch, *rows, *inner]])
     right = right.dimshuffle([right_labels.index(label) for label in [*batch, *inner, *columns]])
     labels = [*batch, *rows, *columns]
@@ -1971,7 +1962,7 @@ def kron(x1: Any, x2: Any) -> Tensor:
     first, second = _together(x1, x2)
     axes = builtins.max(first.type.ndim, second.type.ndim)
     first, second = _at_least(first, axes), _at_least(second, axes)
-    dims = [_product(pair) for pair in zip(_dims(first), _dims(second), strict=True)]
+    dims = [_product(pair) for pair in zip(sizes_of(first), sizes_of(second), strict=True)]
     first = pt.expand_dims(first, tuple(range(1, 2 * axes, 2)))
     second = pt.expand_dims(second, tuple(range(0, 2 * axes, 2)))
     return Tensor(_reshaped(multiply(Tensor(first), Tensor(second)).node, dims))

@@ -9,7 +9,8 @@ from keras.src.backend import standardize_data_format
 from pytensor.tensor.variable import TensorVariable
 
 from keras_theano.hook.keras_versions import numpy_ops
-from keras_theano.symbolic.sampling import size as size_of
+from keras_theano.symbolic.filling import filled
+from keras_theano.symbolic.sizes import size_of
 from keras_theano.tracing.conditional import ifelse
 from keras_theano.tracing.tensor import Tensor, as_node, cast, common_dtype
 
@@ -233,7 +234,7 @@ def _padded(x: TensorVariable, axes: Sequence[int], target: Sequence[int], value
         if isinstance(border, int) and border == 0:
             continue
         shape = [border if axis == axes[own] else size_of(x, axis) for axis in range(x.type.ndim)]
-        edge = pt.full(shape, np.asarray(value, x.type.dtype))
+        edge = filled(as_node(value, x.type.dtype), shape)
         x = pt.concatenate([edge, x, edge], axis=axes[own])
     return x
 

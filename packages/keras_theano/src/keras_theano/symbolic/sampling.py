@@ -15,17 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras.src.backend import standardize_data_format
 
+from keras_theano.symbolic.sizes import size_of
+
 ORDERS = {"nearest": 0, "bilinear": 1}
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 # A greater index would not fit into 64 bits. Numbers that are not finite have no index either.
 _BEYOND = 2.0**62
-
-
-def size(x: Any, axis: int) -> Any:
-    """Return the size of an axis: an int if it is known, otherwise a symbolic scalar."""
-    known = x.type.shape[axis] if hasattr(x, "type") else x.shape[axis]
-    return x.shape[axis] if known is None else known
 
 
 class _Neighbour(NamedTuple):
@@ -55,8 +51,8 @@ def sampled(
     Returns shape (batch, points, channels), in the dtype of the images. Whole numbers are interpolated in
     float64 and rounded, halves away from 0. A coordinate that is not finite gives NaN if order is 1.
     """
-    batch, points, channels = size(images, 0), size(places[0], 1), size(images, len(places) + 1)
-    lengths = [size(images, axis + 1) for axis in range(len(places))]
+    batch, points, channels = size_of(images, 0), size_of(places[0], 1), size_of(images, len(places) + 1)
+    lengths = [size_of(images, axis + 1) for axis in range(len(places))]
     dtype = str(images.dtype)
     whole = order == 1 and not dtype.startswith(("float", "complex"))
     fill = np.asarray(fill_value).astype(dtype)
@@ -137,13 +133,13 @@ def transformed(
 
     def move(batch: Any) -> Any:
         a0, a1, a2, b0, b1, b2, c0, c1 = [of_each[:, n, None, None] for n in range(8)]
-        height, width = size(batch, 1), size(batch, 2)
+        height, width = size_of(batch, 1), size_of(batch, 2)
         y = xp.arange(height, dtype="float64")[None, :, None]
         x = xp.arange(width, dtype="float64")[None, None, :]
         k = c0 * x + c1 * y + 1.0
         points = height * width
         places = [
-            (along / k).reshape((size(along, 0), points))
+            (along / k).reshape((size_of(along, 0), points))
             for along in (b0 * x + b1 * y + b2, a0 * x + a1 * y + a2)
         ]
         return sampled(xp, batch, places, ORDERS[interpolation], fill_mode, fill_value)
@@ -171,13 +167,13 @@ def displaced(
     """
 
     def move(batch: Any) -> Any:
-        height, width = size(batch, 1), size(batch, 2)
+        height, width = size_of(batch, 1), size_of(batch, 2)
         columns = xp.tensordot(noise * sigma, _blurring(xp, width, sigma), axes=(3, 0))
         blurred = xp.tensordot(columns, _blurring(xp, height, sigma), axes=(2, 0)).transpose(0, 1, 3, 2)
         y = xp.arange(height, dtype="float64")[None, :, None]
         x = xp.arange(width, dtype="float64")[None, None, :]
         places = [
-            (start + alpha * moved).reshape((size(moved, 0), height * width))
+            (start + alpha * moved).reshape((size_of(moved, 0), height * width))
             for start, moved in ((y, blurred[0]), (x, blurred[1]))
         ]
         return sampled(xp, batch, places, ORDERS[interpolation], fill_mode, fill_value)
@@ -207,7 +203,7 @@ def _of_batch(move: Callable[[Any], Any], images: Any, data_format: str | None) 
     channels_last = standardize_data_format(data_format) == "channels_last"
     batch = images if images.ndim == 4 else images[None]
     batch = batch if channels_last else batch.transpose(0, 2, 3, 1)
-    shape = tuple(size(batch, axis) for axis in range(4))
+    shape = tuple(size_of(batch, axis) for axis in range(4))
     moved = move(batch).reshape(shape)
     moved = moved if channels_last else moved.transpose(0, 3, 1, 2)
     return moved if images.ndim == 4 else moved[0]

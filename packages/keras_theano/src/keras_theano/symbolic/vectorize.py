@@ -9,7 +9,9 @@ import pytensor.tensor as pt
 from keras.src import tree
 
 from keras_theano.symbolic.core import map as each
-from keras_theano.tracing.tensor import Tensor, as_node, shape_of, sizes
+from keras_theano.symbolic.filling import filled
+from keras_theano.symbolic.sizes import sizes_of
+from keras_theano.tracing.tensor import Tensor, as_node
 
 
 def vectorized(
@@ -40,7 +42,7 @@ def vectorized(
     found = each(of_element, flat)
 
     def with_batch(result: Tensor) -> Tensor:
-        dims = [*batch, *sizes(shape_of(result)[1:])]
+        dims = [*batch, *sizes_of(result.node)[1:]]
         return Tensor(pt.reshape(result.node, dims, ndim=len(dims)))
 
     return tree.map_structure(with_batch, found)
@@ -61,21 +63,17 @@ def _with_one_axis_of_elements(nodes: list[Any], own: list[int]) -> tuple[list[A
     ndims = [node.type.ndim - axes for node, axes in zip(nodes, own, strict=True)]
     most = max(ndims)
     templates = [
-        pt.zeros([1] * (most - ndim) + _sizes(node)[:ndim], dtype="int8")
+        filled(as_node(0, "int8"), [1] * (most - ndim) + sizes_of(node)[:ndim])
         for node, ndim in zip(nodes, ndims, strict=True)
     ]
     together = templates[0]
     for other in templates[1:]:
         together = together + other
-    batch = _sizes(together)
+    batch = sizes_of(together)
     count = math.prod(batch) if all(isinstance(size, int) for size in batch) else pt.prod(together.shape)
     flat = []
     for node, axes, ndim in zip(nodes, own, ndims, strict=True):
-        inner = _sizes(node)[ndim:]
-        whole = pt.broadcast_to(node, [*batch, *inner])
+        inner = sizes_of(node)[ndim:]
+        whole = filled(node, [*batch, *inner])
         flat.append(Tensor(pt.reshape(whole, [count, *inner], ndim=1 + axes)))
     return batch, flat
-
-
-def _sizes(node: Any) -> list[Any]:
-    return sizes(shape_of(Tensor(node)))

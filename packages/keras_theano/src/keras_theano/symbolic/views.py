@@ -5,6 +5,8 @@ from typing import Any
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from keras_theano.symbolic.filling import filled
+from keras_theano.symbolic.sizes import size_of
 from keras_theano.tracing.tensor import as_node
 
 
@@ -12,16 +14,11 @@ def padded(x: TensorVariable, axis: int, before: int, after: int, fill: Any) -> 
     """Return `x` with `before` and `after` additional elements along an axis, which all equal `fill`."""
 
     def block(size: int) -> TensorVariable:
-        shape = [size if n == axis else _size(x, n) for n in range(x.type.ndim)]
-        return pt.alloc(as_node(fill, x.type.dtype), *shape)
+        shape = [size if n == axis else size_of(x, n) for n in range(x.type.ndim)]
+        return filled(as_node(fill, x.type.dtype), shape)
 
     parts = [block(before)] * (before > 0) + [x] + [block(after)] * (after > 0)
     return x if len(parts) == 1 else pt.concatenate(parts, axis=axis)
-
-
-def _size(x: TensorVariable, axis: int) -> Any:
-    known = x.type.shape[axis]
-    return x.shape[axis] if known is None else known
 
 
 def part_of(x: TensorVariable, axis: int, first: int, step: int, count: int) -> TensorVariable:
