@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 def test_an_interrupted_run_is_killed_within_two_seconds_with_what_it_had(
     lab: Project, number: signal.Signals, code: int
 ) -> None:
-    begun = lab.start("backend=theano", *ENDLESS)
+    begun = lab.start_anew("backend=theano", *ENDLESS)
     wait_for_epochs(lab, 2)
     sent = time.monotonic()
     begun.send_signal(number)
@@ -69,7 +69,7 @@ def test_a_closed_terminal_ends_a_run_as_killed_with_what_it_had(lab: Project) -
 
 
 def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> None:
-    begun = lab.start("backend=tensorflow", *ENDLESS)
+    begun = lab.start_anew("backend=tensorflow", *ENDLESS)
     assert reached(lambda: "RUNNING" in statuses(lab.tracked()), STARTED_S)
     assert not named(lab.events(), "ready")
     sent = time.monotonic()
@@ -83,7 +83,7 @@ def test_ctrl_c_while_keras_is_imported_leaves_a_killed_run(lab: Project) -> Non
 
 
 def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Project) -> None:
-    begun = lab.start("backend=tensorflow", *ENDLESS)
+    begun = lab.start_anew("backend=tensorflow", *ENDLESS)
     assert reached(lambda: lab.directories(), STARTED_S)
     begun.send_signal(signal.SIGINT)
     _, errors = begun.communicate(timeout=60)
@@ -95,7 +95,7 @@ def test_ctrl_c_before_there_is_a_store_leaves_no_process_and_a_record(lab: Proj
 
 
 def test_ctrl_c_while_a_run_is_being_recorded_leaves_it_finished(lab: Project) -> None:
-    begun = lab.start("backend=theano", *SMALL)
+    begun = lab.start_anew("backend=theano", *SMALL)
     assert reached(lambda: named(lab.events(), "started"), STARTED_S)
     (directory,) = lab.directories()
     assert reached(lambda: '"exited"' in (directory / "events.jsonl").read_text(), STARTED_S, every=0.001)

@@ -66,6 +66,7 @@ def jobs_begun(lab: Project, folder: str = "multirun") -> list[dict[str, str]]:
     return [json.loads(file.read_text()) for file in files]
 
 
+@pytest.mark.extended  # In CI, one block at a time has the machine to itself.
 def test_one_job_at_a_time_has_the_machine_to_itself(lab: Project) -> None:
     answer = lab.run(*TWO_AT_ONCE, "hydra.launcher.n_jobs=1", *QUICK, "seed=0,1")
     assert answer.returncode == 0, answer.stderr
@@ -73,14 +74,6 @@ def test_one_job_at_a_time_has_the_machine_to_itself(lab: Project) -> None:
     assert statuses(runs) == ["FINISHED", "FINISHED"]
     assert not any("parallel" in run.data.tags for run in runs)
     assert answer.stderr.count("FINISHED") == 2
-
-
-def test_a_relative_store_and_folder_are_those_of_the_parent(lab: Project) -> None:
-    where = ("hydra.sweep.dir=here", "tracking.uri=sqlite:///mine.db")
-    answer = lab.run(*TWO_AT_ONCE, *QUICK, *where, "seed=0,1")
-    assert answer.returncode == 0, answer.stderr
-    assert len(trained(lab.tracked(f"sqlite:///{lab.folder}/mine.db"))) == 2
-    assert len(list((lab.folder / "here").glob("*/theano-*/result.json"))) == 2
 
 
 # The values of a setting are compared on one backend, so that only one engine is imported.

@@ -55,13 +55,6 @@ def test_the_table_has_a_row_a_run_and_the_links_are_told(swept: tuple[Project, 
     assert "they do not compare backends" not in " ".join(printed.split())
 
 
-def test_a_sweep_over_both_runtimes_is_told_to_be_no_comparison_of_backends(lab: Project) -> None:
-    answer = lab.run("-m", *SMALL, "backend=theano", "runtime=keras3,keras2")
-    assert answer.returncode == 0, answer.stderr
-    assert [run.data.tags["engine"] for run in trained(lab.tracked())] == ["PyTensor", "Theano"]
-    assert "they do not compare backends" in " ".join(answer.stdout.split())
-
-
 def test_a_failing_run_is_recorded_and_the_rest_goes_on(lab: Project) -> None:
     rates = "training.learning_rate=0.01,1e6,0.02"
     answer = lab.run("-m", "backend=theano", *SMALL, *DIVERGING, rates)
@@ -75,14 +68,16 @@ def test_a_failing_run_is_recorded_and_the_rest_goes_on(lab: Project) -> None:
     assert summary_of(runs).info.status == "FAILED"
 
 
-def test_the_joblib_launcher_works_on_an_empty_database(lab: Project) -> None:
+def test_the_joblib_launcher_makes_a_store_and_a_folder_where_the_parent_wants_them(lab: Project) -> None:
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    answer = lab.run("-m", *launcher, "backend=theano", *SMALL, "seed=range(4)")
+    where = ("hydra.sweep.dir=here", "tracking.uri=sqlite:///mine.db")
+    answer = lab.run("-m", *launcher, *where, "backend=theano", *SMALL, "seed=range(4)")
     assert answer.returncode == 0, answer.stderr
     assert "4 of 4" in answer.stdout
-    runs = lab.tracked()
+    runs = lab.tracked(f"sqlite:///{lab.folder}/mine.db")
     assert statuses(runs) == ["FINISHED"] * 5
     assert sorted(run.data.params["seed"] for run in trained(runs)) == ["0", "1", "2", "3"]
+    assert len(list((lab.folder / "here").glob("*/theano-*/result.json"))) == 4
     assert len({run.data.tags["sweep"] for run in runs}) == 1
     # So that nobody takes their times for a comparison.
     assert {run.data.tags.get("parallel") for run in trained(runs)} == {"true"}

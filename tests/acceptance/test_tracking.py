@@ -1,7 +1,7 @@
 """The store: an mlflow server, one that cannot be reached, one that goes away, and `backendexp sync`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,15 @@ pytestmark = pytest.mark.slow
 NOBODY = "http://127.0.0.1:9"
 
 
-def test_a_server_is_found_through_mlflows_own_variables(lab: Project, serve: Servers) -> None:
-    server = serve(lab)
+@pytest.fixture(scope="module")
+def server(new_project: Callable[..., Project]) -> Iterator[str]:
+    """The address of a server on which each test has an experiment of its own."""
+    servers = Servers()
+    yield servers(new_project())
+    servers.stop()
+
+
+def test_a_server_is_found_through_mlflows_own_variables(lab: Project, server: str) -> None:
     variables = {"MLFLOW_TRACKING_URI": server, "MLFLOW_EXPERIMENT_NAME": "how it works"}
     answer = lab.run("backend=theano", *SMALL, **variables)
     assert answer.returncode == 0, answer.stderr
@@ -38,19 +45,20 @@ def test_a_server_is_found_through_mlflows_own_variables(lab: Project, serve: Se
 
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.extended), True])
 def test_run_that_a_slow_server_has_created_twice_is_there_once(
-    killed: bool, lab: Project, serve: Servers
+    killed: bool, lab: Project, server: str
 ) -> None:
     """MLflow's client repeats a request that it gets no answer to in time."""
-    server = serve(lab)
+    name = f"slow, killed: {killed}"
     gate = Gate(free_port(), server, late_s=6.0)
     variables = {
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{gate.server_address[1]}",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+        "MLFLOW_EXPERIMENT_NAME": name,
     }
     try:
         if killed:
             command = lab.start("backend=theano", *ENDLESS, **variables)
-            assert reached(lambda: len(lab.tracked(server)) == 2, within=60)
+            assert reached(lambda: len(lab.tracked(server, name)) == 2, within=60)
             assert reached(lambda: named(lab.events(), "epoch"), within=60)
             command.kill()
             command.communicate()
@@ -60,7 +68,7 @@ def test_run_that_a_slow_server_has_created_twice_is_there_once(
         gate.server_close()
     assert answer.returncode == 0, answer.stderr
     assert gate.late_s == 0.0
-    runs = lab.tracked(server)
+    runs = lab.tracked(server, name)
     assert sorted(statuses(runs)) == (["FINISHED", "KILLED"] if killed else ["FINISHED"])
     from mlflow import MlflowClient
     from mlflow.entities import ViewType

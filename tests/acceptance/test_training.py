@@ -324,6 +324,7 @@ def test_the_users_keras_settings_are_neither_read_nor_written(
     assert answer.returncode == 0, answer.stderr
     runs = trained_runs(lab.tracked())
     assert [run.data.tags["engine"] for run in runs] == ["PyTensor", "Theano"]
+    assert "they do not compare backends" in " ".join(answer.stdout.split())
     assert settings.read_text() == '{"backend": "torch", "floatx": "float16", "epsilon": 0.5}'
     assert settings.stat().st_mtime_ns == before
     assert [path.name for path in settings.parent.iterdir()] == ["keras.json"]

@@ -22,7 +22,7 @@ def links(swept: tuple[Project, str]) -> Iterator[dict[str, str]]:
     """The links of the sweep by what they are called, on a `backendexp ui` that runs."""
     project, printed = swept
     port = free_port()
-    server = project.start("ui", f"port={port}")
+    server = project.start_anew("ui", f"port={port}")
     try:
         assert reached(lambda: is_open(port) or server.poll() is not None, 120)
         assert server.poll() is None, server.communicate()[1]

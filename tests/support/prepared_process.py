@@ -1,8 +1,9 @@
 """Imports what backendexp imports from other packages, and then forks a process for each command.
 
 Standard input holds one line of JSON for each command: `arguments` of backendexp, `folder` to run it in,
-`environment`, and `answer`, a folder for the files `stdout`, `stderr` and `ended`. The answer to a line is
-the id of the process. `ended` holds its return code, in the terms of subprocess.
+`environment`, `ignored`, the numbers of signals that it ignores, and `answer`, a folder for the files
+`stdout`, `stderr` and `ended`. The answer to a line is the id of the process. `ended` holds its return code,
+in the terms of subprocess.
 """
 
 import importlib
@@ -10,6 +11,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,9 @@ def _prepare() -> None:
 
 def _become(order: dict[str, Any]) -> None:
     """Run the command in this process, which ends as any other afterwards."""
+    os.setsid()
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        signal.signal(number, signal.SIG_IGN if number in order["ignored"] else handler)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Project:
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    _started: list[Any] = field(default_factory=list, init=False, compare=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,21 +68,20 @@ class Project:
 
     def run(self, *arguments: str, timeout: float = 300, module: str = "backendexp", **env: str) -> Answer:
         """Run `python -m MODULE ARGUMENTS` in the project's folder, and wait for it to end."""
-        return prepared.run(module, arguments, self.folder, {**self.environment, **env}, timeout)
+        return prepared.run(self._command(module, arguments, env), timeout)
 
-    def start(self, *arguments: str, module: str = "backendexp", **env: str) -> "subprocess.Popen[str]":
-        """Start the same process without waiting. A signal to its group reaches no other process of the
-        tests.
-        """
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.folder,
-            env={**self.environment, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, *arguments: str, **env: str) -> "subprocess.Popen[str] | prepared.Forked":
+        """Start `python -m backendexp ARGUMENTS` without waiting."""
+        begun = prepared.start(self._command("backendexp", arguments, env))
+        self._started.append(begun)
+        return begun
+
+    def start_anew(self, *arguments: str, **env: str) -> "subprocess.Popen[str]":
+        """Do what `start` does, with all the imports of a start."""
+        return prepared.started_anew(self._command("backendexp", arguments, env))
+
+    def _command(self, module: str, arguments: Sequence[str], env: Mapping[str, str]) -> prepared.Command:
+        return prepared.Command(module, arguments, self.folder, {**self.environment, **env})
 
     def tracked(self, store: str | None = None, experiment: str = "backendexp") -> list[Any]:
         """Return the MLflow runs of an experiment, oldest first. There are none if the experiment does not
@@ -119,9 +119,11 @@ class Project:
     def processes(self) -> list[psutil.Process]:
         """List all living processes that this project started."""
         found = []
+        forked = {begun.pid for begun in self._started if begun.poll() is None}
         for process in psutil.process_iter():
             try:
-                mine = process.environ().get(_MARK) == str(self.folder)
+                # The system shows the environment of a process that was forked as it was before the fork.
+                mine = process.pid in forked or process.environ().get(_MARK) == str(self.folder)
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:

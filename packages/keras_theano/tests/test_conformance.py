@@ -50,6 +50,11 @@ def test_a_fast_part_of_keras_own_tests_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_keras_own_tests_of_training_pass(tmp_path: Path) -> None:
-    ended = run(["losses", "optimizers", "layers/normalization"], tmp_path)
+@pytest.mark.parametrize(
+    "areas",
+    [["optimizers"], pytest.param(["losses", "layers/normalization"], marks=pytest.mark.extended)],
+    ids=" ".join,
+)
+def test_keras_own_tests_of_training_pass(areas: list[str], tmp_path: Path) -> None:
+    ended = run(areas, tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr

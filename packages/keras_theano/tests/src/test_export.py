@@ -114,37 +114,31 @@ def test_exported_model_predicts_the_same_in_another_process(format: str, tmp_pa
 
 
 @pytest.mark.slow
-def test_model_with_nested_inputs_exports(tmp_path: Path) -> None:
+def test_models_with_nested_inputs_export_and_subclassed_ones_once_they_were_called(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
-    model = keras.Model({"a": a, "b": b}, layers.Dense(4)(layers.Concatenate()([a, b])))
+    nested = keras.Model({"a": a, "b": b}, layers.Dense(4)(layers.Concatenate()([a, b])))
     x = {"a": X[:, 0], "b": X[:, 1, :2]}
-    model.export(tmp_path / "pair", verbose=False)
+    nested.export(tmp_path / "nested", verbose=False)
+    subclassed = Scaling()
+    with pytest.raises(ValueError, match="has not yet been built"):
+        subclassed.export(tmp_path / "subclassed")
+    expected = subclassed.predict(x["a"], verbose=0)
+    subclassed.export(tmp_path / "subclassed", verbose=False)
     script = """
 import sys, numpy as np, tensorflow as tf
-x = np.load(sys.argv[1])
-model = tf.saved_model.load(sys.argv[2])
-np.save(sys.argv[3], model.serve({"a": x[:, 0], "b": x[:, 1, :2]}))
+x, folder = np.load(sys.argv[1] + "/x.npy"), sys.argv[1]
+a, b = x[:, 0], x[:, 1, :2]
+nested, subclassed = (tf.saved_model.load(f"{folder}/{name}") for name in ("nested", "subclassed"))
+np.savez(f"{folder}/y.npz", nested=nested.serve({"a": a, "b": b}), subclassed=subclassed.serve(a))
 """
     np.save(tmp_path / "x.npy", X)
-    paths = [str(tmp_path / name) for name in ("x.npy", "pair", "y.npy")]
-    command = [sys.executable, "-c", script, *paths]
-    environment = lean(os.environ, "tensorflow")
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    answer = subprocess.run(command, env=lean(os.environ, "tensorflow"), capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.predict(x, verbose=0), rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_subclassed_model_exports_once_it_was_called(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow")
-    model = Scaling()
-    with pytest.raises(ValueError, match="has not yet been built"):
-        model.export(tmp_path / "model")
-    expected = model.predict(X[:, 0], verbose=0)
-    model.export(tmp_path / "model", verbose=False)
-    found = read("tf_saved_model", tmp_path / "model", X[:, 0], tmp_path)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    with np.load(tmp_path / "y.npz") as found:
+        np.testing.assert_allclose(found["nested"], nested.predict(x, verbose=0), rtol=1e-5)
+        np.testing.assert_allclose(found["subclassed"], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
