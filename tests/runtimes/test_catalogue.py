@@ -23,8 +23,10 @@ import json, os, sys
 
 sys.path.insert(0, os.environ["PACKAGE"])
 import numpy
-from keras import backend
 from worker import compiling, engine, models
+
+engine.load()
+from keras import backend
 from worker.models import mlp as kind
 
 asked = json.loads(os.environ["NAMES"])

@@ -9,6 +9,10 @@ import sys
 
 sys.path.insert(0, os.environ["PACKAGE"])
 
+from worker import engine
+
+engine.load()
+
 import keras
 import numpy as np
 from keras import initializers

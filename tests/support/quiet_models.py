@@ -9,6 +9,11 @@ import sys
 
 sys.path.insert(0, os.environ["PACKAGE"])
 
+from worker import engine
+
+engine.load()
+engine.show_to_user_code()
+
 import keras
 import numpy as np
 from keras import layers as L

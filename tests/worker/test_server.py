@@ -22,12 +22,12 @@ MakeSpec = Callable[..., RunSpec]
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
-    """A worker that has imported Keras on JAX and forks a child for every run."""
+    """A worker that has imported Keras on Theano and forks a child for every run."""
     from backendexp.runs import plan
     from support.plans import small_config
 
     config = small_config()
-    config.backend.name = "jax"
+    config.backend.name = "theano"
     one = Worker(sys.executable, worker_environment(plan.plan_run(config), own_interpreter=True))
     yield one
     one.close()
@@ -56,14 +56,14 @@ def test_equal_plans_give_equal_losses_in_separate_processes(
         if event["event"] == "started":
             pids.append(event["pid"])
 
-    spec = make_spec("jax", model__dropout=0.5)
+    spec = make_spec("theano", model__dropout=0.5)
     first, second = (run(worker, spec, tmp_path, note) for _ in range(2))
     assert (first.status, second.status) == ("FINISHED", "FINISHED")
     assert [e.loss for e in first.epochs] == [e.loss for e in second.epochs]
     assert first.weights_digest == second.weights_digest
     assert len({*pids, worker._process.pid}) == 3
     assert first.start == "fork"
-    assert first.facts["engine"] == "JAX"
+    assert first.facts["engine"] == "PyTensor"
     assert first.peak_bytes is not None
     assert first.peak_bytes > 2**20
 
@@ -73,7 +73,7 @@ def test_loss_that_is_not_finite_fails_the_run_with_its_epoch(
     worker: Worker, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     spec = make_spec(
-        "jax",
+        "theano",
         training__learning_rate=1e6,
         training__optimizer="sgd",
         training__loss="mean_squared_error",
@@ -88,7 +88,7 @@ def test_loss_that_is_not_finite_fails_the_run_with_its_epoch(
 def test_exception_of_keras_fails_the_run_with_its_traceback(
     worker: Worker, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    spec = make_spec("jax")
+    spec = make_spec("theano")
     unchecked = replace(spec, training=replace(spec.training, optimizer="rsmprop"))
     result = run(worker, unchecked, tmp_path)
     assert (result.status, result.reason) == ("FAILED", "exception")
@@ -108,11 +108,11 @@ def test_killed_child_leaves_its_epochs_and_a_worker_that_serves_the_next_run(
         if event["event"] == "epoch" and event["epoch"] == 1:
             os.kill(pids[0], signal.SIGKILL)
 
-    lost = run(worker, make_spec("jax", training__epochs=10**6), tmp_path, kill_at_first_epoch)
+    lost = run(worker, make_spec("theano", training__epochs=10**6), tmp_path, kill_at_first_epoch)
     assert (lost.status, lost.reason) == ("FAILED", "killed_by_signal")
     assert "SIGKILL" in (lost.message or "")
     assert lost.epochs[-1].number == len(lost.epochs) >= 1
-    assert run(worker, make_spec("jax"), tmp_path).status == "FINISHED"
+    assert run(worker, make_spec("theano"), tmp_path).status == "FINISHED"
 
 
 def test_worker_that_keras_gives_another_backend_refuses(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ COUNTED = [
 COUNT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from worker import models, tasks
+from worker import engine, models, tasks
+
+engine.load()
 
 counts = []
 for kind, inputs, fields in json.loads(sys.argv[2]):

@@ -14,8 +14,9 @@ SCRIPT = """
 import os, sys
 sys.path.insert(0, os.environ["PACKAGE"])
 import numpy as np
-from worker import arrays, models, weights
+from worker import arrays, engine, models, weights
 
+engine.load()
 import keras.layers
 
 calls, call = [], keras.layers.Dense.__call__
