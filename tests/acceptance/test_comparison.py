@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections import Counter
@@ -177,6 +178,29 @@ def test_what_is_asked_of_the_store_later_is_what_was_said(compared: tuple[Proje
     assert then.keys() == now.keys()
     for key, (ratio, verdict) in then.items():
         assert now[key] == (ratio if ratio is None else pytest.approx(ratio), verdict)
+
+
+def test_comparison_is_extended_and_judged_by_a_sequential_test(
+    compared: tuple[Project, str, str], lab: Project
+) -> None:
+    project, printed, _ = compared
+    assert "sequential" not in printed
+    # The other tests need the three blocks.
+    shutil.copytree(project.folder, lab.folder, dirs_exist_ok=True)
+    folder = next(lab.folder.glob("outputs/*/*"))
+    named_so = str(folder.relative_to(lab.folder))
+    dry = lab.run("resume", named_so, "compare.blocks=5", "--dry-run")
+    assert dry.stdout.count("would be run") == 4
+    assert re.search(r"\b10 runs have finished", dry.stdout), dry.stdout
+    answer = lab.run("resume", named_so, "compare.blocks=5", f"tracking.uri={lab.store}")
+    assert answer.returncode == 0, answer.stderr
+    runs = with_role(lab.tracked(), "timed")
+    assert Counter(run.data.tags["block"] for run in runs) == dict.fromkeys("12345", 2)
+    found = json.loads((folder / "comparison" / "comparison.json").read_text())
+    assert "sequential test" in json.dumps(found)
+    # The store tells the same as the folder.
+    (swept,) = {run.data.tags["sweep"] for run in runs}
+    assert "sequential test" in lab.run("compare", swept).stdout
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A sweep or a comparison that was cut short is continued: nothing is lost, and nothing is run twice."""
 
-import json
 import signal
 import time
 from collections import Counter
@@ -83,26 +82,6 @@ def test_same_command_in_the_same_folder_runs_nothing_again_and_another_sweep_is
     sweeps = {seed: {r.data.tags["sweep"] for r in runs if r.data.params["seed"] == seed} for seed in "1489"}
     assert sweeps["1"] == sweeps["4"] != sweeps["8"] == sweeps["9"]
     assert {len(found) for found in sweeps.values()} == {1}
-
-
-def test_comparison_is_extended_and_judged_by_a_sequential_test(lab: Project) -> None:
-    comparison = ["experiment=compare", "compare.backends=[theano,tensorflow]", "compare.parity=false"]
-    first = lab.run(*comparison, *QUICK, "compare.blocks=3", "hydra.run.dir=outputs/one")
-    assert first.returncode == 0, first.stderr
-    assert "sequential" not in first.stdout
-    dry = lab.run("resume", "outputs/one", "compare.blocks=5", "--dry-run")
-    assert dry.stdout.count("would be run") == 4
-    assert "6 runs have finished" in dry.stdout
-    answer = lab.run("resume", "outputs/one", "compare.blocks=5")
-    assert answer.returncode == 0, answer.stderr
-    runs = [run for run in trained(lab.tracked()) if run.data.tags.get("role") == "timed"]
-    assert Counter(run.data.tags["block"] for run in runs) == dict.fromkeys("12345", 2)
-    found = json.loads((lab.folder / "outputs/one/comparison/comparison.json").read_text())
-    assert "sequential test" in json.dumps(found)
-    # The store tells the same as the folder.
-    (swept,) = {run.data.tags["sweep"] for run in runs}
-    compared = lab.run("compare", swept)
-    assert "sequential test" in compared.stdout
 
 
 def test_comparison_runs_until_it_is_decided(lab: Project) -> None:
