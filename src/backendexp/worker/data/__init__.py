@@ -12,6 +12,7 @@ A kind has
 The parent process uses all but `make`, so no module here imports numpy before `make` is called.
 """
 
+import functools
 import sys
 
 from .. import arrays, tasks
@@ -28,6 +29,7 @@ def kind(name):
     return modules.module(sys.modules[__name__], name)
 
 
+@functools.lru_cache(maxsize=None)  # it is asked for every run of a comparison
 def labels_are_chance(name):
     """Return whether the labels of a kind are independent of x.
 
