@@ -10,10 +10,12 @@ from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.common.variables import standardize_dtype
 from pytensor.tensor.variable import TensorVariable
 
-from keras_theano.tracing import trace, values
+from keras_theano.tracing import dimshuffles, trace, values
 from keras_theano.tracing.dtypes import converted
 from keras_theano.tracing.narrow import FLOAT8, HALF, narrowed
 from keras_theano.tracing.values import refuse_none
+
+dimshuffles.read_once()
 
 UNTRACEABLE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4", "string")
 
