@@ -84,11 +84,12 @@ def _import_theano_on_keras_3():
     Raises Refused: keras_theano is missing.
     """
     try:
-        import keras_theano.execution.steps  # noqa: F401
+        from keras_theano.src import first_step
     except ImportError as error:
         raise Refused(
             "engine_missing", "backend 'theano' cannot be imported by %s: %s" % (sys.executable, error)
         ) from error
+    first_step.load()
 
 
 def _install_theano_hook():

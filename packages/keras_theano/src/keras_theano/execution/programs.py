@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,13 @@ def native_steps() -> list[tuple[str, Any]]:
     """Return the names and the steps of all programs in the native tier, in the order of their recording."""
     found = [program.native for program in sorted(_programs, key=lambda program: program.number)]
     return [each for each in found if each is not None]
+
+
+def load_tier() -> None:
+    """Import the tier that computes the steps, which the first step would do otherwise."""
+    with suppress(ValueError):  # the first step raises it
+        if pinned_mode() != INTERPRETER:
+            import keras_theano.execution.native.step  # noqa: F401
 
 
 class Program:

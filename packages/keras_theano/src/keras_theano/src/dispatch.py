@@ -16,8 +16,8 @@ from keras_theano.tracing.array import as_arrays
 from keras_theano.tracing.values import refuse_none
 
 # The module in keras_theano.symbolic for each namespace.
-_TRACED_MODULES = {name: name for name in ("core", "image", "linalg", "math", "nn", "numpy")}
-_TRACED_MODULES["rnn"] = "recurrence"
+TRACED_MODULES = {name: name for name in ("core", "image", "linalg", "math", "nn", "numpy")}
+TRACED_MODULES["rnn"] = "recurrence"
 
 
 # Arguments of ops that are not tensors, or that may be None although they have no default. Nested structures,
@@ -146,8 +146,8 @@ def traced_op(module: str, name: str) -> Callable[..., Any]:
     module: the namespace, such as "numpy".
     Raises NotImplementedError if there is no such function.
     """
-    if module in _TRACED_MODULES:
-        function = getattr(import_module(f"keras_theano.symbolic.{_TRACED_MODULES[module]}"), name, None)
+    if module in TRACED_MODULES:
+        function = getattr(import_module(f"keras_theano.symbolic.{TRACED_MODULES[module]}"), name, None)
     else:
         function = None
     if function is None:
