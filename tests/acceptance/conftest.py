@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.projects import QUICK, Project
+from support.projects import Project
 from support.servers import Servers, places
 
 _BROWSER_FLAGS = (
@@ -47,15 +47,6 @@ def lab(new_project: Callable[..., Project]) -> Project:
 def empty_lab(new_project: Callable[..., Project]) -> Project:
     """An empty folder as the project of one test: what is in it afterwards was made by the test."""
     return new_project(store=False)
-
-
-@pytest.fixture(scope="module")
-def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
-    """A project with a sweep of two seeds on two backends, and the output of the sweep."""
-    project = new_project()
-    answer = project.run("-m", *QUICK, "seed=range(2)", "backend=tensorflow,theano")
-    assert answer.returncode == 0, answer.stderr
-    return project, answer.stdout
 
 
 @pytest.fixture

@@ -144,13 +144,13 @@ def test_file_of_tf_keras_is_proved_by_tf_keras_in_the_run_of_mlflow_run(
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
     client = mlflow.MlflowClient()
     made = client.create_run(client.create_experiment("backendexp")).info.run_id
-    ended = backendexp("port", "old.h5", "--backends", "tensorflow", env={"MLFLOW_RUN_ID": made})
+    ended = backendexp("port", "old.h5", "--backends", "theano", env={"MLFLOW_RUN_ID": made})
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "layers of tf.keras 2.2.4-tf" in ended.stderr
     assert "How far each output is at most from that of tf.keras on keras2:" in ended.stdout
-    assert "on tensorflow on keras3, are those of tf.keras on keras2" in ended.stdout
+    assert "on theano on keras3, are those of tf.keras on keras2" in ended.stdout
     assert "the state of Nadam is carried over for 11 of 11 weights" in ended.stdout
-    assert run_keras_3(TRAIN_ON, "tensorflow").split() == ["['accuracy',", "'loss']"]
+    assert run_keras_3(TRAIN_ON, "theano").split() == ["['accuracy',", "'loss']"]
 
     (run,) = mlflow.search_runs(experiment_names=["backendexp"], output_format="list")
     assert (run.info.run_id, run.info.status, run.data.tags["kind"]) == (made, "FINISHED", "port")

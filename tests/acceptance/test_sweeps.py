@@ -2,13 +2,34 @@
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.projects import DIVERGING, ENDLESS, SMALL, Project, named, reached, statuses, summary_of, trained
+from support.projects import (
+    DIVERGING,
+    ENDLESS,
+    QUICK,
+    SMALL,
+    Project,
+    named,
+    reached,
+    statuses,
+    summary_of,
+    trained,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
+
+
+@pytest.fixture(scope="module")
+def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
+    """A project with a sweep of two seeds on two backends, and the output of the sweep."""
+    project = new_project()
+    answer = project.run("-m", *QUICK, "seed=range(2)", "backend=tensorflow,theano")
+    assert answer.returncode == 0, answer.stderr
+    return project, answer.stdout
 
 
 def test_every_run_of_a_sweep_has_a_fresh_process_and_shares_the_import(swept: tuple[Project, str]) -> None:

@@ -2,19 +2,28 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backendexp.tracking.links import run_link
-from support.projects import Project, reached, trained
+from support.projects import QUICK, Project, reached, trained
 from support.servers import free_port, is_open
 
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
+    """A project with a sweep of four runs, and the output of the sweep."""
+    project = new_project()
+    answer = project.run("-m", *QUICK, "seed=range(4)", "backend=theano")
+    assert answer.returncode == 0, answer.stderr
+    return project, answer.stdout
 
 
 @pytest.fixture(scope="module")

@@ -323,10 +323,10 @@ SHOWN = r"""
 
 
 def forms(table: str) -> list[Any]:
-    """Return the command lines of a table. CI checks every fifth, and the extended tests the others."""
+    """Return the command lines of a table. CI checks every tenth, and the extended tests the others."""
     lines = [line for line in table.splitlines() if line]
     return [
-        pytest.param(line, id=line, marks=[] if number % 5 == 0 else pytest.mark.extended)
+        pytest.param(line, id=line, marks=[] if number % 10 == 0 else pytest.mark.extended)
         for number, line in enumerate(lines)
     ]
 

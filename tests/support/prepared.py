@@ -1,4 +1,4 @@
-"""Runs commands of backendexp in processes that need not import MLflow, SQLAlchemy and others again.
+"""Runs commands of backendexp in processes that need not import MLflow, SQLAlchemy and itself again.
 
 That takes two seconds of the processor for each command. A process that has imported them is forked for each
 command, and the command runs in it from beginning to end. How a start without that goes is seen in the tests

@@ -1,4 +1,4 @@
-"""Imports what backendexp imports from other packages, and then forks a process for each command.
+"""Imports backendexp with what it imports from other packages, and then forks a process for each command.
 
 Standard input holds one line of JSON for each command: `arguments` of backendexp, `folder` to run it in,
 `environment`, `ignored`, the numbers of signals that it ignores, and `answer`, a folder for the files
@@ -9,6 +9,7 @@ in the terms of subprocess.
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -25,6 +26,8 @@ _PREPARED = (
     "statsmodels.stats.multitest",
     "statsmodels.stats.power",
 )
+# The packages of backendexp without those of workers and clusters. What they import of others comes along.
+_PARTS = ("analysis", "cli", "config", "experiments", "porting", "reporting", "runs", "runtimes", "tracking")
 
 
 def main() -> None:
@@ -60,9 +63,10 @@ def _prepare() -> None:
     mlflow_connection.import_client(of_database=True)
     for name in _PREPARED:
         importlib.import_module(name)
-    # Every process imports backendexp itself.
-    for name in [name for name in sys.modules if name.partition(".")[0] == "backendexp"]:
-        del sys.modules[name]
+    for part in _PARTS:
+        package = importlib.import_module(f"backendexp.{part}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
 
 def _become(order: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ sys.modules.update(dict.fromkeys(_unneeded))  # type: ignore[arg-type]
 # themselves.
 _before = os.environ.get("KERAS_BACKEND")
 os.environ["KERAS_BACKEND"] = "theano"
+import jax  # noqa: E402
 import keras  # noqa: E402
 import pytensor  # noqa: E402
 
@@ -19,6 +20,8 @@ else:
     os.environ["KERAS_BACKEND"] = _before
 for _name in _unneeded:
     del sys.modules[_name]
+# JAX computes what is expected of a few numbers, and compiles that in less time.
+jax.config.update("jax_disable_most_optimizations", True)
 # Steps are recorded in this way too. It takes a fifth less time.
 pytensor.config.traceback__limit = 0
 assert keras.config.backend() == "theano", "another test imported Keras before, on another backend"
