@@ -26,6 +26,7 @@ def swept(new_project: Callable[..., Project]) -> tuple[Project, list[str]]:
         answer = project.run(
             "-m",
             *QUICK,
+            "inference=false",
             "seed=range(4)",
             f"backend={','.join(BACKENDS)}",
             f"hydra.sweep.dir=multirun/{folder}",

@@ -212,7 +212,7 @@ def deadly(new_project: Callable[..., Project], tmp_path: Path) -> Project:
 
 
 def test_a_run_that_dies_is_a_row_and_the_rest_goes_on(deadly: Project) -> None:
-    answer = deadly.run(*COMPARE, "compare.blocks=4", "compare.parity=false")
+    answer = deadly.run(*COMPARE, "compare.blocks=4", "compare.parity=false", "inference=false")
     assert answer.returncode == 1, answer.stdout + answer.stderr
     runs = deadly.tracked()
     timed = with_role(runs, "timed")
@@ -355,6 +355,7 @@ SCALE = (
     "model.hidden_units=[16,16]",
     "model.dropout=0",
     "training.optimizer=sgd",
+    "inference=false",
     "threads=1",
 )
 

@@ -111,7 +111,7 @@ def test_the_sweep_entry_point_runs_every_job_and_sums_up_in_mlflows_run(clone: 
 
 
 def test_the_compare_entry_point_concludes_in_mlflows_run(clone: Project) -> None:
-    overrides = shlex.join([*QUICK, "compare.parity=false"])
+    overrides = shlex.join([*QUICK, "compare.parity=false", "inference=false"])
     parameters = ["backends=theano,tensorflow", "blocks=3", f"overrides={overrides}"]
     answer = mlflow_run(clone, *parameters, entry="compare")
     assert answer.returncode == 0, answer.stderr

@@ -110,7 +110,7 @@ def test_two_inputs_and_two_outputs_start_and_train_alike_on_every_backend(
     project = example(new_project, "two_inputs")
     count = len(backends.split(","))
     compared = ("parity.probes=1", f"compare.backends=[{backends}]", "compare.blocks=3")
-    answer = project.run("experiment=compare", *GOODS, "training.epochs=5", *compared)
+    answer = project.run("experiment=compare", *GOODS, "training.epochs=5", "inference=false", *compared)
     assert answer.returncode == 0, answer.stderr
     runs = trained(project.tracked())
     # The parity part has one more run, the rounding probe.
@@ -129,7 +129,9 @@ def test_parity_check_trains_with_the_loss_of_a_model_that_comes_compiled(
     (project.folder / "quartic.py").write_text(QUARTIC)
     compared = ("parity.probes=1", "compare.backends=[tensorflow,theano]", "compare.blocks=3")
     own = ("model=custom", "model._target_=quartic.build", "training.compile=own")
-    answer = project.run("experiment=compare", *own, *compared, "training.epochs=2", "threads=1")
+    answer = project.run(
+        "experiment=compare", *own, *compared, "training.epochs=2", "inference=false", "threads=1"
+    )
     assert answer.returncode == 0, answer.stderr
     assert "theano on keras3, seed 0 agrees with tensorflow on keras3" in answer.stdout
     checked = [run for run in project.tracked() if run.data.tags.get("role") == "parity"]
