@@ -1,5 +1,6 @@
 """MLflow servers, and the backends that can run on this machine."""
 
+import functools
 import json
 import socket
 import subprocess
@@ -56,6 +57,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@functools.cache
 def places() -> list[tuple[str, str]]:
     """List the pairs of runtime and backend that can run here, according to `backendexp doctor`."""
     command = [sys.executable, "-m", "backendexp", "doctor", "--json"]
