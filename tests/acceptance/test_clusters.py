@@ -71,6 +71,8 @@ def test_a_sweep_of_eight_with_a_cancelled_job_a_time_limit_and_a_new_controller
         running = next(job for job in jobs_of(cluster, "RUNNING") if job.endswith(f"_{number[1]}"))
         cluster.ask("scancel", running)
         assert reached(lambda: running not in jobs_of(cluster), within=60)
+        # A job that asks the controller for its first step while it is away is lost.
+        assert reached(lambda: all_train(on_slurm, cluster), within=100)
         cluster.stop_controller()
         time.sleep(20)  # longer than a result may be late
         cluster.start_controller()
@@ -97,6 +99,15 @@ def plans_under_way(project: Project) -> list[str]:
         for number, directory in enumerate(project.directories())
         if named(project.events(number), "epoch") and not (directory / "result.json").exists()
     ]
+
+
+def all_train(project: Project, cluster: Slurm) -> bool:
+    """Whether each job that Slurm runs has trained an epoch, and is not about to end."""
+    under_way = [text.partition(" ")[0] for text in plans_under_way(project) if "1000000" in text]
+    running = jobs_of(cluster, "RUNNING")
+    return bool(running) and all(
+        any(f"/{job.rpartition('_')[2]}/" in folder for folder in under_way) for job in running
+    )
 
 
 def test_a_job_that_needs_too_much_memory_is_killed_with_that_reason(
