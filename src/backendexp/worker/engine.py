@@ -84,12 +84,11 @@ def _import_theano_on_keras_3():
     Raises Refused: keras_theano is missing.
     """
     try:
-        from keras_theano.src import first_step
+        import keras_theano.src.first_step  # noqa: F401
     except ImportError as error:
         raise Refused(
             "engine_missing", "backend 'theano' cannot be imported by %s: %s" % (sys.executable, error)
         ) from error
-    first_step.load()
 
 
 def _install_theano_hook():

@@ -16,8 +16,8 @@ from keras_theano.tracing.array import as_arrays
 from keras_theano.tracing.values import refuse_none
 
 # The module in keras_theano.symbolic for each namespace.
-TRACED_MODULES = {name: name for name in ("core", "image", "linalg", "math", "nn", "numpy")}
-TRACED_MODULES["rnn"] = "recurrence"
+_TRACED_MODULES = {name: name for name in ("core", "image", "linalg", "math", "nn", "numpy")}
+_TRACED_MODULES["rnn"] = "recurrence"
 
 
 # Arguments of ops that are not tensors, or that may be None although they have no default. Nested structures,
@@ -140,16 +140,23 @@ def _needed(name: str, op: Callable[..., Any]) -> list[tuple[int, str]]:
     ]
 
 
+def load_symbolic() -> None:
+    """Import the symbolic functions of all namespaces, which a call would import when it needs them."""
+    for module in _TRACED_MODULES:
+        _symbolic(module)
+
+
+def _symbolic(module: str) -> ModuleType:
+    return import_module(f"keras_theano.symbolic.{_TRACED_MODULES[module]}")
+
+
 def traced_op(module: str, name: str) -> Callable[..., Any]:
     """Return the symbolic function for an op.
 
     module: the namespace, such as "numpy".
     Raises NotImplementedError if there is no such function.
     """
-    if module in TRACED_MODULES:
-        function = getattr(import_module(f"keras_theano.symbolic.{TRACED_MODULES[module]}"), name, None)
-    else:
-        function = None
+    function = getattr(_symbolic(module), name, None) if module in _TRACED_MODULES else None
     if function is None:
         raise refusal(f"image.{name}" if module == "image" else name)
     return function  # type: ignore[no-any-return]

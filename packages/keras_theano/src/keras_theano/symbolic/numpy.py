@@ -29,7 +29,7 @@ from keras_theano.symbolic.occurrences import nonzero as nonzero
 from keras_theano.symbolic.occurrences import true_places
 from keras_theano.symbolic.occurrences import unique as unique
 from keras_theano.symbolic.refused_gradient import without_gradient
-from keras_theano.symbolic.sizes import sizes_of
+from keras_theano.symbolic.sizes import size_of, sizes_of
 from keras_theano.tracing.computed import computed
 from keras_theano.tracing.custom_gradient import with_gradient
 from keras_theano.tracing.tensor import Tensor, as_node, as_nodes, cast, sizes, traceable
@@ -1165,7 +1165,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     bins = pt.maximum(pt.max(node) + _constant(1, "int64"), _constant(minlength, "int64"))
     counted = [bins]
     if node.type.ndim == 2:
-        rows = sizes_of(node)[0]
+        rows = size_of(node, 0)
         node = node + pt.expand_dims(_range(rows), 1) * bins
         counted = [rows, bins]
     counts = filled(_constant(0, dtype), [_product(counted)])[_flat(node)].inc(weight)
@@ -1338,7 +1338,7 @@ def triu(x: Any, k: Any = 0) -> Tensor:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     node = _tensor(x)
     computed = _to(node, result_type(node.type.dtype, floatx()))
-    powers = _range(sizes_of(node)[0] if N is None else N, computed.type.dtype)
+    powers = _range(size_of(node, 0) if N is None else N, computed.type.dtype)
     columns = pt.expand_dims(computed, 1) ** (powers if increasing else powers[::-1])
     return Tensor(_to(columns, result_type(node.type.dtype)))
 
@@ -1463,7 +1463,7 @@ def roll(x: Any, shift: Any, axis: Axis = None) -> Tensor:
     axes = _axes(axis, node.type.ndim)
     shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift] * len(axes)
     for n, by in zip(axes * (len(shifts) // len(axes)), shifts, strict=True):
-        length = sizes_of(node)[n]
+        length = size_of(node, n)
         if isinstance(by, int) and isinstance(length, int):
             cut = (length - by) % length if length else 0
             parts = [slice(cut, None), slice(None, cut)]
@@ -1475,7 +1475,7 @@ def roll(x: Any, shift: Any, axis: Axis = None) -> Tensor:
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     node, axis = _flat_if_no_axis(as_node(x), axis)
-    length = sizes_of(node)[axis]
+    length = size_of(node, axis)
     counts = as_node(repeats)
     known = getattr(counts, "data", None)
     if counts.type.ndim == 0 or (known is not None and known.size == 1):
@@ -1502,7 +1502,7 @@ def tile(x: Any, repeats: Any) -> Tensor:
 
 def meshgrid(*x: Any, indexing: str = "xy") -> list[Tensor]:
     flat = [_flat(as_node(part)) for part in x]
-    dims = [sizes_of(node)[0] for node in flat]
+    dims = [size_of(node, 0) for node in flat]
     grids = []
     for n, node in enumerate(flat):
         others = tuple(m for m in range(len(flat)) if m != n)
@@ -1562,7 +1562,7 @@ def _parts(x: Any, indices_or_sections: Any, axis: int, even: bool) -> list[Tens
     """
     node = as_node(x)
     axis = normalize_axis_index(axis, node.type.ndim)
-    length = sizes_of(node)[axis]
+    length = size_of(node, axis)
     if not isinstance(indices_or_sections, (int, np.integer)):
         ends = [as_node(end) for end in indices_or_sections]
         pairs = zip([None, *ends], [*ends, None], strict=True)
@@ -1752,7 +1752,7 @@ def diag(x: Any, k: int = 0) -> Tensor:
     if node.type.ndim != 1:
         raise ValueError(f"diag takes one axis or two. Received: x.ndim={node.type.ndim}")
     rows = pad(Tensor(node), (builtins.max(-k, 0), builtins.max(k, 0))).node
-    places = _range(sizes_of(rows)[0])
+    places = _range(size_of(rows, 0))
     here = pt.eq(places, pt.expand_dims(places, 1) + _constant(k, "int64"))
     return Tensor(pt.switch(here, pt.expand_dims(rows, 1), _constant(0, node.type.dtype)))
 
