@@ -17,6 +17,7 @@ import pytest
 from backendexp.cli.exit_codes import NOT_TRACKED
 from backendexp.runs import events
 from support.projects import (
+    BY_STEPS,
     QUICK,
     SMALL,
     Project,
@@ -235,9 +236,7 @@ def contrasts_of(summary: Any) -> list[dict[str, Any]]:
     return list(found["contrasts"])
 
 
-# The values of a setting are compared on one backend, so that only one engine is imported.
-BY_STEPS = ("experiment=compare", "compare.by=training.steps_per_execution", "compare.values=[1,2]")
-LONG = (*BY_STEPS, "backend=theano", "compare.parity=false", "compare.blocks=100", *QUICK)
+LONG = (*BY_STEPS, "compare.parity=false", "compare.blocks=100", *QUICK)
 
 
 def test_ctrl_c_in_the_middle_keeps_what_was_done_and_says_it(lab: Project) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.projects import ENDLESS, QUICK, Project, named, reached, statuses, summary_of, trained
+from support.projects import BY_STEPS, ENDLESS, QUICK, Project, named, reached, statuses, summary_of, trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
@@ -76,19 +76,11 @@ def test_one_job_at_a_time_has_the_machine_to_itself(lab: Project) -> None:
     assert answer.stderr.count("FINISHED") == 2
 
 
-# The values of a setting are compared on one backend, so that only one engine is imported.
-BY_STEPS = (
-    "experiment=compare",
-    "backend=theano",
-    "compare.by=training.steps_per_execution",
-    "compare.values=[1,2]",
-    "compare.blocks=3",
-    "hydra/launcher=joblib",
-)
+BLOCKS = (*BY_STEPS, "compare.blocks=3", "hydra/launcher=joblib")
 
 
 def test_the_blocks_of_a_comparison_are_jobs(lab: Project) -> None:
-    answer = lab.run(*BY_STEPS, "hydra.launcher.n_jobs=1", *QUICK)
+    answer = lab.run(*BLOCKS, "hydra.launcher.n_jobs=1", *QUICK)
     assert answer.returncode == 0, answer.stderr
     runs = trained(lab.tracked())
     blocks = [run for run in runs if run.data.tags["role"] == "timed"]
@@ -116,7 +108,7 @@ def test_the_blocks_of_a_comparison_are_jobs(lab: Project) -> None:
 @pytest.mark.extended
 def test_a_block_that_was_killed_is_made_again_by_resume(lab: Project) -> None:
     begun = lab.start(
-        *BY_STEPS, "hydra.launcher.n_jobs=2", "compare.parity=false", *QUICK, "training.epochs=3000"
+        *BLOCKS, "hydra.launcher.n_jobs=2", "compare.parity=false", *QUICK, "training.epochs=3000"
     )
     assert reached(lambda: len(jobs_begun(lab, "outputs")) >= 2, within=90)
     assert reached(lambda: both_train(lab), within=90)
@@ -144,7 +136,7 @@ def test_a_block_that_was_killed_is_made_again_by_resume(lab: Project) -> None:
 def test_experiment_that_a_launcher_cannot_run_is_refused(
     lab: Project, words: tuple[str, ...], said: str
 ) -> None:
-    answer = lab.run(*BY_STEPS, *QUICK, *words)
+    answer = lab.run(*BLOCKS, *QUICK, *words)
     assert answer.returncode == 2
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from backendexp.runs.worker_pool import Surroundings, environment_of
 from support import old_files
-from support.command import REPOSITORY, Command
+from support.command import LEAN, REPOSITORY, Command
 
 pytestmark = pytest.mark.slow
 
@@ -104,10 +104,8 @@ def run_keras_2(python: str, code: str, backend: str, *arguments: str) -> None:
 
 
 def run_keras_3(code: str, backend: str, *arguments: str) -> str:
-    # Keras imports packages that the code does not need.
-    lean = 'import sys; sys.modules.update(dict.fromkeys(("sklearn", "pandas", "matplotlib")))\n'
     ended = subprocess.run(
-        [sys.executable, "-c", lean + code, *arguments],
+        [sys.executable, "-c", LEAN + code, *arguments],
         env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,

@@ -10,9 +10,9 @@ import pytest
 from support.projects import (
     DIVERGING,
     ENDLESS,
-    QUICK,
     SMALL,
     Project,
+    after_sweep,
     named,
     reached,
     statuses,
@@ -26,10 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 @pytest.fixture(scope="module")
 def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
     """A project with a sweep of two seeds on two backends, and the output of the sweep."""
-    project = new_project()
-    answer = project.run("-m", *QUICK, "seed=range(2)", "backend=tensorflow,theano")
-    assert answer.returncode == 0, answer.stderr
-    return project, answer.stdout
+    return after_sweep(new_project(), "seed=range(2)", "backend=tensorflow,theano")
 
 
 def test_every_run_of_a_sweep_has_a_fresh_process_and_shares_the_import(swept: tuple[Project, str]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from backendexp import cache
 from backendexp.runtimes import build
 from backendexp.worker.data import make_data
+from support.command import LEAN
 from support.projects import ENDLESS, SMALL, Project, artifact_folder, named, reached, statuses
 from support.projects import trained as trained_runs
 from support.servers import places
@@ -27,10 +28,9 @@ GENERATIONS = {"keras3": "3.", "keras2": "2.3.1"}
 EPOCHS = {"time/first_epoch_s", "time/remaining_epochs_s", "time/steady_epoch_s"}
 PHASES = {"time/import_s", "time/build_s", *EPOCHS, "time/evaluate_s"}
 
-# Runs on Python 3.7 with Keras 2.3 too. Keras imports packages that evaluating does not need.
+# Runs on Python 3.7 with Keras 2.3 too.
 EVALUATE = """
 import json, sys
-sys.modules.update(dict.fromkeys(("sklearn", "pandas", "matplotlib")))
 import numpy
 from keras.models import load_model
 
@@ -226,7 +226,7 @@ def test_a_logged_model_evaluates_to_the_logged_loss_in_a_fresh_process(
     settings = {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     theano = f"device=cpu,floatX=float32,base_compiledir={cache.folder('compiled', runtime)}"
     answer = subprocess.run(
-        [python, "-c", EVALUATE, str(model), str(tmp_path / "test.npz")],
+        [python, "-c", LEAN + EVALUATE, str(model), str(tmp_path / "test.npz")],
         env={**repository.environment, **settings, "THEANO_FLAGS": theano},
         capture_output=True,
         text=True,

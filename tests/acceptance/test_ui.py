@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backendexp.tracking.links import run_link
-from support.projects import QUICK, Project, reached, trained
+from support.projects import Project, after_sweep, reached, trained
 from support.servers import free_port, is_open
 
 pytestmark = pytest.mark.slow
@@ -20,10 +20,7 @@ PATIENCE_S = 60
 @pytest.fixture(scope="module")
 def swept(new_project: Callable[..., Project]) -> tuple[Project, str]:
     """A project with a sweep of four runs, and the output of the sweep."""
-    project = new_project()
-    answer = project.run("-m", *QUICK, "seed=range(4)", "backend=theano")
-    assert answer.returncode == 0, answer.stderr
-    return project, answer.stdout
+    return after_sweep(new_project(), "seed=range(4)", "backend=theano")
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What takes most of the time of the imports, besides mlflow.
-_PREPARED = (
-    "hydra.compose",
-    "matplotlib.figure",
-    "matplotlib.style",
-    "scipy.stats",
-    "statsmodels.stats.multitest",
-    "statsmodels.stats.power",
-)
 # The packages of backendexp without those of workers and clusters. What they import of others comes along.
 _PARTS = ("analysis", "cli", "config", "experiments", "porting", "reporting", "runs", "runtimes", "tracking")
 
@@ -61,8 +52,6 @@ def _prepare() -> None:
     from backendexp.tracking import mlflow_connection
 
     mlflow_connection.import_client(of_database=True)
-    for name in _PREPARED:
-        importlib.import_module(name)
     for part in _PARTS:
         package = importlib.import_module(f"backendexp.{part}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -32,6 +32,13 @@ SMALL = (
 # dropout or at the optimizer. Theano takes half a second for either: it is the backend of the tests in which
 # any backend would do.
 QUICK = (*SMALL, "model.hidden_units=[8]", "model.dropout=0", "training.optimizer=sgd")
+# The values of a setting are compared on one backend, so that only one engine is imported.
+BY_STEPS = (
+    "experiment=compare",
+    "backend=theano",
+    "compare.by=training.steps_per_execution",
+    "compare.values=[1,2]",
+)
 # It trains until something ends it, some epochs a second.
 ENDLESS = (*QUICK, "data.samples=20000", "training.epochs=1000000")
 # With huge steps, the squared error of a linear output exceeds the range of float32 within two epochs.
@@ -133,6 +140,13 @@ class Project:
     def nothing_runs(self, within: float = 5) -> bool:
         """Return whether all processes of the project end within `within` seconds."""
         return reached(lambda: not self.processes(), within)
+
+
+def after_sweep(project: Project, *words: str) -> tuple[Project, str]:
+    """Run a sweep of quick runs. Returns the project, and what was printed."""
+    answer = project.run("-m", *QUICK, *words)
+    assert answer.returncode == 0, answer.stderr
+    return project, answer.stdout
 
 
 def client_of(store: str) -> Any:
